@@ -1,0 +1,80 @@
+"""Input checks shared by the core: every message names the argument, its value and what was expected."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
+_POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
+
+
+def can_inspect(*tensors: Tensor | None) -> bool:
+    """Whether Python may look at values: not in compiled code, not under vmap or grad transforms, not on `meta`."""
+    if torch.compiler.is_compiling():
+        return False
+    # Private, but the one test of its kind; reading a value inside a functorch transform raises.
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    present = [t for t in tensors if t is not None]
+    return not any(wrapped(t) or t.is_meta for t in present)
+
+
+def check_floating(name: str, tensor: object) -> None:
+    """Raise TypeError unless `tensor` is a floating-point tensor."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: expected floating-point log-probs, got dtype {tensor.dtype}")
+
+
+def check_logp(name: str, logp: Tensor, mask: Tensor | None = None) -> None:
+    """Raise ValueError at the first position, inside the mask, that is NaN or positive beyond rounding."""
+    slack = _POSITIVE_SLACK.get(logp.dtype, 1e-4)
+    wrong = ~(logp <= slack)
+    if mask is not None:
+        wrong = wrong & mask
+    if wrong.any():
+        position = tuple(wrong.nonzero()[0].tolist())
+        value = logp[position].item()
+        where = f"{name}[{', '.join(map(str, position))}]" if position else name
+        raise ValueError(f"{where} = {value:g}: expected a log-prob, at most 0")
+
+
+def check_radius(name: str, delta: float | Tensor, shape: torch.Size, supremum: float, limit: float) -> None:
+    """Raise unless δ is positive, below the divergence's supremum and the limit, and broadcasts to `shape`."""
+    expected = f"expected 0 < {name} < {min(supremum, limit):g}"
+    if isinstance(delta, Tensor):
+        if not delta.is_floating_point():
+            raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
+        try:
+            fits = torch.broadcast_shapes(delta.shape, shape) == shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
+        if can_inspect(delta):
+            wrong = ~((delta > 0) & (delta < min(supremum, limit)))
+            if wrong.any():
+                raise ValueError(f"{name} holds {delta[wrong][0].item():g}: {expected}")
+        return
+    if isinstance(delta, bool) or not isinstance(delta, (int, float)):
+        raise TypeError(f"{name}={delta!r}: expected a number or a tensor")
+    if not (delta > 0 and math.isfinite(delta) and delta < limit):
+        raise ValueError(f"{name}={delta!r}: {expected}")
+    if delta >= supremum:
+        raise ValueError(
+            f"{name}={delta!r} allows every policy, the divergence never exceeds {supremum:g}: "
+            f"{expected}, or method 'no-clip'"
+        )
+
+
+def check_number(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> float:
+    """`value` as a float if it is a number in [low, high) or (low, high); ValueError or TypeError otherwise."""
+    bracket = "<" if low_open else "<="
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r}: expected a number")
+    if not ((value > low if low_open else value >= low) and value < high):
+        raise ValueError(f"{name}={value!r}: expected {low:g} {bracket} {name} < {high:g}")
+    return float(value)

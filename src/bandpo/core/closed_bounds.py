@@ -1,0 +1,134 @@
+"""Band bounds in closed form: the log-ratios at which D_f(new || old), projected on one token, equals δ.
+
+With p = e^logp, w = 1 - p and q = r p, every function solves p f(r) + w f((1 - q)/w) = δ for log r.
+A side that reaches the end of the simplex saturates: log r = -logp above (q = 1), -inf below (q = 0).
+All take logp (fp32 or fp64, <= 0, any shape) and δ (a number or a tensor that broadcasts) and return log r in the
+dtype of logp. They avoid differences of near-equal numbers, so few digits are lost at p -> 0, p -> 1 or r -> 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bandpo.core.special import expm1, log1mexp
+
+Radius = float | Tensor
+
+# Below these 1/p would overflow. There each upper bound is a straight line in logp, which `_extend` follows.
+_LOGP_MIN = {torch.float32: -60.0, torch.float64: -600.0}
+
+
+def _simplex(logp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """p, 1 - p, and how far logp lies below the range where 1/p is finite."""
+    clamped = logp.clamp_min(_LOGP_MIN[logp.dtype])
+    return torch.exp(clamped), -expm1(clamped), clamped - logp
+
+
+def _upper(logp: Tensor, excess: Tensor, below: Tensor, slope: float = 1.0) -> Tensor:
+    """log(1 + excess), extended below the range along its asymptote, and at most -logp (q = 1)."""
+    return torch.minimum(torch.log1p(excess) + slope * below, -logp)
+
+
+def _log(x: Radius) -> Radius:
+    return torch.log(x) if isinstance(x, Tensor) else math.log(x)
+
+
+def _log1p(x: Radius) -> Radius:
+    return torch.log1p(x) if isinstance(x, Tensor) else math.log1p(x)
+
+
+def _log_floor_gap(logp: Tensor, floor: Radius) -> Tensor:
+    """log(1 - floor/p), -inf where p <= floor: `floor` is the old probability from which q = 0 is allowed.
+
+    log floor is split into a part that fp32 holds exactly and a rest, so that the subtraction keeps every digit
+    where p is close to the floor and the ratio close to 0.
+    """
+    log_floor = _log(floor)
+    coarse = 0.0 if isinstance(log_floor, Tensor) else math.floor(log_floor * 4096) / 4096
+    gap = (coarse - logp) + (log_floor - coarse)
+    return torch.where(gap >= 0, -math.inf, log1mexp(gap.clamp_max(-1e-30)))
+
+
+def tv_upper(logp: Tensor, delta: Radius) -> Tensor:
+    """f = |u - 1|/2: r = 1 + δ/p."""
+    p, _, below = _simplex(logp)
+    return _upper(logp, delta / p, below)
+
+
+def tv_lower(logp: Tensor, delta: Radius) -> Tensor:
+    """f = |u - 1|/2: r = 1 - δ/p, and 0 from p = δ down."""
+    drop = delta / _simplex(logp)[0]
+    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, delta))
+
+
+def chi2_upper(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²: r = 1 + √(δ w/p)."""
+    p, w, below = _simplex(logp)
+    return _upper(logp, torch.sqrt(delta * w / p), below, slope=0.5)
+
+
+def chi2_lower(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²: r = 1 - √(δ w/p), and 0 from p = δ/(1 + δ) down; near 0, (1 - e)(1 + e) = (1 + δ)(1 - floor/p)."""
+    p, w, _ = _simplex(logp)
+    drop = torch.sqrt(delta * w / p)
+    near_zero = _log_floor_gap(logp, delta / (1 + delta)) + _log1p(delta) - torch.log1p(drop)
+    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
+
+
+def hellinger_upper(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (√u - 1)²: √r = 1 - h + √(h (2 - h) w/p), h = δ/2; saturates where √p >= 1 - h."""
+    p, w, below = _simplex(logp)
+    h = delta / 2
+    excess = torch.sqrt(h * (2 - h) * w / p) - h
+    high = 2 * torch.log1p(excess) + below
+    return torch.where(torch.sqrt(p) >= 1 - h, -logp, torch.minimum(high, -logp))
+
+
+def hellinger_lower(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (√u - 1)²: √r = 1 - h - √(h (2 - h) w/p), h = δ/2, and 0 from p = h (2 - h) down."""
+    p, w, _ = _simplex(logp)
+    h = delta / 2
+    spread = torch.sqrt(h * (2 - h) * w / p)
+    drop = h + spread
+    near_zero = _log_floor_gap(logp, h * (2 - h)) - torch.log(1 - h + spread)
+    return 2 * torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
+
+
+def neyman_upper(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²/u: q is the upper Wilson bound of p, (2 p + δ + √(δ² + 4 p δ w))/(2 (1 + δ)); never saturates."""
+    p, w, below = _simplex(logp)
+    skew = delta * (w - p)
+    root = torch.sqrt(delta * delta + 4 * delta * p * w)
+    excess = torch.where(skew >= 0, (skew + root) / (2 * (1 + delta) * p), 2 * delta * w / (root - skew))
+    return _upper(logp, excess, below)
+
+
+def neyman_lower(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²/u: the two roots multiply to 1/(1 + δ)."""
+    return -_log1p(delta) - neyman_upper(logp, delta)
+
+
+def _le_cam_roots(p: Tensor, w: Tensor, delta: Radius) -> tuple[Tensor, Tensor]:
+    return delta * (w - p), torch.sqrt(delta * delta + 8 * delta * p * w)
+
+
+def le_cam_upper(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²/(u + 1): q - p = (δ (w - p) + √(δ² + 8 δ p w))/(2 + δ)."""
+    p, w, below = _simplex(logp)
+    skew, root = _le_cam_roots(p, w, delta)
+    step = torch.where(skew >= 0, (skew + root) / (2 + delta), 4 * delta * p * w / (root - skew))
+    return _upper(logp, step / p, below)
+
+
+def le_cam_lower(logp: Tensor, delta: Radius) -> Tensor:
+    """f = (u - 1)²/(u + 1): q - p = (δ (w - p) - √(δ² + 8 δ p w))/(2 + δ), and 0 from p = 2 δ/(2 + δ) down."""
+    p, w, _ = _simplex(logp)
+    skew, root = _le_cam_roots(p, w, delta)
+    step = torch.where(skew <= 0, (root - skew) / (2 + delta), 4 * delta * p * w / (root + skew))
+    drop = step / p
+    scale = torch.log((2 + delta) * p / (2 * p + delta * w + root))
+    near_zero = _log_floor_gap(logp, 2 * delta / (2 + delta)) + scale
+    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)

@@ -1,0 +1,216 @@
+"""The divergences a trust region can be measured in, by name.
+
+D_f(new || old) = Σ old f(new/old) for a convex f with f(1) = 0. BandPO bounds D_f over the whole vocabulary and
+projects that region on the sampled token: among all new policies with ratio r on the token, the one that scales
+every other token alike has the least divergence (Jensen), which is
+
+    g_f(p, r) = p f(r) + (1 - p) f((1 - r p)/(1 - p)),
+
+so the ratios the region allows are exactly those with g_f(p, r) <= δ (BandPO, arXiv 2603.04918, Theorem 1).
+A `Divergence` holds f and, where one is known, a direct formula for the two roots; otherwise they are searched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bandpo.core import closed_bounds as closed
+from bandpo.core.kl_bounds import kl_lower, kl_upper
+from bandpo.core.root_bounds import Generator, root_lower, root_upper
+
+Bound = Callable[[Tensor, "float | Tensor"], Tensor]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One f-divergence: its generator and the log-ratio bounds that follow from it.
+
+    Attributes:
+        name: the name it is registered under.
+        f: generator, elementwise on ratios u > 0, convex, f(1) = 0; called with fp64 tensors.
+        summary: what it is, in a line.
+        supremum: the largest value it can take; a radius at or above it would allow everything.
+        direct_upper, direct_lower: (logp, δ) -> log r, where a formula is known.
+        curvature: f''(1) by a central difference; the band's width is r - 1 ~ √(2 δ (1 - p)/(p f''(1))).
+    """
+
+    name: str
+    f: Generator
+    summary: str
+    supremum: float = math.inf
+    direct_upper: Bound | None = None
+    direct_lower: Bound | None = None
+    curvature: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        step = 1e-3
+        below, above = self.f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).tolist()
+        object.__setattr__(self, "curvature", max((below + above) / step**2, 1e-6))
+
+    def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
+        """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
+        if self.direct_upper is not None:
+            return self.direct_upper(logp, delta)
+        return root_upper(self.f, logp, delta, self.curvature)
+
+    def lower(self, logp: Tensor, delta: float | Tensor) -> Tensor:
+        """Smallest log r with g_f(p, r) <= δ; -inf where q = 0 is allowed. logp fp32 or fp64, <= 0."""
+        if self.direct_lower is not None:
+            return self.direct_lower(logp, delta)
+        return root_lower(self.f, logp, delta, self.curvature)
+
+
+def _js(u: Tensor) -> Tensor:
+    return 0.5 * (u * torch.log(2 * u / (1 + u)) + torch.log(2 / (1 + u)))
+
+
+KL = Divergence(
+    "kl", lambda u: u - 1 - torch.log(u), "Kullback-Leibler KL(old || new), the paper's", math.inf, kl_upper, kl_lower
+)
+REVERSE_KL = Divergence("reverse-kl", lambda u: u * torch.log(u) - u + 1, "Kullback-Leibler KL(new || old)")
+TV = Divergence("tv", lambda u: (u - 1).abs() / 2, "total variation", 1.0, closed.tv_upper, closed.tv_lower)
+CHI2 = Divergence(
+    "chi2", lambda u: (u - 1) ** 2, "Pearson χ², Σ (new - old)²/old", math.inf, closed.chi2_upper, closed.chi2_lower
+)
+NEYMAN_CHI2 = Divergence(
+    "neyman-chi2",
+    lambda u: (u - 1) ** 2 / u,
+    "Neyman χ², Σ (new - old)²/new",
+    math.inf,
+    closed.neyman_upper,
+    closed.neyman_lower,
+)
+HELLINGER = Divergence(
+    "hellinger",
+    lambda u: (torch.sqrt(u) - 1) ** 2,
+    "squared Hellinger, Σ (√new - √old)²",
+    2.0,
+    closed.hellinger_upper,
+    closed.hellinger_lower,
+)
+LE_CAM = Divergence(
+    "le-cam",
+    lambda u: (u - 1) ** 2 / (u + 1),
+    "Le Cam (triangular discrimination), Σ (new - old)²/(new + old)",
+    2.0,
+    closed.le_cam_upper,
+    closed.le_cam_lower,
+)
+JS = Divergence("js", _js, "Jensen-Shannon, mean KL of old and new to their midpoint", math.log(2))
+JEFFREYS = Divergence("jeffreys", lambda u: (u - 1) * torch.log(u), "Jeffreys, KL(old || new) + KL(new || old)")
+
+
+def _rescaled(base: Divergence, factor: float) -> tuple[Bound, Bound]:
+    """Bounds of the divergence factor · base."""
+    return lambda logp, delta: base.upper(logp, delta / factor), lambda logp, delta: base.lower(logp, delta / factor)
+
+
+def alpha_divergence(alpha: float) -> Divergence:
+    """The α-divergence, f(u) = (u^α - α u - (1 - α))/(α (α - 1)); f''(1) = 1 for every α.
+
+    α = 2 is χ²/2, α = 1 reverse KL, α = 1/2 twice the squared Hellinger, α = 0 KL and α = -1 Neyman χ²/2: those
+    five use the closed or special form, every other α the bracketed solver.
+
+    Args:
+        alpha: any finite real number.
+
+    Raises:
+        ValueError: α is not finite.
+
+    >>> bandpo.alpha_divergence(2.0).upper(torch.tensor([-1.0]), 0.05).exp()
+    tensor([1.4145])
+    """
+    alpha = float(alpha)
+    if not math.isfinite(alpha):
+        raise ValueError(f"alpha={alpha!r}: expected a finite number")
+    known = {2.0: (CHI2, 0.5), 1.0: (REVERSE_KL, 1.0), 0.5: (HELLINGER, 2.0), 0.0: (KL, 1.0), -1.0: (NEYMAN_CHI2, 0.5)}
+    name, summary = f"alpha={alpha:g}", f"α-divergence with α = {alpha:g}"
+    if alpha in known:
+        base, factor = known[alpha]
+        upper, lower = _rescaled(base, factor)
+        return Divergence(name, lambda u: factor * base.f(u), summary, factor * base.supremum, upper, lower)
+    supremum = 1 / (alpha * (1 - alpha)) if 0 < alpha < 1 else math.inf
+    return Divergence(name, lambda u: (u**alpha - alpha * u - (1 - alpha)) / (alpha * (alpha - 1)), summary, supremum)
+
+
+_REGISTRY: dict[str, Divergence] = {
+    d.name: d for d in (KL, REVERSE_KL, TV, CHI2, NEYMAN_CHI2, HELLINGER, LE_CAM, JS, JEFFREYS)
+}
+
+
+def divergences() -> dict[str, Divergence]:
+    """Every registered divergence by name; `alpha=VALUE` names the members of the α-family besides.
+
+    >>> list(bandpo.divergences())[:3]
+    ['kl', 'reverse-kl', 'tv']
+    """
+    return dict(_REGISTRY)
+
+
+def get_divergence(divergence: str | Divergence) -> Divergence:
+    """The divergence of that name; `alpha=1.5` is the α-divergence with α = 1.5. A Divergence is returned as it is.
+
+    Raises:
+        ValueError: no divergence has that name.
+        TypeError: neither a name nor a Divergence.
+
+    >>> bandpo.get_divergence("chi2").summary
+    'Pearson χ², Σ (new - old)²/old'
+    """
+    if isinstance(divergence, Divergence):
+        return divergence
+    if not isinstance(divergence, str):
+        raise TypeError(f"divergence={divergence!r}: expected a name or a bandpo.Divergence")
+    if divergence in _REGISTRY:
+        return _REGISTRY[divergence]
+    family, _, parameter = divergence.partition("=")
+    if family == "alpha":
+        try:
+            return alpha_divergence(float(parameter))
+        except ValueError:
+            raise ValueError(f"divergence={divergence!r}: expected 'alpha=NUMBER', such as 'alpha=1.5'") from None
+    raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER")
+
+
+def register_divergence(name: str, f: Generator, *, summary: str = "", supremum: float = math.inf) -> Divergence:
+    """Make any convex f with f(1) = 0 a divergence that `band` and every method take by name.
+
+    Its bounds come from the bracketed solver. The checks here are quick; `bandpo.testing.check_divergence` is the
+    whole conformance suite.
+
+    Args:
+        name: lower-case name, not yet taken.
+        f: generator, elementwise on fp64 tensors of ratios u > 0.
+        summary: what it is, in a line.
+        supremum: the largest value the divergence can take, if finite.
+
+    Raises:
+        ValueError: the name is taken or malformed, f(1) is not 0, or f is not convex or not finite near 1.
+
+    >>> quartic = bandpo.register_divergence("quartic", lambda u: (u - 1) ** 4)
+    >>> quartic.upper(torch.tensor([-0.5]), 0.01).exp()
+    tensor([1.2438])
+    """
+    if not name or name != name.lower() or not name.replace("-", "").isalnum():
+        raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as 'my-divergence'")
+    if name in _REGISTRY or name.startswith("alpha"):
+        raise ValueError(f"name={name!r} is taken; names in use: {', '.join(_REGISTRY)}, alpha")
+    u = torch.logspace(-2, 2, 401, dtype=torch.float64)
+    values = f(u)
+    at_one = f(torch.ones(1, dtype=torch.float64)).item()
+    if not abs(at_one) <= 1e-12:
+        raise ValueError(f"{name}: f(1) = {at_one!r}, expected 0")
+    if not torch.isfinite(values).all():
+        raise ValueError(f"{name}: f(u) is not finite at u = {u[~torch.isfinite(values)][0].item():.4g}")
+    slopes = values.diff() / u.diff()
+    drop = slopes.diff() < -1e-9 * (1 + slopes[1:].abs())
+    if drop.any():
+        raise ValueError(f"{name}: f is not convex near u = {u[1:-1][drop][0].item():.4g}")
+    divergence = Divergence(name, f, summary or f"registered divergence {name}", supremum)
+    _REGISTRY[name] = divergence
+    return divergence

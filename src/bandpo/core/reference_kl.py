@@ -1,0 +1,43 @@
+"""Per-token estimates of KL(policy || reference) from the sampled token alone.
+
+J. Schulman, "Approximating KL divergence", 2020 (joschu.net/blog/kl-approx.html).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bandpo.core.special import phi
+
+ESTIMATORS = ("k1", "k2", "k3")
+
+
+def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3") -> Tensor:
+    """KL(policy || reference) estimated at each sampled token, with d = logp_ref - logp:
+
+        k1  -d              unbiased, any sign
+        k2  d²/2            biased, its gradient unbiased when differentiated as a loss
+        k3  e^d - 1 - d     unbiased, never negative, GRPO's choice (arXiv 2402.03300, eq. 4)
+
+    Args:
+        logp: log-probs under the policy, floating, any shape; gradients flow through it.
+        logp_ref: log-probs under the reference policy, same shape.
+        estimator: "k1", "k2" or "k3".
+
+    Returns:
+        fp32 (fp64 for fp64 input), shape of logp.
+
+    Raises:
+        ValueError: unknown estimator.
+
+    >>> bandpo.reference_kl(torch.tensor([-1.0]), torch.tensor([-1.5]), "k3")
+    tensor([0.1065])
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator={estimator!r}: expected one of {', '.join(ESTIMATORS)}")
+    dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
+    difference = logp_ref.to(dtype) - logp.to(dtype)
+    if estimator == "k1":
+        return -difference
+    return difference.square() / 2 if estimator == "k2" else phi(difference)

@@ -1,0 +1,109 @@
+"""Band bounds of any convex f with f(1) = 0, by a bracketed root finder with a fixed number of steps.
+
+The unknown is the size t of the shift in log-odds between the sampled token and all others, written z = log t.
+Both ratios of the binary projection follow from it without cancellation: whichever side grows, with old
+probability a and complement b,
+
+    log(ratio of the side that shrinks) = -log(1 + a (e^t - 1)),
+    log(ratio of the side that grows)   = t - log(1 + a (e^t - 1)) = -log(1 + b (e^-t - 1)),
+
+and log(g/δ), g = p f(r) + w f(c), is increasing in z with slope near 2, an easy function for a root finder.
+Chandrupatla's method keeps the root bracketed at every step and interpolates whenever that is safe
+(T. Chandrupatla, "A new hybrid quadratic/bisection algorithm", Adv. Eng. Software 28, 1997).
+All arithmetic is fp64: near u = 1 a user's f(u) is a difference of near-equal numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bandpo.core.special import expm1, log1mexp
+
+Generator = Callable[[Tensor], Tensor]
+
+_STEPS = 20
+_LOGP_MIN, _LOGP_MAX = -600.0, -1e-18
+# Shifts beyond these reach the end of the simplex for fp64: q = 1 - e^-40 above, q = e^-690 below.
+_SHIFT_MAX_UP, _SHIFT_MAX_DOWN = 40.0, 690.0
+_SHIFT_MIN = 1e-12
+# log(g/δ) is clamped to ±this, so that an f that overflows or vanishes still has a finite value.
+_LOG_MAX = 27.6
+
+
+def _log_ratios(t: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-ratios of the side that grows (old probability a) and of the side that shrinks (b = 1 - a)."""
+    shrinks = -torch.log1p(a * expm1(t))
+    grows = torch.where(a < 0.5, t + shrinks, -torch.log1p(b * expm1(-t)))
+    return grows, shrinks
+
+
+def _divergence(f: Generator, t: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """g_f after a shift by t: a f(growth) + b f(shrinkage)."""
+    grows, shrinks = _log_ratios(t, a, b)
+    return a * f(torch.exp(grows)) + b * f(torch.exp(shrinks.clamp_min(-_SHIFT_MAX_DOWN)))
+
+
+def _chandrupatla(function: Generator, x1: Tensor, f1: Tensor, x2: Tensor, f2: Tensor) -> Tensor:
+    """The root of an increasing function between x1 and x2, where f1 and f2 have opposite signs."""
+    fraction = (f1 / (f1 - f2)).clamp(0.02, 0.98)
+    for _ in range(_STEPS):
+        x = x1 + fraction * (x2 - x1)
+        y = function(x)
+        same = torch.sign(y) == torch.sign(f1)
+        x3, f3 = torch.where(same, x1, x2), torch.where(same, f1, f2)
+        x2, f2 = torch.where(same, x2, x1), torch.where(same, f2, f1)
+        x1, f1 = x, y
+        position, height = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+        trusted = (height * height < position) & ((1 - height) ** 2 < 1 - position)
+        inverse_quadratic = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
+        trusted = trusted & torch.isfinite(inverse_quadratic)
+        fraction = torch.where(trusted, inverse_quadratic, 0.5).clamp(1e-9, 1 - 1e-9)
+    return torch.where(f1.abs() < f2.abs(), x1, x2)
+
+
+def _solve(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float, upward: bool) -> Tensor:
+    dtype = logp.dtype
+    logp = logp.double()
+    delta = delta.double() if isinstance(delta, Tensor) else delta
+    clamped = logp.clamp(_LOGP_MIN, _LOGP_MAX)
+    p, w = torch.exp(clamped), -expm1(clamped)
+    logit = clamped - log1mexp(clamped)
+    a, b = (p, w) if upward else (w, p)
+
+    def excess(z: Tensor) -> Tensor:
+        g = _divergence(f, torch.exp(z), a, b)
+        return torch.log((g / delta).clamp(math.exp(-_LOG_MAX), math.exp(_LOG_MAX)))
+
+    reach = _SHIFT_MAX_UP + (-logit).clamp_min(0) if upward else _SHIFT_MAX_DOWN + logit.clamp_min(0)
+    inner, outer = torch.full_like(p, math.log(_SHIFT_MIN)), torch.log(reach)
+    f_inner, f_outer = torch.full_like(p, -_LOG_MAX), excess(outer)
+    saturated = f_outer <= 0
+
+    # Two probes around the quadratic estimate of the root; each replaces the end of the bracket it turns out to be.
+    estimate = 0.5 * torch.log(2 * delta / (curvature * p * w))
+    for probe in (estimate.clamp_max(0) - 1.2, estimate + 0.35):
+        probe = torch.minimum(torch.maximum(probe, inner), outer - 1e-3)
+        value = excess(probe)
+        outside = value > 0
+        outer, f_outer = torch.where(outside, probe, outer), torch.where(outside, value, f_outer)
+        inner, f_inner = torch.where(outside, inner, probe), torch.where(outside, f_inner, value)
+
+    z = _chandrupatla(excess, outer, f_outer, inner, f_inner)
+    grows, shrinks = _log_ratios(torch.exp(z), a, b)
+    bound = torch.minimum(grows, -logp) if upward else shrinks
+    end = -logp if upward else torch.full_like(logp, -math.inf)
+    return torch.where(torch.isnan(logp), logp, torch.where(saturated, end, bound)).to(dtype)
+
+
+def root_upper(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float = 1.0) -> Tensor:
+    """Largest log r with g_f(p, r) <= δ; `curvature` is f''(1), used only for the first guess."""
+    return _solve(f, logp, delta, curvature, upward=True)
+
+
+def root_lower(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float = 1.0) -> Tensor:
+    """Smallest log r with g_f(p, r) <= δ; `curvature` is f''(1), used only for the first guess."""
+    return _solve(f, logp, delta, curvature, upward=False)

@@ -1,0 +1,59 @@
+"""Elementary functions that keep their digits near zero, eager and compiled alike.
+
+`torch.expm1` is not used: inductor's CPU code computes it as exp(x) - 1, which has no correct digit left for
+small x. The series below is exact to rounding in fp32 and fp64 and is plain arithmetic to any compiler.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_TERMS = {torch.float32: 10, torch.float64: 17}
+
+
+def _phi_series(x: Tensor) -> Tensor:
+    """e^x - 1 - x = x² (1/2! + x/3! + x²/4! + ...) for |x| <= 1, truncated below half an ulp."""
+    terms = _TERMS[x.dtype]
+    total = torch.full_like(x, 1 / math.factorial(terms + 1))
+    for k in range(terms - 2, -1, -1):
+        total = total * x + 1 / math.factorial(k + 2)
+    return x * x * total
+
+
+def expm1_and_phi(x: Tensor) -> tuple[Tensor, Tensor]:
+    """e^x - 1 and φ(x) = e^x - 1 - x, both without cancellation; fp32 or fp64, any shape."""
+    near = x.clamp(-1.0, 1.0)
+    series = _phi_series(near)
+    far = torch.exp(x) - 1.0
+    is_near = x.abs() < 1.0
+    return torch.where(is_near, near + series, far), torch.where(is_near, series, far - x)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """e^x - 1 to a few ulp for every x; fp32 or fp64, any shape.
+
+    >>> expm1(torch.tensor([1e-9], dtype=torch.float64))
+    tensor([1.0000e-09], dtype=torch.float64)
+    """
+    return expm1_and_phi(x)[0]
+
+
+def phi(x: Tensor) -> Tensor:
+    """φ(x) = e^x - 1 - x >= 0, the k3 estimator's shape, to a few ulp for every x; fp32 or fp64, any shape.
+
+    >>> phi(torch.tensor([1e-6], dtype=torch.float64))
+    tensor([5.0000e-13], dtype=torch.float64)
+    """
+    return expm1_and_phi(x)[1]
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x <= 0: the log-probability of "any other token"; fp32 or fp64, any shape.
+
+    >>> log1mexp(torch.tensor([-1e-9], dtype=torch.float64))
+    tensor([-20.7233], dtype=torch.float64)
+    """
+    return torch.where(x > -math.log(2), torch.log(-expm1(x)), torch.log1p(-torch.exp(x)))
