@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
 from bandpo.core.kl_bounds import kl_lower, kl_upper
-from bandpo.core.root_bounds import Generator, root_lower, root_upper
+from bandpo.core.root_bounds import Generator, root_bound
 
 Bound = Callable[[Tensor, "float | Tensor"], Tensor]
 
@@ -36,7 +36,6 @@ class Divergence:
         summary: what it is, in a line.
         supremum: the largest value it can take; a radius at or above it would allow everything.
         direct_upper, direct_lower: (logp, δ) -> log r, where a formula is known.
-        curvature: f''(1) by a central difference; the band's width is r - 1 ~ √(2 δ (1 - p)/(p f''(1))).
     """
 
     name: str
@@ -45,24 +44,33 @@ class Divergence:
     supremum: float = math.inf
     direct_upper: Bound | None = None
     direct_lower: Bound | None = None
-    curvature: float = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        step = 1e-3
-        below, above = self.f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).tolist()
-        object.__setattr__(self, "curvature", max((below + above) / step**2, 1e-6))
 
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
         """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
-        if self.direct_upper is not None:
-            return self.direct_upper(logp, delta)
-        return root_upper(self.f, logp, delta, self.curvature)
+        return self._searched(logp, delta, upward=True) if self.direct_upper is None else self.direct_upper(logp, delta)
 
     def lower(self, logp: Tensor, delta: float | Tensor) -> Tensor:
         """Smallest log r with g_f(p, r) <= δ; -inf where q = 0 is allowed. logp fp32 or fp64, <= 0."""
-        if self.direct_lower is not None:
-            return self.direct_lower(logp, delta)
-        return root_lower(self.f, logp, delta, self.curvature)
+        return (
+            self._searched(logp, delta, upward=False) if self.direct_lower is None else self.direct_lower(logp, delta)
+        )
+
+    def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return root_bound(self.f, logp, delta, upward)
+        radius = delta.expand_as(logp) if isinstance(delta, Tensor) else torch.full_like(logp, delta, dtype=torch.float64)
+        return _root_bound_op(logp, radius, self.name, upward)
+
+
+@torch.library.custom_op("bandpo::root_bound", mutates_args=())
+def _root_bound_op(logp: Tensor, delta: Tensor, divergence: str, upward: bool) -> Tensor:
+    """The root finder as one opaque node: unrolled into a compiler, its loop takes minutes to build."""
+    return root_bound(get_divergence(divergence).f, logp, delta, upward)
+
+
+@_root_bound_op.register_fake
+def _(logp: Tensor, delta: Tensor, divergence: str, upward: bool) -> Tensor:
+    return torch.empty_like(logp)
 
 
 def _js(u: Tensor) -> Tensor:

@@ -65,7 +65,28 @@ def _chandrupatla(function: Generator, x1: Tensor, f1: Tensor, x2: Tensor, f2: T
     return torch.where(f1.abs() < f2.abs(), x1, x2)
 
 
-def _solve(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float, upward: bool) -> Tensor:
+def _curvature(f: Generator) -> float:
+    """f''(1) by a central difference; it only places the first guess, r - 1 ~ √(2 δ (1 - p)/(p f''(1)))."""
+    step = 1e-3
+    below, above = f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).tolist()
+    return max((below + above) / step**2, 1e-6)
+
+
+def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool) -> Tensor:
+    """Largest (upward) or smallest log r with g_f(p, r) <= δ.
+
+    Args:
+        f: convex, f(1) = 0, elementwise on fp64 ratios u > 0.
+        logp: log p, fp32 or fp64, <= 0, any shape.
+        delta: δ > 0, a number or a tensor that broadcasts.
+        upward: which of the two roots.
+
+    Returns:
+        log r in the dtype of logp; -logp (upward) or -inf where the end of the simplex is within reach.
+
+    >>> root_bound(lambda u: (u - 1) ** 2, torch.tensor([0.2]).log(), 0.05, upward=True).exp()
+    tensor([1.4472])
+    """
     dtype = logp.dtype
     logp = logp.double()
     delta = delta.double() if isinstance(delta, Tensor) else delta
@@ -84,7 +105,7 @@ def _solve(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float, 
     saturated = f_outer <= 0
 
     # Two probes around the quadratic estimate of the root; each replaces the end of the bracket it turns out to be.
-    estimate = 0.5 * torch.log(2 * delta / (curvature * p * w))
+    estimate = 0.5 * torch.log(2 * delta / (_curvature(f) * p * w))
     for probe in (estimate.clamp_max(0) - 1.2, estimate + 0.35):
         probe = torch.minimum(torch.maximum(probe, inner), outer - 1e-3)
         value = excess(probe)
@@ -97,13 +118,3 @@ def _solve(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float, 
     bound = torch.minimum(grows, -logp) if upward else shrinks
     end = -logp if upward else torch.full_like(logp, -math.inf)
     return torch.where(torch.isnan(logp), logp, torch.where(saturated, end, bound)).to(dtype)
-
-
-def root_upper(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float = 1.0) -> Tensor:
-    """Largest log r with g_f(p, r) <= δ; `curvature` is f''(1), used only for the first guess."""
-    return _solve(f, logp, delta, curvature, upward=True)
-
-
-def root_lower(f: Generator, logp: Tensor, delta: float | Tensor, curvature: float = 1.0) -> Tensor:
-    """Smallest log r with g_f(p, r) <= δ; `curvature` is f''(1), used only for the first guess."""
-    return _solve(f, logp, delta, curvature, upward=False)
