@@ -1,0 +1,1 @@
+"""Adapters: one thin module per training engine, imported by name and only when used."""
