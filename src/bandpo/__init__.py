@@ -4,6 +4,7 @@
 Importing this package imports torch and nothing heavier; engines live in `bandpo.engines`.
 """
 
+from bandpo import testing
 from bandpo.core.advantages import group_advantages
 from bandpo.core.aggregation import AGGREGATIONS, aggregate
 from bandpo.core.band import Interval, band, fixed_interval
@@ -42,5 +43,6 @@ __all__ = [
     "policy_loss",
     "reference_kl",
     "register_divergence",
+    "testing",
     "trust_region_metrics",
 ]

@@ -16,7 +16,7 @@ def can_inspect(*tensors: Tensor | None) -> bool:
     if torch.compiler.is_compiling():
         return False
     # Private, but the one test of its kind; reading a value inside a functorch transform raises.
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
     present = [t for t in tensors if t is not None]
     return not any(wrapped(t) or t.is_meta for t in present)
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from bandpo.core import closed_bounds as closed
 from bandpo.core.kl_bounds import kl_lower, kl_upper
 from bandpo.core.root_bounds import Generator, root_bound
+from bandpo.core.special import expm1
 
 Bound = Callable[[Tensor, "float | Tensor"], Tensor]
 
@@ -58,8 +59,11 @@ class Divergence:
     def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool) -> Tensor:
         if not torch.compiler.is_compiling():
             return root_bound(self.f, logp, delta, upward)
-        radius = delta.expand_as(logp) if isinstance(delta, Tensor) else torch.full_like(logp, delta, dtype=torch.float64)
-        return _root_bound_op(logp, radius, self.name, upward)
+        known = _REGISTRY.get(self.name)
+        if not self.name.startswith("alpha=") and (known is None or known.f is not self.f):
+            raise ValueError(f"divergence {self.name!r}: register it first, compiled code finds its f by that name")
+        radius = torch.as_tensor(delta, dtype=torch.float64, device=logp.device)
+        return _root_bound_op(logp, radius.expand_as(logp), self.name, upward)
 
 
 @torch.library.custom_op("bandpo::root_bound", mutates_args=())
@@ -137,13 +141,21 @@ def alpha_divergence(alpha: float) -> Divergence:
     if not math.isfinite(alpha):
         raise ValueError(f"alpha={alpha!r}: expected a finite number")
     known = {2.0: (CHI2, 0.5), 1.0: (REVERSE_KL, 1.0), 0.5: (HELLINGER, 2.0), 0.0: (KL, 1.0), -1.0: (NEYMAN_CHI2, 0.5)}
-    name, summary = f"alpha={alpha:g}", f"α-divergence with α = {alpha:g}"
+    value = repr(alpha).removesuffix(".0")
+    name, summary = f"alpha={value}", f"α-divergence with α = {value}"
     if alpha in known:
         base, factor = known[alpha]
         upper, lower = _rescaled(base, factor)
         return Divergence(name, lambda u: factor * base.f(u), summary, factor * base.supremum, upper, lower)
     supremum = 1 / (alpha * (1 - alpha)) if 0 < alpha < 1 else math.inf
-    return Divergence(name, lambda u: (u**alpha - alpha * u - (1 - alpha)) / (alpha * (alpha - 1)), summary, supremum)
+    return Divergence(name, _alpha_generator(alpha), summary, supremum)
+
+
+def _alpha_generator(alpha: float) -> Generator:
+    """f of the α-divergence, written so that α close to 1 or to 0 loses no digits; α is neither."""
+    if alpha >= 0.5:
+        return lambda u: (u * expm1((alpha - 1) * torch.log(u)) / (alpha - 1) - (u - 1)) / alpha
+    return lambda u: (expm1(alpha * torch.log(u)) / alpha - (u - 1)) / (alpha - 1)
 
 
 _REGISTRY: dict[str, Divergence] = {
@@ -185,6 +197,22 @@ def get_divergence(divergence: str | Divergence) -> Divergence:
     raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER")
 
 
+def check_generator(name: str, f: Generator) -> None:
+    """Raise ValueError unless f(1) = 0 and f is elementwise, finite and convex for u between 1/100 and 100."""
+    u = torch.logspace(-2, 2, 401, dtype=torch.float64)
+    values, at_one = f(u), f(torch.ones(1, dtype=torch.float64)).item()
+    if values.shape != u.shape or not torch.allclose(f(u.flip(0)).flip(0), values, rtol=1e-9, equal_nan=True):
+        raise ValueError(f"{name}: f is not elementwise, f of {len(u)} ratios gave shape {tuple(values.shape)}")
+    if not abs(at_one) <= 1e-12:
+        raise ValueError(f"{name}: f(1) = {at_one!r}, expected 0")
+    if not torch.isfinite(values).all():
+        raise ValueError(f"{name}: f(u) is not finite at u = {u[~torch.isfinite(values)][0].item():.4g}")
+    slopes = values.diff() / u.diff()
+    drop = slopes.diff() < -1e-9 * (1 + slopes[1:].abs())
+    if drop.any():
+        raise ValueError(f"{name}: f is not convex near u = {u[1:-1][drop][0].item():.4g}")
+
+
 def register_divergence(name: str, f: Generator, *, summary: str = "", supremum: float = math.inf) -> Divergence:
     """Make any convex f with f(1) = 0 a divergence that `band` and every method take by name.
 
@@ -208,17 +236,7 @@ def register_divergence(name: str, f: Generator, *, summary: str = "", supremum:
         raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as 'my-divergence'")
     if name in _REGISTRY or name.startswith("alpha"):
         raise ValueError(f"name={name!r} is taken; names in use: {', '.join(_REGISTRY)}, alpha")
-    u = torch.logspace(-2, 2, 401, dtype=torch.float64)
-    values = f(u)
-    at_one = f(torch.ones(1, dtype=torch.float64)).item()
-    if not abs(at_one) <= 1e-12:
-        raise ValueError(f"{name}: f(1) = {at_one!r}, expected 0")
-    if not torch.isfinite(values).all():
-        raise ValueError(f"{name}: f(u) is not finite at u = {u[~torch.isfinite(values)][0].item():.4g}")
-    slopes = values.diff() / u.diff()
-    drop = slopes.diff() < -1e-9 * (1 + slopes[1:].abs())
-    if drop.any():
-        raise ValueError(f"{name}: f is not convex near u = {u[1:-1][drop][0].item():.4g}")
+    check_generator(name, f)
     divergence = Divergence(name, f, summary or f"registered divergence {name}", supremum)
     _REGISTRY[name] = divergence
     return divergence

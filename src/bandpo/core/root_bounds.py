@@ -5,7 +5,7 @@ Both ratios of the binary projection follow from it without cancellation: whiche
 probability a and complement b,
 
     log(ratio of the side that shrinks) = -log(1 + a (e^t - 1)),
-    log(ratio of the side that grows)   = t - log(1 + a (e^t - 1)) = -log(1 + b (e^-t - 1)),
+    log(ratio of the side that grows)   = -log(1 + b (e^-t - 1)) = -log(a + b e^-t),
 
 and log(g/δ), g = p f(r) + w f(c), is increasing in z with slope near 2, an easy function for a root finder.
 Chandrupatla's method keeps the root bracketed at every step and interpolates whenever that is safe
@@ -25,7 +25,7 @@ from bandpo.core.special import expm1, log1mexp
 
 Generator = Callable[[Tensor], Tensor]
 
-_STEPS = 20
+_STEPS = 24
 _LOGP_MIN, _LOGP_MAX = -600.0, -1e-18
 # Shifts beyond these reach the end of the simplex for fp64: q = 1 - e^-40 above, q = e^-690 below.
 _SHIFT_MAX_UP, _SHIFT_MAX_DOWN = 40.0, 690.0
@@ -37,7 +37,7 @@ _LOG_MAX = 27.6
 def _log_ratios(t: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Log-ratios of the side that grows (old probability a) and of the side that shrinks (b = 1 - a)."""
     shrinks = -torch.log1p(a * expm1(t))
-    grows = torch.where(a < 0.5, t + shrinks, -torch.log1p(b * expm1(-t)))
+    grows = torch.where((a < 0.5) & (t > 1), -torch.log(a + b * torch.exp(-t)), -torch.log1p(b * expm1(-t)))
     return grows, shrinks
 
 
