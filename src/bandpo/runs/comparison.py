@@ -1,0 +1,269 @@
+"""Compare methods over seeds: run them in parallel, then means with standard errors and paired differences.
+
+Every run is a `bandpo train` of its own in OUT/METHOD/seed-N, so a comparison that is cut short goes on where it was,
+and seeds or methods can be added later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy import stats
+from tqdm import tqdm
+
+from bandpo.core.methods import get_method
+from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment
+
+_TABLE_SCORES = ("mean@32", "pass@8", "pass@32", "entropy", "uses *")
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A method with the hyperparameters it is run with; `label` is how the user wrote it."""
+
+    label: str
+    method: str
+    hyperparameters: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def folder_name(self) -> str:
+        return self.label.replace(":", ",")
+
+
+def parse_specs(text: str) -> list[Spec]:
+    """Methods between commas, hyperparameters behind colons.
+
+    Raises:
+        ValueError, TypeError: unknown method or hyperparameter, malformed option, the same method twice.
+
+    >>> parse_specs("grpo,clip-higher:eps_high=0.6")[1].hyperparameters
+    (('eps_high', 0.6),)
+    """
+    specs = []
+    for label in filter(None, (part.strip() for part in text.split(","))):
+        name, *options = label.split(":")
+        pairs = []
+        for option in options:
+            key, separator, value = option.partition("=")
+            if not separator:
+                raise ValueError(f"--methods {label}: expected METHOD:NAME=VALUE, such as clip-higher:eps_high=0.6")
+            pairs.append((key, yaml.safe_load(value)))
+        get_method(name).resolve(dict(pairs))
+        specs.append(Spec(label, name, tuple(pairs)))
+    if not specs or len({spec.label for spec in specs}) < len(specs):
+        raise ValueError(f"--methods {text!r}: expected different methods between commas")
+    return specs
+
+
+def parse_seeds(text: str) -> list[int]:
+    """A count, a range or a list of seeds.
+
+    Raises:
+        ValueError: none of the three.
+
+    >>> parse_seeds("3"), parse_seeds("100-102"), parse_seeds("7,9")
+    ([0, 1, 2], [100, 101, 102], [7, 9])
+    """
+    try:
+        if "," in text:
+            seeds = [int(part) for part in text.split(",") if part.strip()]
+        elif "-" in text:
+            first, last = map(int, text.split("-"))
+            seeds = list(range(first, last + 1))
+        else:
+            seeds = list(range(int(text)))
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds {text!r}: expected a count (5), a range (100-109) or a list (1,2,5)")
+    return seeds
+
+
+def run_all(
+    specs: Sequence[Spec], seeds: Sequence[int], out: Path, options: Sequence[str], jobs: int | None = None
+) -> list[str]:
+    """Run every method with every seed that is not complete yet; return one line for each run that failed.
+
+    Args:
+        specs, seeds: what to run; seeds outermost, so that every method gets as far as the others.
+        out: folder of the comparison.
+        options: further options of `bandpo train`, the same for all.
+        jobs: processes at a time, each on its share of the cores; as many as cores if None.
+    """
+    cores = os.cpu_count() or 1
+    jobs = jobs or cores
+    folders = [(spec, seed, RunFolder(out / spec.folder_name / f"seed-{seed}")) for seed in seeds for spec in specs]
+    waiting = [entry for entry in folders if not entry[2].is_complete()]
+    running: list[tuple[subprocess.Popen, RunFolder]] = []
+    failed: list[str] = []
+    bar = tqdm(total=len(folders), desc="runs", bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]")
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                spec, seed, folder = waiting.pop(0)
+                running.append((_start(spec, seed, folder, options, max(1, cores // jobs)), folder))
+            time.sleep(_POLL_SECONDS)
+            for process, folder in list(running):
+                if process.poll() is not None:
+                    running.remove((process, folder))
+                    if process.returncode:
+                        failed.append(f"{folder.path}: {_last_line(folder.path.with_suffix('.log'))}")
+            bar.n = sum(folder.is_complete() for _, _, folder in folders)
+            bar.n += sum(_progress(folder) for _, folder in running)
+            bar.refresh()
+    finally:
+        for process, _ in running:
+            process.terminate()
+        bar.close()
+    return failed
+
+
+def _start(spec: Spec, seed: int, folder: RunFolder, options: Sequence[str], threads: int) -> subprocess.Popen:
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "bandpo", "train", *options, "--method", spec.method, "--seed", str(seed)]
+    if spec.hyperparameters:
+        command += ["--method_kwargs", json.dumps(dict(spec.hyperparameters))]
+    command += ["--output_dir", str(folder.path), "--disable_tqdm", "true"]
+    log_path = folder.path.with_suffix(".log")
+    with log_path.open("w") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": str(threads)}
+        )
+
+
+def _progress(folder: RunFolder) -> float:
+    """How far a run is, in 0..1."""
+    records = folder.read(METRICS)
+    if not records:
+        return 0.0
+    total = yaml.safe_load((folder.path / "config.yaml").read_text()).get("max_steps", 0)
+    return min(records[-1]["step"] / total, 1.0) if total > 0 else 0.0
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text().strip().splitlines() if path.is_file() else []
+    return lines[-1] if lines else "no output"
+
+
+def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[str, Any]:
+    """Scores of every run, mean and standard error per method, and differences paired by seed.
+
+    The 95 % interval and p value of a difference are those of the paired t test, uncorrected for their number.
+    """
+    runs = {spec.label: [RunFolder(out / spec.folder_name / f"seed-{seed}") for seed in seeds] for spec in specs}
+    finals = {label: [folder.result()["after"] for folder in folders] for label, folders in runs.items()}
+    names = [name for name in next(iter(finals.values()))[0] if name not in ("step", "problems")]
+    scores = {label: {name: [run[name] for run in rows] for name in names} for label, rows in finals.items()}
+    return {
+        "seeds": list(seeds),
+        "start": next(iter(runs.values()))[0].result()["before"],
+        "methods": {
+            label: {name: {**_mean(values), "values": values} for name, values in by_name.items()}
+            for label, by_name in scores.items()
+        },
+        "differences": [
+            {"methods": [a, b], **{name: _paired(scores[a][name], scores[b][name]) for name in names}}
+            for b, a in combinations(scores, 2)
+        ],
+        "curves": {label: _curves(folders, names) for label, folders in runs.items()},
+        "config": yaml.safe_load((next(iter(runs.values()))[0].path / "config.yaml").read_text()),
+        "environment": environment(),
+        "command": " ".join(["bandpo", *sys.argv[1:]]),
+    }
+
+
+def _mean(values: Sequence[float]) -> dict[str, float | None]:
+    spread = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "se": spread}
+
+
+def _paired(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
+    difference = np.subtract(a, b)
+    entry: dict[str, Any] = _mean(difference.tolist())
+    if len(difference) > 1 and np.ptp(difference) > 0:
+        test = stats.ttest_rel(a, b)
+        low, high = test.confidence_interval(0.95)
+        entry |= {"low": float(low), "high": float(high), "p": float(test.pvalue)}
+    return entry
+
+
+def _curves(folders: Sequence[RunFolder], names: Sequence[str]) -> dict[str, list]:
+    """Mean and standard error over seeds at every evaluated step."""
+    records = [folder.read(EVALUATIONS) for folder in folders]
+    steps = [record["step"] for record in records[0]]
+    curves: dict[str, list] = {"step": steps}
+    for name in names:
+        values = np.array([[record[name] for record in run] for run in records])
+        error = values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.zeros(len(steps))
+        curves[name], curves[f"{name} se"] = values.mean(0).tolist(), error.tolist()
+    return curves
+
+
+def write_report(summary: dict[str, Any], out: Path) -> str:
+    """Write results.json, table.md and curves.png to the comparison's folder; return the table."""
+    (out / "results.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    table = _table(summary)
+    (out / "table.md").write_text(table)
+    _plot(summary, out / "curves.png")
+    return table
+
+
+def _table(summary: dict[str, Any]) -> str:
+    names = [name for name in summary["start"] if name in _TABLE_SCORES] or list(summary["start"])
+    count = len(summary["seeds"])
+    lines = [f"Mean ± standard error over {count} seeds ({summary['seeds'][0]}..{summary['seeds'][-1]}).", ""]
+    lines += ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines += ["| *start* | " + " | ".join(f"{summary['start'][name]:.3f}" for name in names) + " |"]
+    for label, scores in summary["methods"].items():
+        lines.append(f"| {label} | " + " | ".join(_plus_minus(scores[name]) for name in names) + " |")
+    if count > 1:
+        lines += ["", "Differences paired by seed; p of the paired t test, uncorrected.", ""]
+        lines += ["| difference | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        for entry in summary["differences"]:
+            cells = (_signed(entry[name]) for name in names)
+            lines.append(f"| {entry['methods'][0]} − {entry['methods'][1]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _plus_minus(entry: dict[str, Any]) -> str:
+    return f"{entry['mean']:.3f}" + ("" if entry["se"] is None else f" ± {entry['se']:.3f}")
+
+
+def _signed(entry: dict[str, Any]) -> str:
+    text = f"{entry['mean']:+.3f}" + ("" if entry["se"] is None else f" ± {entry['se']:.3f}")
+    return text + (f" (p={entry['p']:.2g})" if "p" in entry else "")
+
+
+def _plot(summary: dict[str, Any], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    available = summary["start"]
+    names = [name for name in ("entropy", "pass@32", "mean@32") if name in available] or list(available)[:3]
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained", squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        for label, curve in summary["curves"].items():
+            middle, error = np.array(curve[name]), np.array(curve[f"{name} se"])
+            axis.plot(curve["step"], middle, label=label)
+            axis.fill_between(curve["step"], middle - error, middle + error, alpha=0.2, linewidth=0)
+        axis.set(title=name, xlabel="updates")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0][0].legend(frameon=False, fontsize=8)
+    figure.suptitle(f"mean ± standard error over {len(summary['seeds'])} seeds", fontsize=9)
+    figure.savefig(path, dpi=160)
+    plt.close(figure)

@@ -1,0 +1,45 @@
+"""Floor 3, tasks: verifiable problems to train on, each with its data, reward and warm-started policy.
+
+An embedded task is a name that `--model` and `--dataset` take in place of a path or a Hub id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandpo.tasks import countdown
+
+Columns = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """An embedded task.
+
+    Attributes:
+        name: what `--model` and `--dataset` call it.
+        policy_path: folder of the policy that ships with the package.
+        training: (count, seed) -> columns of that many problems to train on.
+        held_out: columns of the problems to evaluate on.
+        describe: completions -> shares worth watching, by name.
+    """
+
+    name: str
+    policy_path: Callable[[], Path]
+    training: Callable[[int, int], Columns]
+    held_out: Callable[[], Columns]
+    describe: Callable[[Sequence[str]], dict[str, float]]
+
+
+TASKS = {
+    "countdown": Task(
+        "countdown",
+        countdown.policy_path,
+        lambda count, seed: {"prompt": [problem.prompt for problem in countdown.training_problems(count, seed)]},
+        lambda: {"prompt": [problem.prompt for problem in countdown.held_out_problems()]},
+        countdown.describe,
+    )
+}
