@@ -1,0 +1,53 @@
+# `make train` sets everything up and runs the main job; `make test` sets up and passes the tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: setup train test test-slow lint compare accuracy warm-start test-trl-versions clean
+
+setup: $(VENV)/.ready
+
+# One file of pins per Python, because the newest TRL needs 3.11.
+$(VENV)/.ready: pyproject.toml $(wildcard constraints/*.txt)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "bandpo needs Python 3.10 or newer, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints/$$($(BIN)/python -c 'import sys; print("py310" if sys.version_info < (3, 11) else "py311")').txt \
+		-e '.[train,dev]'
+	touch $@
+
+train: setup
+	$(BIN)/bandpo train
+
+test: setup
+	$(BIN)/python -m pytest -n 2
+
+test-slow: setup
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# The committed comparison: every arm and the ten seeds were fixed before it was run.
+compare: setup
+	$(BIN)/bandpo compare --out benchmarks/results/countdown --seeds 100-109 \
+		--methods grpo,clip-higher,clip-higher:eps_high=0.6,band-kl,band-upper,band-mirror
+
+accuracy: setup
+	$(BIN)/python benchmarks/accuracy.py
+
+warm-start: setup
+	$(BIN)/python -m bandpo.tasks.countdown_warm_start
+
+test-trl-versions: setup
+	$(BIN)/python tests/contract/trl/matrix.py
+
+clean:
+	rm -rf $(VENV) build dist
