@@ -36,6 +36,7 @@ class RunArguments:
     eval_samples: int = field(default=32, metadata={"help": "Answers per held-out problem."})
     eval_batch_size: int = field(default=4096, metadata={"help": "Answers generated at once in evaluation."})
     evaluate_every: int = field(default=10, metadata={"help": "Rollouts between evaluations."})
+    threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; 1 is best for tiny models."})
     overwrite: bool = field(default=False, metadata={"help": "Replace a run that is already in output_dir."})
 
     def __post_init__(self):
@@ -199,6 +200,8 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
     """
     check_settings(run, args)
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
     rewards = [reward_source(dotted) for dotted in run.reward]
     source = model_source(run.model)
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")

@@ -1,4 +1,4 @@
-"""Build the warm-started Countdown policy: `python -m bandpo.tasks.countdown_warm_start`, two minutes on one core.
+"""Build the warm-started Countdown policy: `python -m bandpo.tasks.countdown_warm_start`, a minute or two on one core.
 
 A small GPT-2 learns by supervised fine-tuning (TRL's SFTTrainer) to answer in the right form, but rarely correctly:
 one demonstration in ten reaches the target, the others are well-formed answers to some other target. Operators come
@@ -79,7 +79,7 @@ def demonstrations(count: int, seed: int) -> list[tuple[str, str]]:
     return pairs
 
 
-def build(out: Path, seed: int = 0, steps: int = 1200) -> None:
+def build(out: Path, seed: int = 0, steps: int = 800) -> None:
     """Train the policy and save it with its tokenizer as safetensors in `out`."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
@@ -94,8 +94,8 @@ def build(out: Path, seed: int = 0, steps: int = 1200) -> None:
             output_dir=scratch,
             max_steps=steps,
             per_device_train_batch_size=batch,
-            learning_rate=2e-3,
-            lr_scheduler_type="cosine",
+            learning_rate=1.5e-3,
+            lr_scheduler_type="constant_with_warmup",
             warmup_steps=50,
             weight_decay=0.0,
             seed=seed,
@@ -109,6 +109,7 @@ def build(out: Path, seed: int = 0, steps: int = 1200) -> None:
             report_to="none",
         )
         SFTTrainer(model, args=config, train_dataset=data, processing_class=tokenizer).train()
+    model.config.use_cache = True
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 
