@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.band import Interval
 from bandpo.core.checks import check_logp
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
@@ -143,9 +144,6 @@ class BandGRPOTrainer(GRPOTrainer):
     }
 
     def __init__(self, model, reward_funcs=None, args: BandGRPOConfig | None = None, *others, **named):
-        if args is None:
-            name = model if isinstance(model, str) else model.config._name_or_path
-            args = BandGRPOConfig(f"{name.split('/')[-1]}-BandGRPO")
         if not isinstance(args, BandGRPOConfig):
             raise TypeError(f"args is a {type(args).__name__}: expected a BandGRPOConfig, which names the method")
         super().__init__(model, reward_funcs, args, *others, **named)
@@ -168,27 +166,29 @@ class BandGRPOTrainer(GRPOTrainer):
             mask = mask & (inputs["tool_mask"] != 0)
         if advantages.dim() == 1:
             advantages = advantages.unsqueeze(1)
+        interval, self._new_logps = None, None
         if old is not None:
             if not self._is_checked:
                 check_logp("old_per_token_logps", old, mask)
                 self._is_checked = True
             old = torch.where(mask, old, -1.0)
-        self._new_logps = None
-        with contextlib.nullcontext() if old is None or self._is_stock else self._bounds(old, advantages):
+            interval = self._method.interval(old, check=False, **self._options)
+        with contextlib.nullcontext() if interval is None or self._is_stock else self._bounds(interval, advantages):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self.args.band_metrics and self._new_logps is not None:
-            self._record(torch.where(mask, self._new_logps, -1.0), old, advantages, mask)
+            new = torch.where(mask, self._new_logps, -1.0)
+            if old is None or interval is None:
+                old, interval = new, self._method.interval(new, check=False, **self._options)
+            self._record(new.float(), old.float(), advantages, mask, interval)
         return loss
 
     @contextlib.contextmanager
-    def _bounds(self, old: Tensor, advantages: Tensor) -> Iterator[None]:
-        """While the block runs, TRL's clip range is the method's."""
+    def _bounds(self, interval: Interval, advantages: Tensor) -> Iterator[None]:
+        """While the block runs, TRL's clip range is the interval."""
         saved = self.epsilon_low, self.epsilon_high, self.args.delta
-        if self._method.per_token:
-            low, high = self._method.interval(old, check=False, **self._options).ratio()
-        else:
+        low, high, cap = *interval.ratio(), None
+        if not self._method.per_token:
             low, high = 1 - self._options.get("eps_low", math.inf), 1 + self._options.get("eps_high", math.inf)
-        cap = None
         if self._dual_clip is not None:
             # TRL's loss for A < 0 is -A max(min(ratio, delta), clamp(ratio, low, high)): both terms need the cap.
             limit = torch.where(advantages < 0, self._dual_clip, math.inf)
@@ -210,10 +210,8 @@ class BandGRPOTrainer(GRPOTrainer):
         self._new_logps = outputs[0].detach()
         return outputs
 
-    def _record(self, new: Tensor, old: Tensor | None, advantages: Tensor, mask: Tensor) -> None:
+    def _record(self, new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, interval: Interval) -> None:
         """Add this micro-batch of all processes to the sums that `log` turns into means."""
-        old = new if old is None else old
-        interval = self._method.interval(old, check=False, **self._options)
         limit = None if self._dual_clip is None else math.log(self._dual_clip)
         metrics = trust_region_metrics(new - old, old, advantages, mask, interval, log_dual_clip=limit)
         table = self.accelerator.reduce(torch.stack([torch.stack(pair) for pair in metrics.values()]), reduction="sum")

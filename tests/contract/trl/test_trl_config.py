@@ -1,0 +1,125 @@
+"""What the configuration accepts, from Python, YAML and the command line, and what its refusals say."""
+
+import dataclasses
+import json
+
+import pytest
+from trl import TrlParser
+from trl_tiny import BandGRPOConfig, BandGRPOTrainer, GRPOConfig, GRPOTrainer, even_digits, model, options, prompts
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"method": "band-kl2"}, ValueError, ["method='band-kl2'", "expected one of", "band-kl"]),
+        ({"band_delta": -1.0}, ValueError, ["band_delta=-1.0", "expected 0 < delta"]),
+        ({"band_delta": "wide"}, TypeError, ["band_delta='wide'", "number"]),
+        ({"method": "band-tv", "band_delta": 1.0}, ValueError, ["band_delta=1.0", "no-clip"]),
+        ({"method": "clip-higher", "band_delta": 0.1}, TypeError, ["clip-higher", "takes no 'delta'", "eps_high"]),
+        ({"method_kwargs": {"max_ratios": 3}}, TypeError, ["takes no 'max_ratios'", "max_ratio"]),
+        ({"method_kwargs": {"max_ratio": 0.5}}, ValueError, ["max_ratio=0.5", "expected 1 < max_ratio"]),
+        ({"method_kwargs": {"dual_clip": 1.0}}, ValueError, ["dual_clip=1.0", "expected 1 < dual_clip"]),
+        ({"method_kwargs": {"delta": 0.1}, "band_delta": 0.2}, ValueError, ["band_delta", "give one"]),
+        ({"method_kwargs": "max_ratio=3"}, ValueError, ["method_kwargs='max_ratio=3'"]),
+        ({"method_kwargs": "[3]"}, TypeError, ["method_kwargs='[3]'", "JSON object"]),
+        ({"method": "clip-higher", "epsilon": 0.3}, ValueError, ["epsilon=0.3", "no effect", "method_kwargs"]),
+        ({"epsilon_high": 0.28}, ValueError, ["epsilon_high=0.28", "no effect with method='band-kl'"]),
+        ({"method": "grpo", "epsilon": 0.3, "method_kwargs": {"eps_low": 0.1}}, ValueError, ["epsilon=0.3", "0.1"]),
+        ({"method": "grpo", "epsilon_high": 0.3, "method_kwargs": {"eps_high": 0.1}}, ValueError, ["epsilon_high=0.3"]),
+        ({"delta": 3.0, "method_kwargs": {"dual_clip": 3.0}}, ValueError, ["delta=3.0", "dual_clip=3.0", "give one"]),
+        ({"loss_type": "cispo"}, ValueError, ["loss_type='cispo'", "grpo, bnpo, dr_grpo, dapo, luspo"]),
+        ({"loss_type": "sapo", "method": "grpo"}, ValueError, ["loss_type='sapo'"]),
+        ({"loss_type": "vespo"}, ValueError, ["loss_type='vespo'"]),
+        ({"importance_sampling_level": "sequence"}, ValueError, ["importance_sampling_level='sequence'", "'token'"]),
+    ],
+)
+def test_refusals_name_option_value_and_expectation(tmp_path, given, kind, words):
+    with pytest.raises(kind) as caught:
+        BandGRPOConfig(**options(tmp_path, **given))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_fused_liger_loss_is_refused_where_trl_has_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(GRPOTrainer, "compute_liger_loss", lambda *_: None, raising=False)
+    with pytest.raises(ValueError, match="use_liger_kernel=True"):
+        BandGRPOConfig(**options(tmp_path, use_liger_kernel=True))
+
+
+def test_accepted():
+    config = BandGRPOConfig("out", bf16=False, band_delta=0.03, method_kwargs={"max_ratio": 10.0})
+    assert config.method == "band-kl"
+    chosen = config.hyperparameters()
+    assert (chosen["delta"], chosen["max_ratio"], chosen["eps_low"]) == (0.03, 10.0, None)
+    assert BandGRPOConfig("out", bf16=False).hyperparameters()["delta"] == 0.05
+    stock = BandGRPOConfig("out", bf16=False, method="grpo", epsilon=0.1).hyperparameters()
+    assert (stock["eps_low"], stock["eps_high"]) == (0.1, 0.1)
+    assert BandGRPOConfig("out", bf16=False, method="band-kl", delta=4.0).delta == 4.0
+
+
+def test_survives_copies_and_json(tmp_path):
+    config = BandGRPOConfig(
+        **options(tmp_path, method="band-upper", method_kwargs={"relax": [0.2, 0.28], "eps_low": None})
+    )
+    replaced = dataclasses.replace(config, seed=4, generation_batch_size=None)
+    for again in (replaced, BandGRPOConfig(**options(tmp_path, **_own(config)))):
+        assert _own(again) == _own(config)
+    assert json.loads(config.to_json_string())["method_kwargs"] == {"relax": [0.2, 0.28], "eps_low": None}
+
+
+def _own(config):
+    return {name: getattr(config, name) for name in ("method", "band_delta", "method_kwargs", "band_metrics")}
+
+
+def parse(*arguments):
+    return TrlParser(BandGRPOConfig).parse_args_and_config(list(arguments))[0]
+
+
+def test_flags():
+    config = parse(
+        *("--output_dir", "out", "--bf16", "false", "--method", "band-tv", "--band_delta", "0.02"),
+        *("--method_kwargs", '{"max_ratio": 10, "relax": [0.2, 0.28]}', "--band_metrics", "false"),
+    )
+    assert _own(config) == {
+        "method": "band-tv",
+        "band_delta": 0.02,
+        "method_kwargs": {"max_ratio": 10, "relax": [0.2, 0.28]},
+        "band_metrics": False,
+    }
+
+
+def test_yaml_and_flags_win(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "output_dir: out\nbf16: false\nmethod: band-chi2\nband_delta: 0.02\nmethod_kwargs: {max_ratio: 10}\n"
+    )
+    assert _own(parse("--config", str(file)))["method_kwargs"] == {"max_ratio": 10}
+    config = parse("--config", str(file), "--band_delta", "0.03", "--method_kwargs", '{"max_ratio": 5}')
+    assert (config.method, config.band_delta, config.method_kwargs) == ("band-chi2", 0.03, {"max_ratio": 5})
+
+
+def test_help_renders(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    assert "--band_delta" in capsys.readouterr().out
+
+
+def test_trainer_wants_our_configuration(tmp_path):
+    with pytest.raises(TypeError, match="GRPOConfig: expected a BandGRPOConfig"):
+        BandGRPOTrainer(model(), even_digits, GRPOConfig(**options(tmp_path)), prompts())
+
+
+def test_everything_can_be_imported_without_trl():
+    """`import bandpo` stays light, and the engine says what to install."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.modules['trl'] = None\n"
+        "import bandpo, bandpo.engines, bandpo.engines.activity\n"
+        "assert 'transformers' not in sys.modules\n"
+        "try:\n import bandpo.engines.trl\n"
+        "except ImportError as error: print(error)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'bandpo[train]'" in shown
