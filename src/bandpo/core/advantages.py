@@ -41,7 +41,8 @@ def group_advantages(rewards: Tensor, group_size: int, baseline: str = "std", ep
             "length is a multiple of a group size of at least 2"
         )
     groups = rewards.view(-1, group_size)
-    centred = groups - groups.mean(-1, keepdim=True)
+    relative = groups - groups[:, :1]  # exactly 0 in a group of equal rewards, whatever their mean rounds to
+    centred = relative - relative.mean(-1, keepdim=True)
     if baseline == "std":
         centred = centred / (groups.std(-1, keepdim=True) + eps)
     elif baseline == "leave-one-out":

@@ -43,7 +43,7 @@ def aggregate(
         Scalar in the dtype of per_token; 0 when nothing is unmasked.
 
     Raises:
-        ValueError: unknown name, max_tokens missing or without effect.
+        ValueError: unknown name, max_tokens missing or without effect, a denominator that is not positive.
 
     >>> losses, mask = torch.tensor([[1.0, 3.0], [4.0, 9.0]]), torch.tensor([[True, True], [True, False]])
     >>> bandpo.aggregate(losses, mask, "token-mean"), bandpo.aggregate(losses, mask, "seq-mean-token-mean")
@@ -55,6 +55,8 @@ def aggregate(
     if normed != (max_tokens is not None):
         expected = "a positive max_tokens" if normed else "no max_tokens, which only seq-mean-token-sum-norm uses"
         raise ValueError(f"max_tokens={max_tokens!r} with aggregation={aggregation!r}: expected {expected}")
+    if denominator is not None and not isinstance(denominator, Tensor):
+        check_number("denominator", denominator, 0.0, float("inf"), low_open=True)
     losses = torch.where(mask, per_token, 0.0)
     lengths = mask.sum(-1)
     if aggregation == "token-mean":

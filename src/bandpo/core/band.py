@@ -128,11 +128,12 @@ def band(
     chosen = get_divergence(divergence)
     radius_low = delta if delta_low is None else delta_low
     radius_high = delta if delta_high is None else delta_high
-    if check and can_inspect(logp_old):
+    inspect = check and can_inspect(logp_old)
+    if inspect:
         check_logp("logp_old", logp_old)
-        for name, radius in (("delta", delta), ("delta_low", delta_low), ("delta_high", delta_high)):
-            if radius is not None:
-                check_radius(name, radius, logp_old.shape, chosen.supremum, MAX_DELTA)
+    for name, radius in (("delta", delta), ("delta_low", delta_low), ("delta_high", delta_high)):
+        if radius is not None:
+            check_radius(name, radius, logp_old.shape, chosen.supremum, MAX_DELTA, inspect)
 
     logp = working(logp_old)
     low = _side("lower", lower, logp, chosen, radius_low, eps_low)

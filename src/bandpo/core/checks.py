@@ -26,25 +26,42 @@ def check_floating(name: str, tensor: object) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if not tensor.is_floating_point():
-        raise TypeError(f"{name}: expected floating-point log-probs, got dtype {tensor.dtype}")
+        raise TypeError(f"{name}: expected a floating-point tensor, got dtype {tensor.dtype}")
 
 
-def check_logp(name: str, logp: Tensor, mask: Tensor | None = None) -> None:
-    """Raise ValueError at the first position, inside the mask, that is NaN or positive beyond rounding."""
-    slack = _POSITIVE_SLACK.get(logp.dtype, 1e-4)
-    wrong = ~(logp <= slack)
-    if mask is not None:
-        wrong = wrong & mask
+def check_logp(name: str, logp: Tensor) -> None:
+    """Raise ValueError at the first position that is NaN or positive beyond rounding."""
+    _raise_at(name, logp, ~(logp <= _slack(logp)), "a log-prob, at most 0")
+
+
+def check_inside(name: str, logp: Tensor, mask: Tensor) -> None:
+    """Raise ValueError at the first position inside the mask that is NaN, infinite or positive beyond rounding."""
+    _raise_at(name, logp, ~((logp <= _slack(logp)) & torch.isfinite(logp)) & mask, "a finite log-prob, at most 0")
+
+
+def check_finite(name: str, tensor: Tensor, mask: Tensor) -> None:
+    """Raise ValueError at the first position inside the mask that is NaN or infinite."""
+    _raise_at(name, tensor, ~torch.isfinite(tensor) & mask, "a finite number")
+
+
+def _slack(logp: Tensor) -> float:
+    return _POSITIVE_SLACK.get(logp.dtype, 1e-4)
+
+
+def _raise_at(name: str, tensor: Tensor, wrong: Tensor, expected: str) -> None:
     if wrong.any():
         position = tuple(wrong.nonzero()[0].tolist())
-        value = logp[position].item()
         where = f"{name}[{', '.join(map(str, position))}]" if position else name
-        raise ValueError(f"{where} = {value:g}: expected a log-prob, at most 0")
+        raise ValueError(f"{where} = {tensor[position].item():g}: expected {expected}")
 
 
-def check_radius(name: str, delta: float | Tensor, shape: torch.Size, supremum: float, limit: float) -> None:
-    """Raise unless δ is positive, below the divergence's supremum and the limit, and broadcasts to `shape`."""
-    expected = f"expected 0 < {name} < {min(supremum, limit):g}"
+def check_radius(
+    name: str, delta: float | Tensor, shape: torch.Size, supremum: float, limit: float, inspect: bool
+) -> None:
+    """Raise unless δ is positive, below the divergence's supremum and the limit, and broadcasts to `shape`.
+
+    The values of a tensor are looked at only with `inspect`.
+    """
     if isinstance(delta, Tensor):
         if not delta.is_floating_point():
             raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
@@ -54,20 +71,24 @@ def check_radius(name: str, delta: float | Tensor, shape: torch.Size, supremum: 
             fits = False
         if not fits:
             raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
-        if can_inspect(delta):
+        if inspect and can_inspect(delta):
             wrong = ~((delta > 0) & (delta < min(supremum, limit)))
             if wrong.any():
-                raise ValueError(f"{name} holds {delta[wrong][0].item():g}: {expected}")
+                raise ValueError(f"{name} holds {delta[wrong][0].item():g}: {_expected_radius(name, supremum, limit)}")
         return
     if isinstance(delta, bool) or not isinstance(delta, (int, float)):
         raise TypeError(f"{name}={delta!r}: expected a number or a tensor")
     if not (delta > 0 and math.isfinite(delta) and delta < limit):
-        raise ValueError(f"{name}={delta!r}: {expected}")
+        raise ValueError(f"{name}={delta!r}: {_expected_radius(name, supremum, limit)}")
     if delta >= supremum:
         raise ValueError(
             f"{name}={delta!r} allows every policy, the divergence never exceeds {supremum:g}: "
-            f"{expected}, or method 'no-clip'"
+            f"{_expected_radius(name, supremum, limit)}, or method 'no-clip'"
         )
+
+
+def _expected_radius(name: str, supremum: float, limit: float) -> str:
+    return f"expected 0 < {name} < {min(supremum, limit):g}"
 
 
 def check_number(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> float:

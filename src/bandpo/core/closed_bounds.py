@@ -32,22 +32,18 @@ def _upper(logp: Tensor, excess: Tensor, below: Tensor, slope: float = 1.0) -> T
     return torch.minimum(torch.log1p(excess) + slope * below, -logp)
 
 
-def _log(x: Radius) -> Radius:
-    return torch.log(x) if isinstance(x, Tensor) else math.log(x)
-
-
 def _log1p(x: Radius) -> Radius:
     return torch.log1p(x) if isinstance(x, Tensor) else math.log1p(x)
 
 
-def _log_floor_gap(logp: Tensor, floor: Radius) -> Tensor:
-    """log(1 - floor/p), -inf where p <= floor: `floor` is the old probability from which q = 0 is allowed.
+def _log_floor_gap(logp: Tensor, odds: Radius) -> Tensor:
+    """log(1 - floor/p), -inf where p <= floor: from there on q = 0 is allowed. odds = (1 - floor)/floor.
 
     log floor is split into a part that fp32 holds exactly and a rest, so that the subtraction keeps every digit
     where p is close to the floor and the ratio close to 0.
     """
-    log_floor = _log(floor)
-    coarse = 0.0 if isinstance(log_floor, Tensor) else math.floor(log_floor * 4096) / 4096
+    log_floor = -_log1p(odds)
+    coarse = 0.0 if isinstance(log_floor, Tensor) else math.floor(log_floor * 2**19) / 2**19
     gap = (coarse - logp) + (log_floor - coarse)
     return torch.where(gap >= 0, -math.inf, log1mexp(gap.clamp_max(-1e-30)))
 
@@ -61,7 +57,7 @@ def tv_upper(logp: Tensor, delta: Radius) -> Tensor:
 def tv_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = |u - 1|/2: r = 1 - δ/p, and 0 from p = δ down."""
     drop = delta / _simplex(logp)[0]
-    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, delta))
+    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, (1 - delta) / delta))
 
 
 def chi2_upper(logp: Tensor, delta: Radius) -> Tensor:
@@ -74,7 +70,7 @@ def chi2_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²: r = 1 - √(δ w/p), and 0 from p = δ/(1 + δ) down; near 0, (1 - e)(1 + e) = (1 + δ)(1 - floor/p)."""
     p, w, _ = _simplex(logp)
     drop = torch.sqrt(delta * w / p)
-    near_zero = _log_floor_gap(logp, delta / (1 + delta)) + _log1p(delta) - torch.log1p(drop)
+    near_zero = _log_floor_gap(logp, 1 / delta) + _log1p(delta) - torch.log1p(drop)
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
 
 
@@ -93,7 +89,7 @@ def hellinger_lower(logp: Tensor, delta: Radius) -> Tensor:
     h = delta / 2
     spread = torch.sqrt(h * (2 - h) * w / p)
     drop = h + spread
-    near_zero = _log_floor_gap(logp, h * (2 - h)) - torch.log(1 - h + spread)
+    near_zero = _log_floor_gap(logp, (1 - h) ** 2 / (h * (2 - h))) - torch.log(1 - h + spread)
     return 2 * torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
 
 
@@ -130,5 +126,5 @@ def le_cam_lower(logp: Tensor, delta: Radius) -> Tensor:
     step = torch.where(skew <= 0, (root - skew) / (2 + delta), 4 * delta * p * w / (root + skew))
     drop = step / p
     scale = torch.log((2 + delta) * p / (2 * p + delta * w + root))
-    near_zero = _log_floor_gap(logp, 2 * delta / (2 + delta)) + scale
+    near_zero = _log_floor_gap(logp, (2 - delta) / (2 * delta)) + scale
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)

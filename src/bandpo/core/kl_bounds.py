@@ -25,12 +25,12 @@ from bandpo.core.special import expm1, expm1_and_phi
 # Below e^-50 the upper bound is (1 - e^-δ)/p to the last digit, and the lower ratio underflows to 0.
 _LOGP_MIN = -50.0
 # At p = 1 the band closes; stopping just short keeps 1/w finite, and `kl_upper` restores the exact cap -log p.
-_LOGP_MAX = -1e-18
+_LOGP_MAX = {torch.float32: -1e-18, torch.float64: -1e-60}
 _HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
 
 
 def _simplex(logp: Tensor) -> tuple[Tensor, Tensor]:
-    logp = logp.clamp(_LOGP_MIN, _LOGP_MAX)
+    logp = logp.clamp(_LOGP_MIN, _LOGP_MAX[logp.dtype])
     return torch.exp(logp), -expm1(logp)
 
 

@@ -12,6 +12,7 @@ has the digits for it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -19,16 +20,18 @@ from torch import Tensor
 
 from bandpo.core.aggregation import aggregate
 from bandpo.core.band import Interval
-from bandpo.core.checks import can_inspect, check_floating, check_logp, check_number
+from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
-from bandpo.core.reference_kl import reference_kl
+from bandpo.core.reference_kl import check_estimator, reference_kl
+
+Check = Callable[[str, Tensor, Tensor], None]
 
 ANCHORS = ("old", "rollout")
 # verl's guard: beyond a ratio of e^±20 the loss is constant, so that no finite input overflows fp32.
 MAX_LOG_RATIO = 20.0
-# What masked positions hold inside: any finite log-prob serves, their advantage is 0.
-_FILL = -1.0
+# What masked positions hold inside: any finite log-prob and any small radius serve, their advantage is 0.
+_FILL, _FILL_RADIUS = -1.0, 1e-4
 
 
 class PolicyLoss(NamedTuple):
@@ -103,7 +106,8 @@ def policy_loss(
         logp_ref: (B, T) under the reference policy, with beta > 0.
         beta: weight of the reference KL, estimated by `kl_estimator` ("k1", "k2" or "k3").
         entropy: (B, T) exact entropy of the policy, for the metrics alone.
-        check: raise on NaN or positive log-probs inside the mask; skipped in compiled code and under vmap.
+        check: raise, inside the mask, on NaN, infinite or positive log-probs and on NaN or infinite advantages;
+            skipped in compiled code and under vmap.
         **hyperparameters: of the method, such as delta, max_ratio, eps_high, dual_clip.
 
     Returns:
@@ -122,17 +126,21 @@ def policy_loss(
     chosen = get_method(method)
     options = chosen.resolve(hyperparameters)
     dual_clip = options.pop("dual_clip", None)
+    _check_reference(logp_ref, beta, kl_estimator)
     mask = _as_mask(mask, logp)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
 
-    def prepared(name: str, tensor: Tensor) -> Tensor:
-        _check_logps(name, tensor, mask, check)
-        return torch.where(mask, tensor, _FILL).to(dtype)
+    def prepared(name: str, tensor: Tensor, fill: float = _FILL, verify: Check = check_inside) -> Tensor:
+        _check_shape(name, tensor, mask)
+        if check and can_inspect(tensor, mask):
+            verify(name, tensor, mask)
+        return torch.where(mask, tensor, fill).to(dtype)
 
     new, old = prepared("logp", logp), prepared("logp_old", logp_old).detach()
     rollout = None if logp_rollout is None else prepared("logp_rollout", logp_rollout).detach()
     base = _anchor(anchor, old, rollout)
-    advantage = torch.where(mask, _per_token(advantages, logp), 0.0).to(dtype).detach()
+    advantage = prepared("advantages", _per_token(advantages, logp), 0.0, check_finite).detach()
+    options = {name: _radius_inside(option, mask) for name, option in options.items()}
 
     log_ratio = (new - base).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     interval = chosen.interval(base, check=check, **options)
@@ -144,15 +152,13 @@ def policy_loss(
         mask,
         interval,
         log_dual_clip=None if dual_clip is None else math.log(dual_clip),
-        entropy=None if entropy is None else torch.where(mask, entropy.detach(), 0.0),
+        entropy=None if entropy is None else prepared("entropy", entropy, 0.0, check_finite).detach(),
     )
 
     if rollout is not None:
         metrics["rollout_kl"] = masked_sum(reference_kl(rollout, old), mask)
     if importance_cap is not None:
         per_token = per_token * _importance_weight(old, rollout, anchor, importance_cap)
-    if (logp_ref is None) != (beta == 0.0):
-        raise ValueError(f"beta={beta!r} with logp_ref {'missing' if logp_ref is None else 'given'}: give both or none")
     if logp_ref is not None:
         kl = reference_kl(new, prepared("logp_ref", logp_ref).detach(), kl_estimator)
         metrics["reference_kl"] = masked_sum(kl.detach(), mask)
@@ -164,6 +170,8 @@ def policy_loss(
 
 def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
     check_floating("logp", logp)
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"mask: expected a tensor, got {type(mask).__name__}")
     if logp.dim() != 2:
         raise ValueError(f"logp has shape {tuple(logp.shape)}: expected (batch, tokens)")
     if mask.shape != logp.shape:
@@ -171,15 +179,27 @@ def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
     return mask if mask.dtype == torch.bool else mask != 0
 
 
-def _check_logps(name: str, tensor: Tensor, mask: Tensor, check: bool) -> None:
+def _check_shape(name: str, tensor: Tensor, mask: Tensor) -> None:
     check_floating(name, tensor)
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected the shape of logp, {tuple(mask.shape)}")
-    if check and can_inspect(tensor, mask):
-        check_logp(name, tensor, mask)
+
+
+def _check_reference(logp_ref: Tensor | None, beta: float, kl_estimator: str) -> None:
+    check_estimator("kl_estimator", kl_estimator)
+    check_number("beta", beta, 0.0, math.inf)
+    if (logp_ref is None) != (beta == 0.0):
+        raise ValueError(f"beta={beta!r} with logp_ref {'missing' if logp_ref is None else 'given'}: give both or none")
+
+
+def _radius_inside(option: Any, mask: Tensor) -> Any:
+    """An option given per token, with masked positions made harmless; any other option as it is."""
+    per_token = isinstance(option, Tensor) and option.shape == mask.shape
+    return torch.where(mask, option, _FILL_RADIUS) if per_token else option
 
 
 def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
+    check_floating("advantages", advantages)
     if advantages.shape == logp.shape:
         return advantages
     if advantages.shape == logp.shape[:1]:

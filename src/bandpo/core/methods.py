@@ -164,7 +164,7 @@ def get_method(name: str) -> Method:
     >>> bandpo.get_method("clip-higher").hyperparameters["eps_high"]
     0.28
     """
-    if name in _METHODS:
+    if isinstance(name, str) and name in _METHODS:
         return _METHODS[name]
     if isinstance(name, str) and name.startswith("band-"):
         divergence = name.removeprefix("band-")

@@ -34,7 +34,7 @@ BUCKETS = (0.01, 0.05, 0.2, 0.5, 0.9, 1.0)
 
 def masked_sum(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
     """(Σ values over `where`, number of such positions), both fp32 scalars."""
-    return torch.where(where, values, 0).sum().float(), where.sum().float()
+    return torch.where(where, values, 0).sum(dtype=torch.float32), where.sum().float()
 
 
 def bucket_names() -> list[str]:
@@ -80,7 +80,7 @@ def trust_region_metrics(
     probability = torch.exp(logp_old)
     left = 0.0
     for name, right in zip(bucket_names(), BUCKETS, strict=True):
-        inside = (probability >= left) & ((probability < right) if right < 1 else (probability <= 1))
+        inside = (probability >= left) & ((probability < right) | (right == 1))
         metrics[f"clip_high/{name}"] = masked_sum(above, good & inside)
         metrics[f"clip_low/{name}"] = masked_sum(below, bad & inside)
         left = right

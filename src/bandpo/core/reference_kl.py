@@ -11,6 +11,13 @@ from torch import Tensor
 from bandpo.core.special import phi
 
 ESTIMATORS = ("k1", "k2", "k3")
+_K3_MAX = 20.0
+
+
+def check_estimator(name: str, estimator: object) -> None:
+    """Raise ValueError unless it is one of `ESTIMATORS`."""
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"{name}={estimator!r}: expected one of {', '.join(ESTIMATORS)}")
 
 
 def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3") -> Tensor:
@@ -18,7 +25,8 @@ def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3") -> Tenso
 
         k1  -d              unbiased, any sign
         k2  d²/2            biased, its gradient unbiased when differentiated as a loss
-        k3  e^d - 1 - d     unbiased, never negative, GRPO's choice (arXiv 2402.03300, eq. 4)
+        k3  e^d - 1 - d     unbiased, never negative, GRPO's choice (arXiv 2402.03300, eq. 4); constant beyond d = 20,
+                            as in verl, so that no finite input overflows
 
     Args:
         logp: log-probs under the policy, floating, any shape; gradients flow through it.
@@ -34,10 +42,9 @@ def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3") -> Tenso
     >>> bandpo.reference_kl(torch.tensor([-1.0]), torch.tensor([-1.5]), "k3")
     tensor([0.1065])
     """
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"estimator={estimator!r}: expected one of {', '.join(ESTIMATORS)}")
+    check_estimator("estimator", estimator)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
     difference = logp_ref.to(dtype) - logp.to(dtype)
     if estimator == "k1":
         return -difference
-    return difference.square() / 2 if estimator == "k2" else phi(difference)
+    return difference.square() / 2 if estimator == "k2" else phi(difference.clamp_max(_K3_MAX))

@@ -27,8 +27,8 @@ Generator = Callable[[Tensor], Tensor]
 
 _STEPS = 24
 _LOGP_MIN, _LOGP_MAX = -600.0, -1e-18
-# Shifts beyond these reach the end of the simplex for fp64: q = 1 - e^-40 above, q = e^-690 below.
-_SHIFT_MAX_UP, _SHIFT_MAX_DOWN = 40.0, 690.0
+# Shifts beyond these reach the end of the simplex for fp64: q = 1 - e^-40 above, r = e^-740 below.
+_SHIFT_MAX_UP, _SHIFT_MAX_DOWN = 40.0, 740.0
 _SHIFT_MIN = 1e-12
 # log(g/δ) is clamped to ±this, so that an f that overflows or vanishes still has a finite value.
 _LOG_MAX = 27.6
@@ -36,8 +36,8 @@ _LOG_MAX = 27.6
 
 def _log_ratios(t: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Log-ratios of the side that grows (old probability a) and of the side that shrinks (b = 1 - a)."""
-    shrinks = -torch.log1p(a * expm1(t))
     grows = torch.where((a < 0.5) & (t > 1), -torch.log(a + b * torch.exp(-t)), -torch.log1p(b * expm1(-t)))
+    shrinks = torch.where(t > 700, grows - t, -torch.log1p(a * expm1(t.clamp_max(700))))
     return grows, shrinks
 
 
