@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.band import Interval
-from bandpo.core.checks import check_logp
+from bandpo.core.checks import check_inside
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
 from bandpo.engines.activity import why_inactive
@@ -169,7 +169,7 @@ class BandGRPOTrainer(GRPOTrainer):
         interval, self._new_logps = None, None
         if old is not None:
             if not self._is_checked:
-                check_logp("old_per_token_logps", old, mask)
+                check_inside("old_per_token_logps", old, mask)
                 self._is_checked = True
             old = torch.where(mask, old, -1.0)
             interval = self._method.interval(old, check=False, **self._options)
