@@ -31,13 +31,18 @@ from bandpo.engines.activity import why_inactive
 from bandpo.engines.stand_ins import Cap, Epsilon
 
 try:
+    import trl
+    from packaging.version import Version
     from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 except ImportError as error:
     raise ImportError("bandpo.engines.trl needs TRL: pip install 'bandpo[train]'") from error
 
 __all__ = ["BandGRPOConfig", "BandGRPOTrainer", "why_inactive"]
 
-CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
+# The losses that bound single tokens; before 1.10 TRL's luspo counts padding tokens too.
+CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
+if Version(trl.__version__) >= Version("1.10"):
+    CLIPPED_LOSSES += ("luspo",)
 
 
 @dataclass
@@ -55,7 +60,7 @@ class BandGRPOConfig(GRPOConfig):
     Raises:
         TypeError: a hyperparameter the method does not take, or of the wrong type.
         ValueError: a value out of range, an unknown method, options that contradict each other or would have no
-            effect, a loss without a clip range per token.
+            effect, a loss that does not bound single tokens.
 
     >>> BandGRPOConfig("out", method="band-kl", band_delta=0.03, method_kwargs={"max_ratio": 10.0})  # doctest: +SKIP
     """
@@ -97,7 +102,10 @@ class BandGRPOConfig(GRPOConfig):
         """Raise ValueError at the first option that would have no effect, or that leaves nothing to bound."""
         if self.loss_type not in CLIPPED_LOSSES:
             expected = ", ".join(CLIPPED_LOSSES)
-            raise ValueError(f"loss_type={self.loss_type!r} has no clip range per token: expected one of {expected}")
+            raise ValueError(
+                f"loss_type={self.loss_type!r} does not bound single tokens in TRL {trl.__version__}: "
+                f"expected one of {expected}"
+            )
         if self.importance_sampling_level != "token":
             raise ValueError(f"importance_sampling_level={self.importance_sampling_level!r}: expected 'token'")
         if self.use_liger_kernel and hasattr(GRPOTrainer, "compute_liger_loss"):
@@ -119,7 +127,7 @@ class BandGRPOTrainer(GRPOTrainer):
     """TRL's `GRPOTrainer`, same arguments, with `args` a `BandGRPOConfig`.
 
     It warns when the settings leave the trust region nothing to do, raises RuntimeError if this TRL did not apply
-    the bounds, and on the first batch ValueError at an old log-prob that is NaN or positive.
+    the bounds, and on the first batch ValueError at an old log-prob that is not finite or is positive.
 
     >>> trainer = BandGRPOTrainer(model, reward, BandGRPOConfig("out", num_iterations=2), data)  # doctest: +SKIP
     """
@@ -202,7 +210,7 @@ class BandGRPOTrainer(GRPOTrainer):
         finally:
             self.epsilon_low, self.epsilon_high, self.args.delta = saved
         if not all(stand_in.uses for stand_in in (*stand_ins, cap) if stand_in is not None):
-            raise RuntimeError(f"this TRL version did not apply the bounds of method={self.args.method!r}")
+            raise RuntimeError(f"TRL {trl.__version__} did not apply the bounds of method={self.args.method!r}")
 
     def _get_per_token_logps_and_entropies(self, *args, **kwargs):
         """TRL's own; remembers the new log-probs, for the metrics alone."""

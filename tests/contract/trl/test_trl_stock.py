@@ -37,7 +37,7 @@ def run(config):
 
 
 @pytest.mark.parametrize(
-    ("pair", "loss_type"), [*((pair, "dapo") for pair in PAIRS), ("grpo", "luspo"), ("clip-higher", "grpo")]
+    ("pair", "loss_type"), [*((pair, "dapo") for pair in PAIRS), ("grpo", "dr_grpo"), ("clip-higher", "grpo")]
 )
 def test_bitwise_equal(tmp_path, pair, loss_type):
     stock, ours = PAIRS[pair]

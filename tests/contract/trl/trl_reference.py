@@ -63,7 +63,7 @@ def surrogate(ratio, advantage, low, high, dual_clip=None, trl_delta=None):
     return -advantage * torch.where(advantage > 0, gaining, losing)
 
 
-def normalise(per_token, mask, loss_type, *, window, max_tokens=None, dapo_tokens=None, luspo_by_length=False):
+def normalise(per_token, mask, loss_type, *, window, max_tokens=None, dapo_tokens=None):
     """The scalar TRL's loss types ask for; `window` is the number of micro-batches per optimizer step."""
     total, lengths = (per_token * mask).sum(-1), mask.sum(-1)
     if loss_type == "grpo":
@@ -75,6 +75,4 @@ def normalise(per_token, mask, loss_type, *, window, max_tokens=None, dapo_token
     if loss_type == "dapo":
         return total.sum() / dapo_tokens
     assert loss_type == "luspo"
-    if luspo_by_length:
-        return (per_token * lengths.unsqueeze(-1)).mean() / window
     return total.mean() / window

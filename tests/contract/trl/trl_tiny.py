@@ -14,6 +14,8 @@ from trl import GRPOConfig, GRPOTrainer
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 
 TRL_VERSION = Version(trl.__version__)
+LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")
+SUPPORTED_LOSSES = LOSS_TYPES if Version("1.10") <= TRL_VERSION else LOSS_TYPES[:-1]
 VOCABULARY = ["<pad>", "<eos>", *"0123456789+="]
 PAD, EOS = 0, 1
 TEMPERATURE = 0.9

@@ -8,10 +8,10 @@ import torch
 import torch.distributed
 from test_trl_reference import STEPS_PER_GENERATION, WINDOW
 from torch.nn.parallel import DistributedDataParallel
-from trl_tiny import BandGRPOConfig, loss_inputs, model, options, trainer, weights
+from trl_tiny import SUPPORTED_LOSSES, BandGRPOConfig, loss_inputs, model, options, trainer, weights
 
 torch.set_num_threads(1)
-LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "luspo")
+LOSS_TYPES = [loss_type for loss_type in SUPPORTED_LOSSES if loss_type != "bnpo"]
 
 
 def half(inputs, rank, processes):
