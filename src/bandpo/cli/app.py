@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +20,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console()
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
+_INTERRUPTED = 130
 
 
-def _fail(command: str, message: object) -> NoReturn:
+def _fail(command: str, message: object, code: int = 2) -> NoReturn:
     print(f"bandpo {command}: {message}", file=sys.stderr)
-    raise typer.Exit(2)
+    raise typer.Exit(code)
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def _user_errors(command: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        _fail(command, error)
+        _fail(command, " ".join(str(error).split()))
 
 
 @app.command(context_settings=_FORWARD)
@@ -72,6 +76,8 @@ def train(
         "output_dir": output_dir,
     }
     flags = [part for name, value in own.items() if value is not None for part in (f"--{name}", value)]
+    # Recipes name the option that every supported transformers has, not its newest spelling.
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
     with _user_errors("train"):
         from bandpo.cli.options import parse_train, parser
 
@@ -87,7 +93,8 @@ def train(
             print(yaml.safe_dump({**resolved(run, args), "output_dir": args.output_dir}, sort_keys=False), end="")
             return
         planned = plan(run, args)
-    if args.process_index == 0:
+    is_main = args.process_index == 0
+    if is_main:
         origin = f"resuming from {Path(planned.checkpoint).name}" if planned.checkpoint else "starting"
         console.print(f"[bold]{args.method}[/bold] on {run.dataset}: {origin}, writing to {args.output_dir}/")
     try:
@@ -95,9 +102,10 @@ def train(
     except KeyboardInterrupt:
         kept = planned.folder.last_checkpoint()
         again = f"the same command resumes from {Path(kept).name}" if kept else "no checkpoint was written yet"
-        print(f"\nbandpo train: stopped; {again} (output_dir {args.output_dir})", file=sys.stderr)
-        raise typer.Exit(130) from None
-    if args.process_index == 0:
+        if is_main:
+            print(f"\nbandpo train: stopped; {again} (output_dir {args.output_dir})", file=sys.stderr)
+        raise typer.Exit(_INTERRUPTED) from None
+    if is_main:
         _print_result(result, str(args.output_dir))
 
 
@@ -124,22 +132,48 @@ def compare(
 ) -> None:
     """Train several methods over several seeds and compare them pairwise.
 
-    All runs of a seed share data, start and evaluation. Writes results.json, table.md and curves.png. Options that
-    are not listed here go to every `bandpo train`.
+    All runs of a seed share data, start and evaluation. Writes results.json,
+    table.md and curves.png. Other options go to every `bandpo train`.
 
-    Example:  bandpo compare --methods grpo,band-kl:delta=0.02 --seeds 3 --learning-rate 2e-4
+    Example:  bandpo compare --methods grpo,band-kl:delta=0.02 --seeds 3 --jobs 2
     """
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+    # `kill` ends it as Ctrl-C does: the runs it started are not left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _user_errors("compare"):
         from bandpo.runs.comparison import parse_seeds, parse_specs, run_all, summarise, write_report
 
-        specs, chosen = parse_specs(methods), parse_seeds(seeds)
-        folder = Path(out)
-        failed = run_all(specs, chosen, folder, context.args, jobs)
+        specs, chosen, folder = parse_specs(methods), parse_seeds(seeds), Path(out)
+        _check_runs(specs, chosen, folder, context.args)
+        try:
+            failed = run_all(specs, chosen, folder, context.args, jobs)
+        except KeyboardInterrupt:
+            _fail("compare", f"stopped; the same command goes on where it was (out {out})", _INTERRUPTED)
         if failed:
-            _fail("compare", "\n".join([f"{len(failed)} runs failed:", *failed]))
-        summary = summarise(specs, chosen, folder)
-        print(write_report(summary, folder))
+            _fail("compare", "\n".join([f"{len(failed)} runs failed:", *failed]), code=1)
+        print(write_report(summarise(specs, chosen, folder), folder))
     console.print(f"table, plot and numbers in {folder}/")
+
+
+def _check_runs(specs: list, seeds: list[int], out: Path, options: list[str]) -> None:
+    """Raise ValueError at an option no run takes, or a run that is in `out` already with other options."""
+    from bandpo.cli.options import parse_train
+    from bandpo.runs.comparison import run_folder, train_arguments
+    from bandpo.runs.training import resolved
+
+    for option in ("--method", "--seed", "--output_dir", "--output-dir", "--overwrite"):
+        if any(option == given.partition("=")[0] for given in options):
+            raise ValueError(f"{option}: expected --methods, --seeds and --out, from which every run's follow")
+    for spec in specs:
+        for number, seed in enumerate(seeds):
+            folder = run_folder(out, spec, seed)
+            if number == 0 or folder.config() is not None:
+                config = resolved(*parse_train(train_arguments(out, spec, seed, options)))
+                changed = folder.difference(config) if folder.config() is not None else None
+                if changed:
+                    raise ValueError(
+                        f"{folder.path} holds a run with {changed}: expected the same options or another --out"
+                    )
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from scipy import stats
 from tqdm import tqdm
 
 from bandpo.core.methods import get_method
-from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment
+from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment, to_json
 
 _TABLE_SCORES = ("mean@32", "pass@8", "pass@32", "entropy", "uses *")
 _POLL_SECONDS = 1.0
@@ -60,12 +61,20 @@ def parse_specs(text: str) -> list[Spec]:
             key, separator, value = option.partition("=")
             if not separator:
                 raise ValueError(f"--methods {label}: expected METHOD:NAME=VALUE, such as clip-higher:eps_high=0.6")
-            pairs.append((key, yaml.safe_load(value)))
+            pairs.append((key, _value(value)))
         get_method(name).resolve(dict(pairs))
         specs.append(Spec(label, name, tuple(pairs)))
     if not specs or len({spec.label for spec in specs}) < len(specs):
         raise ValueError(f"--methods {text!r}: expected different methods between commas")
     return specs
+
+
+def _value(text: str) -> Any:
+    """A number as JSON or YAML writes it (YAML alone takes 1e-3 for text), or a word."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -92,6 +101,19 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def run_folder(out: Path, spec: Spec, seed: int) -> RunFolder:
+    """Where a method's run with this seed is."""
+    return RunFolder(out / spec.folder_name / f"seed-{seed}")
+
+
+def train_arguments(out: Path, spec: Spec, seed: int, options: Sequence[str]) -> list[str]:
+    """What `bandpo train` is called with for one run."""
+    arguments = [*options, "--method", spec.method, "--seed", str(seed)]
+    if spec.hyperparameters:
+        arguments += ["--method_kwargs", json.dumps(dict(spec.hyperparameters))]
+    return [*arguments, "--output_dir", str(run_folder(out, spec, seed).path), "--disable_tqdm", "true"]
+
+
 def run_all(
     specs: Sequence[Spec], seeds: Sequence[int], out: Path, options: Sequence[str], jobs: int | None = None
 ) -> list[str]:
@@ -102,10 +124,15 @@ def run_all(
         out: folder of the comparison.
         options: further options of `bandpo train`, the same for all.
         jobs: processes at a time, each on its share of the cores; as many as cores if None.
+
+    Raises:
+        ValueError: fewer than one job.
     """
     cores = os.cpu_count() or 1
-    jobs = jobs or cores
-    folders = [(spec, seed, RunFolder(out / spec.folder_name / f"seed-{seed}")) for seed in seeds for spec in specs]
+    jobs = cores if jobs is None else jobs
+    if jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
+    folders = [(spec, seed, run_folder(out, spec, seed)) for seed in seeds for spec in specs]
     waiting = [entry for entry in folders if not entry[2].is_complete()]
     running: list[tuple[subprocess.Popen, RunFolder]] = []
     failed: list[str] = []
@@ -114,7 +141,8 @@ def run_all(
         while waiting or running:
             while waiting and len(running) < jobs:
                 spec, seed, folder = waiting.pop(0)
-                running.append((_start(spec, seed, folder, options, max(1, cores // jobs)), folder))
+                arguments = train_arguments(out, spec, seed, options)
+                running.append((_start(arguments, folder, max(1, cores // jobs)), folder))
             time.sleep(_POLL_SECONDS)
             for process, folder in list(running):
                 if process.poll() is not None:
@@ -127,18 +155,16 @@ def run_all(
     finally:
         for process, _ in running:
             process.terminate()
+        for process, _ in running:
+            process.wait()
         bar.close()
     return failed
 
 
-def _start(spec: Spec, seed: int, folder: RunFolder, options: Sequence[str], threads: int) -> subprocess.Popen:
+def _start(arguments: Sequence[str], folder: RunFolder, threads: int) -> subprocess.Popen:
     folder.path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bandpo", "train", *options, "--method", spec.method, "--seed", str(seed)]
-    if spec.hyperparameters:
-        command += ["--method_kwargs", json.dumps(dict(spec.hyperparameters))]
-    command += ["--output_dir", str(folder.path), "--disable_tqdm", "true"]
-    log_path = folder.path.with_suffix(".log")
-    with log_path.open("w") as log:
+    command = [sys.executable, "-m", "bandpo", "train", *arguments]
+    with folder.path.with_suffix(".log").open("w") as log:
         return subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": str(threads)}
         )
@@ -149,12 +175,12 @@ def _progress(folder: RunFolder) -> float:
     records = folder.read(METRICS)
     if not records:
         return 0.0
-    total = yaml.safe_load((folder.path / "config.yaml").read_text()).get("max_steps", 0)
+    total = (folder.config() or {}).get("max_steps", 0)
     return min(records[-1]["step"] / total, 1.0) if total > 0 else 0.0
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text().strip().splitlines() if path.is_file() else []
+    lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
     return lines[-1] if lines else "no output"
 
 
@@ -162,14 +188,23 @@ def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[st
     """Scores of every run, mean and standard error per method, and differences paired by seed.
 
     The 95 % interval and p value of a difference are those of the paired t test, uncorrected for their number.
+
+    Raises:
+        ValueError: a run that was not evaluated.
     """
-    runs = {spec.label: [RunFolder(out / spec.folder_name / f"seed-{seed}") for seed in seeds] for spec in specs}
-    finals = {label: [folder.result()["after"] for folder in folders] for label, folders in runs.items()}
-    names = [name for name in next(iter(finals.values()))[0] if name not in ("step", "problems")]
-    scores = {label: {name: [run[name] for run in rows] for name in names} for label, rows in finals.items()}
+    runs = {spec.label: [run_folder(out, spec, seed) for seed in seeds] for spec in specs}
+    results = {label: [folder.result() for folder in folders] for label, folders in runs.items()}
+    unscored = [
+        run.path for label in runs for run, r in zip(runs[label], results[label], strict=True) if not r["after"]
+    ]
+    if unscored:
+        raise ValueError(f"{unscored[0]} has no evaluation: expected --eval_dataset with problems to compare on")
+    first, config = next(iter(results.values()))[0], next(iter(runs.values()))[0].config() or {}
+    names = [name for name in first["after"] if name not in ("step", "problems")]
+    scores = {label: {name: [r["after"][name] for r in rows] for name in names} for label, rows in results.items()}
     return {
         "seeds": list(seeds),
-        "start": next(iter(runs.values()))[0].result()["before"],
+        "start": first["before"],
         "methods": {
             label: {name: {**_mean(values), "values": values} for name, values in by_name.items()}
             for label, by_name in scores.items()
@@ -179,9 +214,9 @@ def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[st
             for b, a in combinations(scores, 2)
         ],
         "curves": {label: _curves(folders, names) for label, folders in runs.items()},
-        "config": yaml.safe_load((next(iter(runs.values()))[0].path / "config.yaml").read_text()),
+        "config": {name: value for name, value in config.items() if name not in ("method", "method_kwargs", "seed")},
         "environment": environment(),
-        "command": " ".join(["bandpo", *sys.argv[1:]]),
+        "command": shlex.join(["bandpo", *sys.argv[1:]]),
     }
 
 
@@ -214,9 +249,9 @@ def _curves(folders: Sequence[RunFolder], names: Sequence[str]) -> dict[str, lis
 
 def write_report(summary: dict[str, Any], out: Path) -> str:
     """Write results.json, table.md and curves.png to the comparison's folder; return the table."""
-    (out / "results.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    (out / "results.json").write_text(to_json(summary, indent=1) + "\n", encoding="utf-8")
     table = _table(summary)
-    (out / "table.md").write_text(table)
+    (out / "table.md").write_text(table, encoding="utf-8")
     _plot(summary, out / "curves.png")
     return table
 
@@ -224,7 +259,7 @@ def write_report(summary: dict[str, Any], out: Path) -> str:
 def _table(summary: dict[str, Any]) -> str:
     names = [name for name in summary["start"] if name in _TABLE_SCORES] or list(summary["start"])
     count = len(summary["seeds"])
-    lines = [f"Mean ± standard error over {count} seeds ({summary['seeds'][0]}..{summary['seeds'][-1]}).", ""]
+    lines = [f"Mean ± standard error over {count} seeds ({_seeds_text(summary['seeds'])}).", ""]
     lines += ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     lines += ["| *start* | " + " | ".join(f"{summary['start'][name]:.3f}" for name in names) + " |"]
     for label, scores in summary["methods"].items():
@@ -236,6 +271,11 @@ def _table(summary: dict[str, Any]) -> str:
             cells = (_signed(entry[name]) for name in names)
             lines.append(f"| {entry['methods'][0]} − {entry['methods'][1]} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    is_range = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}..{seeds[-1]}" if is_range else ", ".join(map(str, seeds))
 
 
 def _plus_minus(entry: dict[str, Any]) -> str:

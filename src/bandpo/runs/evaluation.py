@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
@@ -44,7 +49,7 @@ class Evaluation:
     """Samples of every problem and their rewards.
 
     Attributes:
-        rewards: (problems, samples), the reward function's value.
+        rewards: (problems, samples), the reward function's value; 0 where it gave None or NaN.
         texts: the completions, in the same order.
         entropy: mean entropy in nats of the sampled tokens' distributions.
     """
@@ -54,7 +59,7 @@ class Evaluation:
     entropy: float
 
     def summary(self) -> dict[str, float]:
-        """mean@n, pass@k for k = 1, 8, ... up to n, and entropy; a sample is correct if its reward is 1 or more."""
+        """mean@n, pass@k for k = 8, 32, 128 and n where k <= n, entropy; a sample is correct from reward 1 on."""
         problems, samples = self.rewards.shape
         correct = (self.rewards >= 1).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
@@ -88,76 +93,124 @@ def evaluate(
     temperature: float = 1.0,
     batch_size: int = 2048,
     seed: int = 0,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Sample every prompt of `columns["prompt"]` and grade the answers.
 
     Args:
-        model, tokenizer: any causal model; the tokenizer pads on the left.
+        model, tokenizer: any causal model; prompts are padded on the left.
         columns: `prompt` (text, or a list of chat messages) and whatever the reward function reads.
-        reward: TRL's signature, (completions=..., prompts=..., **columns) -> one number per completion.
+        reward: TRL's signature, (completions=..., prompts=..., completion_ids=..., **columns) -> one number, or None
+            where it does not apply, per completion.
         samples: completions per prompt.
         max_new_tokens, temperature: of generation; the full vocabulary is sampled from.
         batch_size: completions generated at once.
-        seed: of the sampling; the global random state is left as it was.
+        seed: of the sampling; the model and the global random states are left as they were.
+        chat_template_kwargs: passed to the chat template.
 
     Returns:
         Evaluation.
+
+    Raises:
+        ValueError: no prompt, or the reward function did not give one value per completion.
     """
     prompts = [prompt for prompt in columns["prompt"] for _ in range(samples)]
+    if not prompts:
+        raise ValueError("evaluation on no problems: expected at least one prompt")
     repeated = {name: [v for v in values for _ in range(samples)] for name, values in columns.items()}
-    texts: list[str] = []
-    entropy_sum = entropy_count = 0.0
-    was_training = model.training
-    model.eval()
-    cuda = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        for start in range(0, len(prompts), batch_size):
-            ids, attention = _encode(tokenizer, prompts[start : start + batch_size], model.device)
-            recorder = _EntropyRecorder(temperature)
-            output = model.generate(
-                input_ids=ids,
-                attention_mask=attention,
-                generation_config=_sampling(tokenizer, max_new_tokens, temperature),
-                logits_processor=LogitsProcessorList([recorder]),
-            )
-            completion = output[:, ids.shape[1] :]
-            alive = _until_end(completion, tokenizer.eos_token_id)
-            entropy = torch.stack(recorder.steps, -1)
-            entropy_sum += entropy[alive].sum().item()
-            entropy_count += alive.sum().item()
-            texts += tokenizer.batch_decode(completion, skip_special_tokens=True)
-    model.train(was_training)
-
-    completions = texts if isinstance(prompts[0], str) else [[{"role": "assistant", "content": t}] for t in texts]
-    graded = reward(completions=completions, prompts=prompts, **{n: v for n, v in repeated.items() if n != "prompt"})
-    rewards = torch.tensor([float(value or 0.0) for value in graded]).view(-1, samples)
-    grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
-    return Evaluation(rewards, grouped, entropy_sum / max(entropy_count, 1))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    if not isinstance(prompts[0], str):
-        prompts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    encoded = tokenizer(list(prompts), return_tensors="pt", padding=True, padding_side="left")
-    return encoded["input_ids"].to(device), encoded["attention_mask"].to(device)
-
-
-def _sampling(tokenizer: PreTrainedTokenizerBase, max_new_tokens: int, temperature: float) -> GenerationConfig:
-    return GenerationConfig(
+    ends = _ends(model, tokenizer)
+    config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=True,
         temperature=temperature,
         top_k=0,
         top_p=1.0,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=ends or None,
     )
+    generate: Any = model.generate
+    texts: list[str] = []
+    answers: list[list[int]] = []
+    entropy_sum = 0.0
+    with _undisturbed(model, seed):
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            ids, attention = _encode(tokenizer, batch, model.device, chat_template_kwargs or {})
+            recorder = _EntropyRecorder(temperature)
+            output = generate(
+                input_ids=ids,
+                attention_mask=attention,
+                generation_config=config,
+                logits_processor=LogitsProcessorList([recorder]),
+            )
+            completion = output[:, ids.shape[1] :]
+            alive = _until_end(completion, ends)
+            entropy_sum += torch.stack(recorder.steps, -1)[alive].sum().item()
+            texts += tokenizer.batch_decode(completion, skip_special_tokens=True)
+            answers += [row[:length] for row, length in zip(completion.tolist(), alive.sum(-1).tolist(), strict=True)]
+
+        is_chat = not isinstance(prompts[0], str)
+        completions = [[{"role": "assistant", "content": text}] for text in texts] if is_chat else texts
+        others = {name: values for name, values in repeated.items() if name != "prompt"}
+        graded: Any = reward(prompts=prompts, completions=completions, completion_ids=answers, **others)
+        if inspect.isawaitable(graded):
+            graded = asyncio.run(_wait(graded))
+    if len(graded) != len(texts):
+        raise ValueError(
+            f"the reward function gave {len(graded)} values for {len(texts)} completions: expected as many"
+        )
+    rewards = torch.tensor([float(value or 0.0) for value in graded]).nan_to_num(nan=0.0).view(-1, samples)
+    grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
+    return Evaluation(rewards, grouped, entropy_sum / sum(map(len, answers)))
 
 
-def _until_end(completion: Tensor, end: int | None) -> Tensor:
+async def _wait(value: Any) -> Any:
+    return await value
+
+
+@contextlib.contextmanager
+def _undisturbed(model: PreTrainedModel, seed: int) -> Iterator[None]:
+    """Seed sampling, generate by our settings alone, and leave model and random states as they were."""
+    was_training, own_config = model.training, model.generation_config
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        try:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)
+            model.eval()
+            # generate() fills what our settings leave open, such as a repetition penalty, from the model's own.
+            model.generation_config = GenerationConfig()
+            yield
+        finally:
+            model.generation_config = own_config
+            model.train(was_training)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Any], device: torch.device, template: Mapping[str, Any]
+) -> tuple[Tensor, Tensor]:
+    options: dict[str, Any] = {"return_tensors": "pt", "padding": True, "padding_side": "left"}
+    if isinstance(prompts[0], str):
+        encoded: Any = tokenizer(list(prompts), **options)
+    else:
+        texts: Any = [
+            tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True, **template) for p in prompts
+        ]
+        encoded = tokenizer(texts, add_special_tokens=False, **options)
+    return encoded["input_ids"].to(device), encoded["attention_mask"].to(device)
+
+
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end an answer: the tokenizer's and the model's, as in TRL's training."""
+    own = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    return list(dict.fromkeys(end for end in ends if end is not None))
+
+
+def _until_end(completion: Tensor, ends: Sequence[int]) -> Tensor:
     """True up to and including the first end token of each row."""
-    if end is None:
-        return torch.ones_like(completion, dtype=torch.bool)
-    ended_before = (completion == end).long().cumsum(-1) - (completion == end).long()
-    return ended_before == 0
+    is_end = torch.isin(completion, torch.tensor(list(ends), dtype=completion.dtype, device=completion.device)).long()
+    return is_end.cumsum(-1) - is_end == 0

@@ -13,6 +13,7 @@ result.json         written last: the run is complete
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -22,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 CONFIG, RESULT = "config.yaml", "result.json"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.jsonl", "samples.jsonl"
+_LOCK = ".lock"
 _PACKAGES = ("bandpo", "torch", "trl", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -45,81 +48,146 @@ def environment() -> dict[str, Any]:
     }
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: NaN and infinities become null, NumPy and one-element torch numbers become numbers.
+
+    >>> to_json({"loss": float("nan"), "step": 3})
+    '{"loss": null, "step": 3}'
+    """
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
 class RunFolder:
     """One run's files. Nothing finished is overwritten: see `claim`."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._lock: FileLock | None = None
 
     def is_complete(self) -> bool:
         return (self.path / RESULT).is_file()
 
+    def config(self) -> dict[str, Any] | None:
+        """What the run was asked for, None where no run has begun."""
+        path = self.path / CONFIG
+        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def difference(self, config: Mapping[str, Any]) -> str | None:
+        """The first option in which the run that is here differs from `config`, as a phrase."""
+        earlier = self.config() or {}
+        for name in sorted({*earlier, *config}):
+            if earlier.get(name) != config.get(name):
+                return f"{name}={earlier.get(name)!r}, now {config.get(name)!r}"
+        return None
+
     def claim(self, config: Mapping[str, Any], overwrite: bool = False) -> str | None:
         """Prepare the folder for a run of `config`; return the checkpoint to resume from, if a run was cut short.
 
+        Until this process ends, no other can claim the folder.
+
         Raises:
-            ValueError: the folder holds a finished run, a run of another configuration, or other files.
+            ValueError: the folder holds a finished run, a run of another configuration, or other files; or another
+                process is running in it.
         """
-        if overwrite:
-            for path in (self.path / RESULT, self.path / CONFIG):
-                path.unlink(missing_ok=True)
-            for checkpoint in self.path.glob("checkpoint-*"):
-                shutil.rmtree(checkpoint)
-        elif self.is_complete():
-            raise ValueError(f"output_dir={str(self.path)!r} holds a finished run: choose another or add --overwrite")
-        elif (self.path / CONFIG).is_file():
-            earlier = yaml.safe_load((self.path / CONFIG).read_text())
-            names = sorted(n for n in {*earlier, *config} if earlier.get(n) != config.get(n))
-            if names:
-                name = names[0]
-                raise ValueError(
-                    f"output_dir={str(self.path)!r} holds an unfinished run with {name}={earlier.get(name)!r}, now "
-                    f"{config.get(name)!r}: choose another output_dir, the same options to resume, or --overwrite"
-                )
+        here = f"output_dir={str(self.path)!r}"
+        begun = self.config() is not None
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{here} is a file: expected a folder")
+        if not (begun or self.is_complete()) and self._holds_other_files():
+            raise ValueError(f"{here} is not empty and holds no run: choose another")
+        if self.is_complete() and not overwrite:
+            raise ValueError(f"{here} holds a finished run: choose another or add --overwrite")
+        changed = self.difference(config) if begun and not overwrite else None
+        if changed:
+            raise ValueError(
+                f"{here} holds an unfinished run with {changed}: choose another output_dir, the same options to "
+                "resume, or --overwrite"
+            )
+        self._hold()
+        if begun and not overwrite:
             return self.last_checkpoint()
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise ValueError(f"output_dir={str(self.path)!r} is not empty and holds no run: choose another")
-        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / RESULT).unlink(missing_ok=True)
+        for saved in (*self.path.glob("checkpoint-*"), *self.path.glob("model")):
+            shutil.rmtree(saved)
         for name in (METRICS, EVALUATIONS, SAMPLES):
             (self.path / name).unlink(missing_ok=True)
-        (self.path / CONFIG).write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        (self.path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+        self._write(CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write("environment.json", to_json(environment(), indent=2) + "\n")
         return None
+
+    def _holds_other_files(self) -> bool:
+        left_by_a_kill = (_LOCK, f"{CONFIG}.partial")
+        return self.path.is_dir() and any(path.name not in left_by_a_kill for path in self.path.iterdir())
+
+    def _hold(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path / _LOCK, is_singleton=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"output_dir={str(self.path)!r}: another process is running in it") from None
 
     def last_checkpoint(self) -> str | None:
         """The newest checkpoint that was written to its end."""
-        complete = (p for p in self.path.glob("checkpoint-*") if (p / "trainer_state.json").is_file())
-        newest = max(complete, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+        complete = (path for path in self.path.glob("checkpoint-*") if _is_whole(path))
+        newest = max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
         return None if newest is None else str(newest)
 
     def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Add records to a JSON-lines file."""
-        with (self.path / name).open("a") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.writelines(to_json(record) + "\n" for record in records)
+
+    def replace(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write a JSON-lines file anew."""
+        self._write(name, "".join(to_json(record) + "\n" for record in records))
 
     def rewind(self, step: int) -> None:
-        """Drop metrics and evaluations after `step`, which a resumed run will write again."""
+        """Drop metrics and evaluations after `step`, which a resumed run writes again; at 0, where it begins, all."""
         for name in (METRICS, EVALUATIONS):
-            kept = [record for record in self.read(name) if record["step"] <= step]
-            (self.path / name).unlink(missing_ok=True)
-            self.append(name, kept)
+            kept = [record for record in self.read(name) if record["step"] <= step] if step > 0 else []
+            self.replace(name, kept)
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """All whole records of a JSON-lines file; a last line cut short by a kill is left out."""
         path = self.path / name
         records = []
-        for line in path.read_text().splitlines() if path.is_file() else ():
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:
+            except ValueError:
                 break
         return records
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the result, last and in one move, so that its presence means the run is complete."""
-        partial = self.path / (RESULT + ".partial")
-        partial.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        partial.replace(self.path / RESULT)
+        self._write(RESULT, to_json(result, indent=2) + "\n")
 
     def result(self) -> dict[str, Any]:
-        return json.loads((self.path / RESULT).read_text())
+        return json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file in one move: a kill leaves the old one or the new one."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self.path / name)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the trainer's state, which it writes last, is there and not cut short."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

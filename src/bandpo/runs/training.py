@@ -1,19 +1,22 @@
 """Training runs: `BandGRPOTrainer` on any model, data and reward, in a folder that records and resumes.
 
 The trainer, its loop and its checkpoints are TRL's. This file adds what a run needs around them: sources by name, the
-run folder, evaluation on held-out problems between rollouts, and a progress bar.
+run folder, evaluation on held-out problems between rollouts, checkpoints between rollouts only, and a progress bar.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.runs.evaluation import Evaluation, evaluate
@@ -30,7 +33,8 @@ class RunArguments:
     dataset: str = field(default="countdown", metadata={"help": "File, folder, Hub id or task; needs `prompt`."})
     dataset_split: str = field(default="train", metadata={"help": "Split of a Hub data set."})
     reward: list[str] = field(
-        default_factory=lambda: ["bandpo.tasks.countdown.reward"], metadata={"help": "Dotted reward functions."}
+        default_factory=lambda: ["bandpo.tasks.countdown.reward"],
+        metadata={"help": "Dotted reward functions; the first one grades evaluations."},
     )
     eval_dataset: str | None = field(default=None, metadata={"help": "Held-out problems; a task brings its own."})
     eval_samples: int = field(default=32, metadata={"help": "Answers per held-out problem."})
@@ -43,9 +47,14 @@ class RunArguments:
         self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
 
 
+def batches_per_rollout(args: BandGRPOConfig) -> int:
+    """Micro-batches made from one generated batch, over all its iterations."""
+    return args.num_iterations * (args.steps_per_generation or 1)
+
+
 def updates_per_rollout(args: BandGRPOConfig) -> int:
-    """Optimizer steps made from one generated batch."""
-    return max(1, args.num_iterations * args.steps_per_generation // args.gradient_accumulation_steps)
+    """Optimizer steps after which a rollout and an update end together; one rollout where its batches divide evenly."""
+    return math.lcm(batches_per_rollout(args), args.gradient_accumulation_steps) // args.gradient_accumulation_steps
 
 
 def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
@@ -64,46 +73,87 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
 
 
 def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
-    """Raise ValueError for settings under which a run could not keep its promises.
-
-    A checkpoint between two rollouts resumes exactly; one inside a rollout would draw new answers in the middle.
-    """
-    period = updates_per_rollout(args)
-    if args.save_strategy == "steps" and args.save_steps % period:
-        raise ValueError(
-            f"save_steps={args.save_steps}: expected a multiple of {period}, the updates made from one rollout, "
-            "so that a resumed run equals an unbroken one"
-        )
-    for name in ("eval_samples", "eval_batch_size", "evaluate_every"):
-        if getattr(run, name) < 1:
-            raise ValueError(f"{name}={getattr(run, name)}: expected at least 1")
+    """Raise ValueError for settings under which a run could not keep its promises."""
+    for name in ("eval_samples", "eval_batch_size", "evaluate_every", "threads"):
+        value = getattr(run, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: expected at least 1")
+    if run.dataset not in TASKS and run.reward == RunArguments().reward:
+        raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+    for name in ("save_only_model", "ignore_data_skip"):
+        if getattr(args, name):
+            raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")
 
 
 class _Recorder(TrainerCallback):
-    """Writes metrics and evaluations to the run folder as they come."""
+    """Writes metrics and evaluations as they come, and has checkpoints written where a run can resume exactly."""
 
     def __init__(self, folder: RunFolder, run: RunArguments, evaluator: _Evaluator | None):
         self.folder, self.run, self.evaluator = folder, run, evaluator
+        self.save_is_due = False
 
-    def on_train_begin(self, args, state, control, model=None, **_):
+    def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
+        _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
         if state.is_world_process_zero:
             self.folder.rewind(state.global_step)
             if state.global_step == 0:
-                self._evaluate(0, model)
+                self._evaluate(state, model)
 
     def on_log(self, args, state, control, logs=None, **_):
-        if state.is_world_process_zero and logs:
+        if state.is_world_process_zero and logs and "train_runtime" not in logs:
             self.folder.append(METRICS, [{"step": state.global_step, **logs}])
 
-    def on_step_end(self, args, state, control, model=None, **_):
+    def on_step_end(self, args, state, control, *, train_dataloader, model=None, **_):
+        self._choose_save(args, state, control, train_dataloader)
         period = self.run.evaluate_every * updates_per_rollout(args)
         last = state.global_step >= state.max_steps
         if state.is_world_process_zero and (last or state.global_step % period == 0):
-            self._evaluate(state.global_step, model)
+            self._evaluate(state, model)
 
-    def _evaluate(self, step: int, model: Any) -> None:
+    def on_epoch_end(self, args, state, control, *, train_dataloader, **_):
+        self._choose_save(args, state, control, train_dataloader)
+
+    def _choose_save(self, args: Any, state: Any, control: Any, loader: Any) -> None:
+        """Put a checkpoint off to the end of the rollout, after which no answers are kept in memory.
+
+        What is logged over several steps is logged before it, for a resumed run has none of it. The last step writes
+        no checkpoint, since `model/` follows: transformers would train one step more from it.
+        """
+        self.save_is_due |= control.should_save
+        is_between_rollouts = round(state.epoch * len(loader)) % batches_per_rollout(args) == 0
+        control.should_save = self.save_is_due and is_between_rollouts and state.global_step < state.max_steps
+        if control.should_save:
+            self.save_is_due, control.should_log = False, True
+
+    def _evaluate(self, state: Any, model: Any) -> None:
         if self.evaluator is not None:
-            self.folder.append(EVALUATIONS, [{"step": step, **self.evaluator(model)}])
+            self.folder.append(EVALUATIONS, [{"step": state.global_step, **self.evaluator(model, state)}])
+
+
+def _prepare_rows(loader: Any, epochs_begun: int) -> None:
+    """Draw the orders of the epochs before a checkpoint, which TRL's sampler would repeat, and move no text."""
+    batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)
+    for _ in range(epochs_begun):
+        next(iter(batches.sampler), None)
+    loader.device = None
+
+
+class _Rows(torch.utils.data.Dataset):
+    """Rows of a data set; the latest batch is kept, since TRL asks for a rollout's rows at every one of its updates."""
+
+    def __init__(self, data: Any):
+        self.data, self.indices, self.rows = data, None, []
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.data[index]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        if indices != self.indices:
+            self.indices, self.rows = indices, self.data.__getitems__(indices)
+        return [dict(row) for row in self.rows]
 
 
 class _Evaluator:
@@ -113,21 +163,22 @@ class _Evaluator:
         self.run, self.args, self.tokenizer, self.reward = run, args, tokenizer, reward
         name = run.eval_dataset or run.dataset
         self.task = TASKS.get(name)
-        self.columns: Mapping[str, Sequence[Any]] = (
-            self.task.held_out() if self.task else dataset_source(name, "test", count=0, seed=0).to_dict()
-        )
+        data: Any = None if self.task else dataset_source(name, "test", option="eval_dataset")
+        self.columns: Mapping[str, Sequence[Any]] = self.task.held_out() if self.task else data.to_dict()
         self.latest: Evaluation | None = None
 
-    def __call__(self, model: Any) -> dict[str, float]:
+    def __call__(self, model: Any, state: Any) -> dict[str, float]:
+        template: Any = self.args.chat_template_kwargs
         self.latest = evaluate(
             getattr(model, "module", model),
             self.tokenizer,
             self.columns,
-            self.reward,
+            partial(self.reward, trainer_state=state, log_extra=_log_nothing, log_metric=_log_nothing),
             samples=self.run.eval_samples,
             max_new_tokens=self.args.max_completion_length or 256,
             temperature=self.args.temperature,
             batch_size=self.run.eval_batch_size,
+            chat_template_kwargs=template,
         )
         described = self.task.describe([t for texts in self.latest.texts for t in texts]) if self.task else {}
         return {**self.latest.summary(), **described}
@@ -142,6 +193,10 @@ class _Evaluator:
             for i, texts in enumerate(self.latest.texts)
             for j in range(min(per_problem, len(texts)))
         ]
+
+
+def _log_nothing(name: str, value: Any) -> None:
+    """What a reward function logs in training has no place in an evaluation."""
 
 
 class _Progress(ProgressCallback):
@@ -184,7 +239,7 @@ class Plan:
             "threads": torch.get_num_threads(),
         }
         if self.evaluator is not None:
-            self.folder.append(SAMPLES, self.evaluator.samples())
+            self.folder.replace(SAMPLES, self.evaluator.samples())
         self.folder.finish(result)
         return result
 
@@ -203,19 +258,20 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     if run.threads is not None:
         torch.set_num_threads(run.threads)
     rewards = [reward_source(dotted) for dotted in run.reward]
-    source = model_source(run.model)
-    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    source, tokenizer = model_source(run.model)
     data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
-
-    folder, is_main = RunFolder(str(args.output_dir)), args.process_index == 0
-    with args.main_process_first(desc="run folder"):
-        checkpoint = folder.claim(resolved(run, args), run.overwrite) if is_main else folder.last_checkpoint()
+    is_main = args.process_index == 0
     has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
     evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
 
+    folder = RunFolder(str(args.output_dir))
+    with args.main_process_first(desc="run folder"):
+        checkpoint = folder.claim(resolved(run, args), run.overwrite) if is_main else folder.last_checkpoint()
+    if checkpoint is not None:
+        _check_checkpoint(checkpoint, args)
+
     trainer = BandGRPOTrainer(source, rewards, args, train_dataset=data, processing_class=tokenizer)
+    trainer.train_dataset = _Rows(data)
     trainer.add_callback(_Recorder(folder, run, evaluator))
     trainer.remove_callback(PrinterCallback)
     if not args.disable_tqdm:
@@ -224,8 +280,19 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     return Plan(run, args, folder, trainer, evaluator, checkpoint)
 
 
+def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:
+    processes = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    if processes != args.world_size:
+        raise ValueError(f"{checkpoint} was written by {processes} processes, now {args.world_size}: expected as many")
+    if args.sync_ref_model:
+        raise ValueError(
+            f"sync_ref_model=True: {checkpoint} does not hold the reference model, --overwrite starts anew"
+        )
+
+
 def _problems_needed(args: BandGRPOConfig) -> int:
     """Prompts that `max_steps` optimizer steps consume, each once; of 150 rollouts where the length is in epochs."""
-    answers = args.per_device_train_batch_size * args.steps_per_generation * max(1, args.world_size)
-    rollouts = -(-args.max_steps // updates_per_rollout(args)) if args.max_steps > 0 else 150
-    return rollouts * answers // args.num_generations
+    answers = args.per_device_train_batch_size * (args.steps_per_generation or 1) * max(1, args.world_size)
+    batches = args.max_steps * args.gradient_accumulation_steps
+    rollouts = -(-batches // batches_per_rollout(args)) if args.max_steps > 0 else 150
+    return rollouts * answers // (args.num_generations or 1)
