@@ -52,8 +52,9 @@ class BandGRPOConfig(GRPOConfig):
     Args:
         method: a name from `bandpo.methods()`. "grpo" is stock TRL, clipped by TRL's `epsilon` and `epsilon_high`;
             with every other method these two must be left alone.
-        band_delta: radius of the band, in nats for the KL family; the method's own if not given. (TRL's `delta` is
-            something else, its two-sided clip, and keeps TRL's formula.)
+        band_delta: radius of the band, in nats for the KL family; the method's own if not given. TRL's `delta` is
+            something else, its two-sided clip, and keeps TRL's formula, which lets a bad token's ratio reach the
+            upper bound where that is wider; `dual_clip` caps it whatever the bounds.
         method_kwargs: the method's other hyperparameters, a dict or, on the command line, a JSON object.
         band_metrics: log `band/*`, the metrics of `bandpo.trust_region_metrics`.
 
