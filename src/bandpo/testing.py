@@ -90,15 +90,16 @@ def check_divergence(
     radii = sorted(delta for delta in deltas if delta < divergence.supremum)
     if not radii:
         raise ValueError(f"deltas={tuple(deltas)}: expected one below the supremum {divergence.supremum:g}")
-    bounds = _bounds(divergence, torch.tensor(sorted(logps), dtype=torch.float64), radii)
+    bounds = _bounds(divergence, torch.tensor(sorted(logps), dtype=torch.float64), _column(radii))
     _check_supremum(bounds)
     _check_contains_one(bounds)
     _check_roots(bounds)
     _check_monotone(bounds)
-    _check_limits(divergence, radii)
-    _check_solver_agrees(bounds)
+    _check_limits(bounds)
+    _check_number_radius_agrees(bounds)
     _check_fp32_agrees(bounds)
-    _check_tensor_radius_agrees(bounds)
+    if divergence.direct_lower is not None or divergence.direct_upper is not None:
+        _check_solver_agrees(bounds)
     if compiled:
         _check_compiled_agrees(bounds)
 
@@ -110,10 +111,13 @@ def _as_divergence(f: Generator | Divergence | str, supremum: float) -> Divergen
     return Divergence("f" if name == "<lambda>" else name, f, "under test", supremum)
 
 
-def _bounds(divergence: Divergence, logp: Tensor, radii: Sequence[float]) -> _Bounds:
-    low = torch.stack([divergence.lower(logp, delta) for delta in radii])
-    high = torch.stack([divergence.upper(logp, delta) for delta in radii])
-    return _Bounds(divergence, logp[None], torch.tensor(radii, dtype=torch.float64)[:, None], low, high)
+def _column(radii: Sequence[float]) -> Tensor:
+    return torch.tensor(radii, dtype=torch.float64)[:, None]
+
+
+def _bounds(divergence: Divergence, logp: Tensor, delta: Tensor) -> _Bounds:
+    grid, radius = logp.expand(len(delta), -1), delta.to(logp.dtype)
+    return _Bounds(divergence, logp[None], delta, divergence.lower(grid, radius), divergence.upper(grid, radius))
 
 
 def _require(holds: Tensor, claim: str, bounds: _Bounds, **values: Tensor) -> None:
@@ -178,14 +182,13 @@ def _check_monotone(bounds: _Bounds) -> None:
         _require(wider >= narrower, f"the {side} bound narrows with p", likelier, bound=narrower, smaller_p=wider)
 
 
-def _check_limits(divergence: Divergence, radii: Sequence[float]) -> None:
+def _check_limits(bounds: _Bounds) -> None:
     logp = torch.tensor([-math.inf, -1e4, -600.0, -300.0, -100.0, -1e-12, -1e-20, -1e-30, 0.0], dtype=torch.float64)
     for dtype in (torch.float64, torch.float32):
-        ends = _bounds(divergence, logp.to(dtype), radii)
+        ends = _bounds(bounds.divergence, logp.to(dtype), bounds.delta)
         for side, bound in (("lower", ends.low), ("upper", ends.high)):
-            _require(
-                ~torch.isnan(bound), f"the {side} bound of {dtype} is a number towards p = 0 and 1", ends, bound=bound
-            )
+            claim = f"the {side} bound in {dtype} is a number towards p = 0 and 1"
+            _require(~torch.isnan(bound), claim, ends, bound=bound)
         finite = torch.isfinite(ends.high) | torch.isinf(ends.logp)
         _require(finite, "the upper log-ratio is finite for p > 0", ends, high=ends.high)
         _require(ends.high <= -ends.logp, "the upper log-ratio <= -log p towards p = 0 and 1", ends, high=ends.high)
@@ -199,25 +202,33 @@ def _check_close(bounds: _Bounds, other: _Bounds, claim: str, tolerance: float, 
         _require(close, f"{side} bound: {claim}", bounds, bound=bound, other=found)
 
 
-def _check_solver_agrees(bounds: _Bounds) -> None:
-    f, logp = bounds.divergence.f, bounds.logp[0]
-    low = torch.stack([root_bound(f, logp, delta, upward=False) for delta in bounds.delta[:, 0].tolist()])
-    high = torch.stack([root_bound(f, logp, delta, upward=True) for delta in bounds.delta[:, 0].tolist()])
-    solved = bounds._replace(low=low, high=high)
-    _check_close(bounds, solved, "direct formula = bracketed solver", _TOLERANCE, _LOG_ZERO)
+def _check_number_radius_agrees(bounds: _Bounds) -> None:
+    divergence, logp = bounds.divergence, bounds.logp[0]
+    low = torch.stack([divergence.lower(logp, delta) for delta in bounds.delta[:, 0].tolist()])
+    high = torch.stack([divergence.upper(logp, delta) for delta in bounds.delta[:, 0].tolist()])
+    _check_close(bounds, bounds._replace(low=low, high=high), "number δ = tensor δ", 1e-9, _LOG_ZERO)
 
 
 def _check_fp32_agrees(bounds: _Bounds) -> None:
-    logp = bounds.logp[0].float()
-    exact = _bounds(bounds.divergence, logp.double(), bounds.delta[:, 0].tolist())
-    single = _bounds(bounds.divergence, logp, bounds.delta[:, 0].tolist())
-    _check_close(exact, single, "fp32 = fp64", 1e-5, _LOG_ZERO_FP32)
+    """fp32 bounds lie between the fp64 bounds of log-probs four fp32 ulp to either side."""
+    divergence, logp, delta = bounds.divergence, bounds.logp[0].float(), bounds.delta.float().double()
+    single = _bounds(divergence, logp, delta)
+    rarer, likelier = (_bounds(divergence, logp.double() * (1 + step), delta) for step in (2**-21, -(2**-21)))
+    for side, found, least, most in (
+        ("lower", single.low, rarer.low, likelier.low),
+        ("upper", single.high, likelier.high, rarer.high),
+    ):
+        found, least, most = (bound.double().clamp_min(_LOG_ZERO_FP32) for bound in (found, least, most))
+        slack = 1e-5 * most.abs()
+        close = (found >= least - slack) & (found <= most + slack)
+        _require(close, f"{side} bound: fp32 = fp64", single, fp32=found, fp64=least)
 
 
-def _check_tensor_radius_agrees(bounds: _Bounds) -> None:
-    divergence, logp = bounds.divergence, bounds.logp.expand_as(bounds.low)
-    low, high = divergence.lower(logp, bounds.delta), divergence.upper(logp, bounds.delta)
-    _check_close(bounds, bounds._replace(low=low, high=high), "tensor δ = number δ", 1e-9, _LOG_ZERO)
+def _check_solver_agrees(bounds: _Bounds) -> None:
+    f, logp = bounds.divergence.f, bounds.logp.expand_as(bounds.low)
+    low, high = (root_bound(f, logp, bounds.delta, upward) for upward in (False, True))
+    solved = bounds._replace(low=low, high=high)
+    _check_close(bounds, solved, "direct formula = bracketed solver", _TOLERANCE, _LOG_ZERO)
 
 
 def _check_compiled_agrees(bounds: _Bounds) -> None:

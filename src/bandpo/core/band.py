@@ -23,7 +23,12 @@ SIDES = ("band", "mirror", "none")
 
 
 class Interval(NamedTuple):
-    """Per-token bounds of log(new/old): low <= 0 <= high, fp32 (fp64 for fp64 input), the shape of logp_old."""
+    """Per-token bounds of log(new/old): low <= 0 <= high, fp32 (fp64 for fp64 input), the shape of logp_old.
+
+    >>> low, high = bandpo.Interval(torch.tensor([-0.2]), torch.tensor([0.3])).ratio()
+    >>> low, high
+    (tensor([0.8187]), tensor([1.3499]))
+    """
 
     low: Tensor
     high: Tensor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -78,7 +76,7 @@ def check_radius(
         return
     if isinstance(delta, bool) or not isinstance(delta, (int, float)):
         raise TypeError(f"{name}={delta!r}: expected a number or a tensor")
-    if not (delta > 0 and math.isfinite(delta) and delta < limit):
+    if not 0 < delta < limit:
         raise ValueError(f"{name}={delta!r}: {_expected_radius(name, supremum, limit)}")
     if delta >= supremum:
         raise ValueError(

@@ -37,6 +37,10 @@ class Divergence:
         summary: what it is, in a line.
         supremum: the largest value it can take; a radius at or above it would allow everything.
         direct_upper, direct_lower: (logp, δ) -> log r, where a formula is known.
+
+    >>> half = bandpo.Divergence("half-chi2", lambda u: (u - 1) ** 2 / 2, "χ²/2")
+    >>> bandpo.band(torch.tensor([0.2]).log(), 0.025, half).high.exp()
+    tensor([1.4472])
     """
 
     name: str
@@ -201,8 +205,10 @@ def check_generator(name: str, f: Generator) -> None:
     """Raise ValueError unless f(1) = 0 and f is elementwise, finite and convex for u between 1/100 and 100."""
     u = torch.logspace(-2, 2, 401, dtype=torch.float64)
     values, at_one = f(u), f(torch.ones(1, dtype=torch.float64)).item()
-    if values.shape != u.shape or not torch.allclose(f(u.flip(0)).flip(0), values, rtol=1e-9, equal_nan=True):
-        raise ValueError(f"{name}: f is not elementwise, f of {len(u)} ratios gave shape {tuple(values.shape)}")
+    if values.shape != u.shape:
+        raise ValueError(f"{name}: f of {len(u)} ratios has shape {tuple(values.shape)}, expected one value each")
+    if not torch.allclose(f(u.flip(0)[:200]), values.flip(0)[:200], rtol=1e-9, equal_nan=True):
+        raise ValueError(f"{name}: f is not elementwise, its value at a ratio depends on the other ratios")
     if not abs(at_one) <= 1e-12:
         raise ValueError(f"{name}: f(1) = {at_one!r}, expected 0")
     if not torch.isfinite(values).all():

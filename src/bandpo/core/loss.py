@@ -35,7 +35,13 @@ _FILL, _FILL_RADIUS = -1.0, 1e-4
 
 
 class PolicyLoss(NamedTuple):
-    """Scalar loss to minimise, (B, T) per-token loss before aggregation (0 where masked), and metrics."""
+    """Scalar loss to minimise, (B, T) per-token loss before aggregation (0 where masked), and metrics.
+
+    >>> logp = torch.tensor([[-1.0, -2.0]])
+    >>> out = bandpo.policy_loss(logp, logp, torch.tensor([1.0]), torch.ones(1, 2))
+    >>> out.loss, out.per_token, out.metrics["clip"]
+    (tensor(-1.), tensor([[-1., -1.]]), (tensor(0.), tensor(2.)))
+    """
 
     loss: Tensor
     per_token: Tensor

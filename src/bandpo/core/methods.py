@@ -44,6 +44,10 @@ class Method:
         rule: (logp_old, check=..., **hyperparameters but dual_clip) -> Interval.
         ours: True where the method is this project's, not a paper's.
         per_token: False where the bounds are the same for every token, 1 - eps_low and 1 + eps_high.
+
+    >>> method = bandpo.methods()["clip-higher"]
+    >>> method.summary, method.citation
+    ('fixed clip with a wider upper side, ratio 0.8 .. 1.28', 'DAPO, arXiv 2503.14476, eq. 8')
     """
 
     name: str

@@ -66,6 +66,11 @@ def trust_region_metrics(
 
     Returns:
         name -> (sum, count), fp32 scalars.
+
+    >>> logp_old, log_ratio = torch.tensor([[0.1, 0.9]]).log(), torch.tensor([[0.5, 0.5]])
+    >>> advantages, mask = torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool)
+    >>> bandpo.trust_region_metrics(log_ratio, logp_old, advantages, mask, bandpo.band(logp_old))["clip_high"]
+    (tensor(1.), tensor(2.))
     """
     good, bad = mask & (advantages > 0), mask & (advantages < 0)
     above, below = log_ratio > interval.high, log_ratio < interval.low
