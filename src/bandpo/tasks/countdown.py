@@ -54,7 +54,8 @@ class Problem:
         """
         numbers, _, target = prompt.partition(SEPARATOR)
         try:
-            return cls(tuple(map(int, numbers.split())), int(target))
+            a, b, c, d = map(int, numbers.split())
+            return cls((a, b, c, d), int(target))
         except ValueError:
             raise ValueError(f"prompt {prompt!r}: expected the form '3 7 11 2 {SEPARATOR} 45'") from None
 
@@ -96,7 +97,7 @@ def is_well_formed(text: str) -> bool:
     words = text.split()
     return (
         len(words) == ANSWER_TOKENS
-        and all(word.isdecimal() for word in words[::2])
+        and all(word.isascii() and word.isdecimal() for word in words[::2])
         and all(word in OPERATORS for word in words[1::2])
     )
 
@@ -106,8 +107,9 @@ def solves(answer: str, problem: Problem) -> bool:
     if not is_well_formed(answer):
         return False
     words = answer.split()
-    used = [int(word) for word in words[::2]]
-    return sorted(used) == sorted(problem.numbers) and evaluate_left_to_right(used, words[1::2]) == problem.target
+    if sorted(words[::2]) != sorted(map(str, problem.numbers)):
+        return False
+    return evaluate_left_to_right([int(word) for word in words[::2]], words[1::2]) == problem.target
 
 
 def needs_multiplication(problem: Problem) -> bool:

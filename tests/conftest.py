@@ -1,0 +1,54 @@
+"""What every test runs under: one thread, no Hub, no accelerator; and one tiny run that several tests look at."""
+
+import os
+
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "CUDA_VISIBLE_DEVICES": "",
+    "COLUMNS": "80",
+}
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+TINY = (
+    "--per_device_train_batch_size 16 --num_generations 8 --steps_per_generation 2 --max_steps 8 --evaluate_every 1 "
+    "--eval_samples 2 --logging_steps 2 --save_steps 4 --learning_rate 1e-3"
+).split()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Options of `bandpo train` under which the embedded task takes a second."""
+    return list(TINY)
+
+
+@pytest.fixture(scope="session")
+def bandpo_command():
+    """(arguments, folder) -> the finished `python -m bandpo` process."""
+
+    def run(arguments, folder, **options):
+        command = [sys.executable, "-m", "bandpo", *map(str, arguments)]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, bandpo_command):
+    """Folder and standard output of a whole run that nothing interrupted."""
+    parent = tmp_path_factory.mktemp("tiny")
+    done = bandpo_command(["train", *TINY, "--output_dir", "run"], parent)
+    assert done.returncode == 0, done.stderr
+    return parent / "run", done.stdout
