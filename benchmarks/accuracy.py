@@ -345,9 +345,17 @@ def main() -> int:
         "rows": rows,
     }
     options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "accuracy.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    (options.results / "accuracy.json").write_text(as_json(data))
     (options.results / "accuracy.md").write_text(report(data))
     return summary(data, time.time() - start)
+
+
+def as_json(data: dict[str, Any]) -> str:
+    """JSON with one row per line."""
+    lines = {name: [json.dumps(row, ensure_ascii=False) for row in data[name]] for name in ("dense", "rows")}
+    head = json.dumps({name: data[name] for name in data if name not in lines}, indent=1, ensure_ascii=False)
+    tables = [f' "{name}": [\n  ' + ",\n  ".join(rows) + "\n ]" for name, rows in lines.items()]
+    return ",\n".join([head.removesuffix("\n}"), *tables]) + "\n}\n"
 
 
 def summary(data: dict[str, Any], seconds: float) -> int:

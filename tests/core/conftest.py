@@ -1,14 +1,9 @@
-"""One thread, a registry that tests cannot pollute, and a compiler without leftovers."""
+"""A registry that tests cannot pollute and a compiler without leftovers."""
 
 import pytest
 import torch
 
 from bandpo.core import divergences
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
