@@ -17,10 +17,17 @@ import sys
 import pytest
 import torch
 
-TINY = (
-    "--per_device_train_batch_size 16 --num_generations 8 --steps_per_generation 2 --max_steps 8 --evaluate_every 1 "
-    "--eval_samples 2 --logging_steps 2 --save_steps 4 --learning_rate 1e-3"
-).split()
+TINY = {
+    "per_device_train_batch_size": 16,
+    "num_generations": 8,
+    "steps_per_generation": 2,
+    "max_steps": 8,
+    "evaluate_every": 1,
+    "eval_samples": 2,
+    "logging_steps": 2,
+    "save_steps": 4,
+    "learning_rate": 1e-3,
+}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,7 +38,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def tiny():
     """Options of `bandpo train` under which the embedded task takes a second."""
-    return list(TINY)
+    return [f"--{name}={value}" for name, value in TINY.items()]
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +53,9 @@ def bandpo_command():
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, bandpo_command):
+def tiny_run(tmp_path_factory, bandpo_command, tiny):
     """Folder and standard output of a whole run that nothing interrupted."""
     parent = tmp_path_factory.mktemp("tiny")
-    done = bandpo_command(["train", *TINY, "--output_dir", "run"], parent)
+    done = bandpo_command(["train", *tiny, "--output_dir", "run"], parent)
     assert done.returncode == 0, done.stderr
     return parent / "run", done.stdout

@@ -74,10 +74,10 @@ def dataset_source(name: str, split: str, *, count: int = 0, seed: int = 0, opti
         raise ValueError(f"{option}={name!r}: not read, {_first_line(error.__cause__ or error)}") from error
     except (OSError, ValueError) as error:
         raise ValueError(f"{option}={name!r}: not loaded, {_first_line(error)}; expected {_EXPECTED}") from error
-    if "prompt" not in data.column_names:
-        raise ValueError(f"{option}={name!r} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
     if not len(data):
         raise ValueError(f"{option}={name!r} is empty: expected at least one row")
+    if "prompt" not in data.column_names:
+        raise ValueError(f"{option}={name!r} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
     return data
 
 

@@ -1,0 +1,161 @@
+"""Sources by name: what is found where, and one line that says what was wrong."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from datasets import Dataset, DatasetDict
+
+from bandpo.runs.sources import dataset_source, model_source, reward_source
+from bandpo.tasks import countdown
+
+ROWS = [{"prompt": "1 2 3 4 -> 10", "answer": "x"}, {"prompt": "5 -> 5", "answer": "longer"}]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+def message(function, *arguments, **options):
+    with pytest.raises(ValueError) as caught:
+        function(*arguments, **options)
+    text = str(caught.value)
+    assert "\n" not in text and "expected" in text
+    return text
+
+
+def test_the_task_is_a_model(here):
+    source, tokenizer = model_source("countdown")
+    assert source == str(countdown.policy_path())
+    assert len(tokenizer) == 104 and tokenizer.padding_side == "left"
+
+
+@pytest.mark.parametrize("name", ["{here}/mine", "mine", "./mine", "a/mine"])
+def test_a_folder_is_a_model(here, name):
+    shutil.copytree(countdown.policy_path(), here / ("a/mine" if name == "a/mine" else "mine"))
+    source, tokenizer = model_source(name.format(here=here))
+    assert (here / source / "config.json").is_file() and len(tokenizer) == 104
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end(here):
+    shutil.copytree(countdown.policy_path(), here / "mine")
+    path = here / "mine" / "tokenizer_config.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "pad_token"}))
+    assert model_source("mine")[1].pad_token == "<end>"
+
+
+@pytest.mark.parametrize("name", ["./absent", "/absent", "~/absent", "a/b/absent"])
+def test_an_absent_folder(here, name):
+    assert f"model={name!r}: no such folder" in message(model_source, name)
+
+
+@pytest.mark.parametrize("name", ["absent", "someone/absent"])
+def test_a_hub_model_without_a_connection(here, name):
+    assert f"model={name!r}: not loaded" in message(model_source, name)
+
+
+@pytest.mark.parametrize("content", [{}, {"config.json": "{}"}, {"notes.txt": "mine"}])
+def test_a_folder_that_is_no_model(here, content):
+    (here / "mine").mkdir()
+    for name, text in content.items():
+        (here / "mine" / name).write_text(text)
+    assert "model='mine': no model and tokenizer in this folder" in message(model_source, "mine")
+
+
+def save(data, path):
+    {".jsonl": data.to_json, ".json": data.to_json, ".parquet": data.to_parquet, ".csv": data.to_csv}[path.suffix](path)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.parquet", "rows.csv"])
+def test_files(here, name):
+    save(Dataset.from_list(ROWS), here / name)
+    assert dataset_source(name, "ignored").to_list() == ROWS
+    assert dataset_source(str(here / name), "ignored").to_list() == ROWS
+
+
+def test_saved_folders(here):
+    Dataset.from_list(ROWS).save_to_disk("one")
+    DatasetDict({"train": Dataset.from_list(ROWS), "test": Dataset.from_list(ROWS[:1])}).save_to_disk("splits")
+    assert dataset_source("one", "ignored").to_list() == ROWS
+    assert dataset_source("splits", "test").to_list() == ROWS[:1]
+    with pytest.raises(ValueError, match="eval_dataset='splits' has no split 'dev'"):
+        dataset_source("splits", "dev", option="eval_dataset")
+
+
+def test_a_folder_of_data_files(here):
+    (here / "data").mkdir()
+    Dataset.from_list(ROWS).to_json(here / "data" / "train.jsonl")
+    assert dataset_source("data", "train").to_list() == ROWS
+    assert "data" in message(dataset_source, "data", "dev")
+
+
+def test_the_task_is_a_data_set(here):
+    assert dataset_source("countdown", "train", count=7, seed=3)["prompt"] == [
+        problem.prompt for problem in countdown.training_problems(7, 3)
+    ]
+
+
+@pytest.mark.parametrize("name", ["absent.jsonl", "./absent", "a/b/absent", "~/absent.parquet"])
+def test_an_absent_file(here, name):
+    assert f"dataset={name!r}: no such file or folder" in message(dataset_source, name, "train")
+
+
+@pytest.mark.parametrize("name", ["absent", "someone/absent"])
+def test_a_hub_data_set_without_a_connection(here, name):
+    assert f"dataset={name!r}: not loaded" in message(dataset_source, name, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("rows.txt", "hello", "a file ending in .jsonl, .json, .parquet, .csv"),
+        ("rows", "hello", "a file ending in .jsonl, .json, .parquet, .csv"),
+        ("rows.jsonl", '{"question": "x", "answer": 1}\n', "has columns question, answer: expected one named 'prompt'"),
+        ("rows.jsonl", "", "is empty"),
+        ("rows.csv", "prompt,answer\n", "is empty"),
+    ],
+)
+def test_a_file_that_does_not_fit(here, name, content, expected):
+    (here / name).write_text(content)
+    text = message(dataset_source, name, "train", option="eval_dataset")
+    assert text.startswith(f"eval_dataset={name!r}") and expected in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("rows.jsonl", '{"prompt": "a"}\n{"prompt": \n'), ("rows.parquet", "no")]
+)
+def test_a_broken_file(here, name, content):
+    (here / name).write_text(content)
+    with pytest.raises(ValueError, match=f"^dataset='{name}': not "):
+        dataset_source(name, "train")
+
+
+def test_a_reward_in_the_current_folder(here):
+    (here / "my_rewards.py").write_text("def fn(completions, **_):\n    return [1.0] * len(completions)\n")
+    assert reward_source("my_rewards.fn")(completions=["a", "b"]) == [1.0, 1.0]
+    assert reward_source("bandpo.tasks.countdown.reward") is countdown.reward
+
+
+@pytest.mark.parametrize(
+    ("dotted", "expected"),
+    [
+        ("absent_module.fn", "No module named 'absent_module'"),
+        ("bandpo.tasks.countdown.absent", "absent"),
+        ("fn", "Empty module name"),
+        ("", "Empty module name"),
+        ("bandpo.tasks.countdown.END", "is a str: expected a function"),
+    ],
+)
+def test_a_reward_that_is_none(here, dotted, expected):
+    text = message(reward_source, dotted)
+    assert text.startswith(f"reward={dotted!r}") and expected in text
+
+
+def test_an_error_inside_the_users_module_keeps_its_traceback(here):
+    (here / "my_broken.py").write_text("1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        reward_source("my_broken.fn")
