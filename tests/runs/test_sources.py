@@ -116,7 +116,7 @@ def test_a_hub_data_set_without_a_connection(here, name):
         ("rows", "hello", "a file ending in .jsonl, .json, .parquet, .csv"),
         ("rows.jsonl", '{"question": "x", "answer": 1}\n', "has columns question, answer: expected one named 'prompt'"),
         ("rows.jsonl", "", "is empty"),
-        ("rows.csv", "prompt,answer\n", "is empty"),
+        ("rows.csv", "prompt,answer\n", "no data"),
     ],
 )
 def test_a_file_that_does_not_fit(here, name, content, expected):
