@@ -30,6 +30,11 @@ TINY = {
 }
 
 
+def pytest_configure(config):
+    # Recipes name the option that every supported transformers has, not its newest spelling.
+    config.addinivalue_line("filterwarnings", "ignore:.*gradient_checkpointing.*:FutureWarning")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)

@@ -61,7 +61,7 @@ def parse_train(arguments: Sequence[str]) -> tuple[RunArguments, BandGRPOConfig]
     options = parser()
     recipe = _read_recipe(path)
     _check_recipe(path, recipe)
-    options.set_defaults_with_config(**_for_this_machine(recipe, flags))
+    options.set_defaults_with_config(**_for_this_machine(_for_this_method(recipe, flags), flags))
     namespace, unknown = options.parse_known_args(flags)
     if unknown:
         raise ValueError(f"no option {unknown[0]!r}{_suggestion(unknown[0], options._option_string_actions)}")
@@ -120,6 +120,20 @@ def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
             options.parse_known_args([f"--{name}", *map(str, values)])
         except ValueError as error:
             raise ValueError(f"--config {path}: {error}") from None
+
+
+def _for_this_method(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+    """The recipe without hyperparameters of its method that the flags replace, or all where they name another one."""
+    given = {flag.lstrip("-").replace("-", "_"): value for flag, value in pairwise(flags) if flag.startswith("--")}
+    dropped = set()
+    if "method" in recipe and given.get("method", recipe["method"]) != recipe["method"]:
+        dropped = {"band_delta", "method_kwargs", "epsilon", "epsilon_high"}
+    elif '"delta"' in given.get("method_kwargs", ""):
+        dropped = {"band_delta"}
+    kept = {name: value for name, value in recipe.items() if name not in dropped}
+    if "band_delta" in given and isinstance(kept.get("method_kwargs"), dict):
+        kept["method_kwargs"] = {name: v for name, v in kept["method_kwargs"].items() if name != "delta"}
+    return kept
 
 
 def _for_this_machine(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:

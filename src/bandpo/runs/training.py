@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.runs.evaluation import Evaluation, evaluate
@@ -271,6 +272,7 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         _check_checkpoint(checkpoint, args)
 
     trainer = BandGRPOTrainer(source, rewards, args, train_dataset=data, processing_class=tokenizer)
+    _check_model(trainer, is_evaluated=evaluator is not None)
     trainer.train_dataset = _Rows(data)
     trainer.add_callback(_Recorder(folder, run, evaluator))
     trainer.remove_callback(PrinterCallback)
@@ -278,6 +280,19 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(_Progress)
     return Plan(run, args, folder, trainer, evaluator, checkpoint)
+
+
+def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
+    positions, longest = (
+        getattr(trainer.model.config, "max_position_embeddings", None),
+        trainer.args.max_completion_length,
+    )
+    if positions is not None and longest is not None and longest >= positions:
+        raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+    if is_evaluated and (trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
+        raise ValueError(
+            "evaluation needs the whole model in one process: expected no eval_dataset under FSDP or ZeRO-3"
+        )
 
 
 def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:

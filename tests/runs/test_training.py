@@ -1,0 +1,448 @@
+"""Training runs: what they leave behind, and that neither kills nor evaluations change a weight."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+
+from bandpo.cli.options import parse_train
+from bandpo.engines.trl import BandGRPOConfig
+from bandpo.runs import training
+from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
+from bandpo.tasks import countdown
+
+TIMINGS = {"step_time"}
+PROMPTS = [problem.prompt for problem in countdown.training_problems(13, seed=3)]
+OWN_REWARD = '''
+import random
+
+def quick(completions, prompts, bonus, **_):
+    """Varies within every group, and reads a column of the data."""
+    return [sum(map(ord, text)) % 7 / 7 + extra for text, extra in zip(completions, bonus, strict=True)]
+
+def noisy(completions, **_):
+    return [random.random() for _ in completions]
+
+def watching(completions, completion_ids, trainer_state, log_extra, log_metric, **_):
+    log_metric("step", trainer_state.global_step)
+    log_extra("length", [len(ids) for ids in completion_ids])
+    return [len(ids) / 10 for ids in completion_ids]
+'''
+
+
+class StopAt(TrainerCallback):
+    """As a kill would: leave training in the middle, without cleaning up."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder of the user's with a reward module and data in it, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("own_reward", None)
+    (tmp_path / "own_reward.py").write_text(OWN_REWARD)
+    rows = [{"prompt": prompt, "bonus": 0.01 * number} for number, prompt in enumerate(PROMPTS)]
+    Dataset.from_list(rows).to_json(tmp_path / "own.jsonl")
+    return tmp_path
+
+
+def execute(options, out, stops=()):
+    """Run to the end, by way of being stopped at these steps."""
+    for stop in [*stops, None]:
+        planned = plan(*parse_train([*options, "--output_dir", str(out), "--disable_tqdm", "true"]))
+        if stop is not None:
+            planned.trainer.add_callback(StopAt(stop))
+        try:
+            planned.execute()
+        except KeyboardInterrupt:
+            if stop is None:
+                raise
+            assert not (out / "result.json").exists()
+    return outcome(out)
+
+
+def records(path):
+    lines = path.read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in TIMINGS} for line in lines]
+
+
+def outcome(out):
+    """Everything a run computed, apart from timings."""
+    result = json.loads((out / "result.json").read_text())
+    del result["seconds"]
+    names = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl")
+    return load_file(out / "model" / "model.safetensors"), result, {name: records(out / name) for name in names}
+
+
+def assert_same(a, b):
+    assert a[0].keys() == b[0].keys() and all(torch.equal(a[0][name], b[0][name]) for name in a[0])
+    assert a[1:] == b[1:]
+
+
+def differ(a, b):
+    return any(not torch.equal(a[0][name], b[0][name]) for name in a[0])
+
+
+def test_a_run_leaves_what_it_promises(tiny_run):
+    out, printed = tiny_run
+    names = {path.name for path in out.iterdir()}
+    expected = {"config.yaml", "environment.json", "metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "result.json"}
+    assert expected | {"model", "checkpoint-4"} <= names
+    assert "mean@2" in printed and "8 updates" in printed and "starting, writing to run/" in printed
+
+
+def test_its_result(tiny_run):
+    result = json.loads((tiny_run[0] / "result.json").read_text())
+    assert result["method"] == "band-kl" and result["hyperparameters"]["delta"] == 0.05
+    assert result["steps"] == 8 and result["seed"] == 42 and result["threads"] == 1 and 0 < result["seconds"] < 300
+    assert result["before"]["step"] == 0 and result["after"]["step"] == 8
+    scores = {"step", "mean@2", "pass@2", "entropy", "problems", "uses *", "well-formed"}
+    assert result["before"].keys() == result["after"].keys() == scores
+    assert result["before"]["problems"] == 128
+
+
+def test_its_metrics(tiny_run):
+    metrics = records(tiny_run[0] / "metrics.jsonl")
+    assert [record["step"] for record in metrics] == [2, 4, 6, 8]
+    for record in metrics:
+        assert {"loss", "grad_norm", "learning_rate", "band/clip", "band/ratio", "entropy", "epoch"} <= record.keys()
+    assert metrics[0]["band/ratio"] == pytest.approx(1, abs=1e-6) != metrics[-1]["band/ratio"]
+    assert [record["epoch"] for record in metrics] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_its_evaluations(tiny_run):
+    evaluations = records(tiny_run[0] / "evaluations.jsonl")
+    assert [record["step"] for record in evaluations] == [0, 4, 8]
+    result = json.loads((tiny_run[0] / "result.json").read_text())
+    assert evaluations[0] == result["before"] and evaluations[-1] == result["after"]
+
+
+def test_its_samples_are_graded_answers_to_held_out_problems(tiny_run):
+    samples = records(tiny_run[0] / "samples.jsonl")
+    prompts = [problem.prompt for problem in countdown.held_out_problems()]
+    assert [sample["prompt"] for sample in samples] == [prompt for prompt in prompts for _ in range(2)]
+    for sample in samples:
+        assert countdown.reward([sample["completion"]], [sample["prompt"]]) == [sample["reward"]]
+    result = json.loads((tiny_run[0] / "result.json").read_text())
+    assert result["after"]["mean@2"] == pytest.approx(sum(sample["reward"] for sample in samples) / 256)
+
+
+def test_its_model_loads_and_is_not_the_one_it_started_from(tiny_run):
+    model = AutoModelForCausalLM.from_pretrained(tiny_run[0] / "model")
+    start = AutoModelForCausalLM.from_pretrained(countdown.policy_path())
+    assert len(AutoTokenizer.from_pretrained(tiny_run[0] / "model")) == 104
+    pairs = list(zip(model.parameters(), start.parameters(), strict=True))
+    assert all(torch.isfinite(trained).all() for trained, _ in pairs)
+    assert any(not torch.equal(trained, old) for trained, old in pairs)
+
+
+def test_its_configuration_is_complete(tiny_run, tiny):
+    run, args = parse_train([*tiny, "--output_dir", "elsewhere"])
+    assert yaml.safe_load((tiny_run[0] / "config.yaml").read_text()) == resolved(run, args)
+
+
+def test_the_last_step_writes_the_model_instead_of_a_checkpoint(tiny_run):
+    assert not (tiny_run[0] / "checkpoint-8").exists()
+
+
+def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, tmp_path, bandpo_command):
+    """SIGKILL of the process, the same command again: weights, metrics and evaluations bit for bit."""
+    command = ["train", *tiny, "--output_dir", "run", "--disable_tqdm", "true"]
+    state = tmp_path / "run" / "checkpoint-4" / "trainer_state.json"
+    with subprocess.Popen(
+        [sys.executable, "-m", "bandpo", *command], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not _is_json(state):
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "run" / "result.json").exists()
+    again = bandpo_command(command, tmp_path)
+    assert again.returncode == 0 and "resuming from checkpoint-4" in again.stdout
+    assert_same(outcome(tmp_path / "run"), outcome(tiny_run[0]))
+
+
+def _is_json(path):
+    try:
+        return bool(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+OWN = [
+    *("--config", "countdown", "--dataset", "own.jsonl", "--reward", "own_reward.quick", "--eval_dataset", "own.jsonl"),
+    *("--per_device_train_batch_size", "8", "--num_generations", "4", "--steps_per_generation", "2"),
+    *("--max_steps", "-1", "--num_train_epochs", "3", "--eval_samples", "2", "--evaluate_every", "2"),
+    *("--logging_steps", "3", "--learning_rate", "1e-3"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "stops", "checkpoints"),
+    [
+        # 13 prompts are three rollouts an epoch, of four updates each: epochs end at 12, 24 and 36.
+        (["--save_steps", "5"], [3, 18, 30], [8, 12, 16, 20, 28, 32]),
+        (["--save_strategy", "epoch"], [5, 13], [12, 24]),
+        # Updates and rollouts end together every three updates; an epoch's last update is a short one.
+        (["--save_steps", "1", "--gradient_accumulation_steps", "3", "--logging_steps", "2"], [2, 6], [4, 8]),
+        # An update takes two rollouts.
+        (["--save_steps", "2", "--gradient_accumulation_steps", "8", "--lr_scheduler_type", "cosine"], [5], [2, 4]),
+        (["--save_steps", "4", "--beta", "0.04", "--loss_type", "dapo", "--temperature", "0.7"], [7], [4, 8]),
+    ],
+    ids=["epochs", "save each epoch", "uneven updates", "long updates", "reference model"],
+)
+def test_runs_resume_exactly_in_every_layout(here, options, stops, checkpoints):
+    unbroken = execute([*OWN, *options, "--save_total_limit", "50"], here / "unbroken")
+    stopped = execute([*OWN, *options, "--save_total_limit", "50"], here / "stopped", stops)
+    assert_same(stopped, unbroken)
+    assert unbroken[2]["metrics.jsonl"][-1]["grad_norm"] > 0
+    steps = sorted(int(path.name.partition("-")[2]) for path in (here / "unbroken").glob("checkpoint-*"))
+    assert steps[: len(checkpoints)] == checkpoints
+
+
+def test_evaluation_does_not_change_training(here):
+    """Not even with a reward that draws from Python's global random state."""
+    options = ["--reward", "own_reward.noisy", "--num_train_epochs", "1"]
+    often = execute([*OWN, *options, "--evaluate_every", "1"], here / "often")
+    never = execute([*OWN, *options, "--evaluate_every", "1000"], here / "never")
+    assert len(often[2]["evaluations.jsonl"]) > len(never[2]["evaluations.jsonl"]) == 2
+    assert not differ(often, never)
+    assert often[2]["metrics.jsonl"] == never[2]["metrics.jsonl"]
+
+
+def test_the_seed_decides_everything(tiny_run, tiny, tmp_path):
+    again = execute(tiny, tmp_path / "again")
+    assert_same(again, outcome(tiny_run[0]))
+    assert differ(again, execute([*tiny, "--seed", "1"], tmp_path / "other"))
+    assert differ(again, execute([*tiny, "--method", "clip-higher"], tmp_path / "method"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_run, tiny, tmp_path):
+    assert_same(execute(tiny, tmp_path / "run", stops=[3]), outcome(tiny_run[0]))
+
+
+def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("bandpo.runs.folder.RunFolder.finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            execute(tiny, tmp_path / "run")
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert_same(execute(tiny, tmp_path / "run"), outcome(tiny_run[0]))
+
+
+def test_overwrite_starts_anew(tiny_run, tiny, tmp_path):
+    execute([*tiny, "--max_steps", "4"], tmp_path / "run")
+    assert_same(execute([*tiny, "--overwrite"], tmp_path / "run"), outcome(tiny_run[0]))
+
+
+def test_the_order_of_rows_is_that_of_trl(here, monkeypatch):
+    """Rows are read once per rollout, and training sees what it would without that."""
+    options = [*OWN, "--num_train_epochs", "2"]
+    ours = execute(options, here / "ours")
+    monkeypatch.setattr(training, "_Rows", lambda data: data)
+    assert_same(ours, execute(options, here / "plain"))
+
+
+def test_rows():
+    class Counting:
+        def __init__(self):
+            self.reads = []
+
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, index):
+            return {"prompt": index}
+
+        def __getitems__(self, indices):
+            self.reads.append(indices)
+            return [{"prompt": index} for index in indices]
+
+    data = Counting()
+    rows = training._Rows(data)
+    assert len(rows) == 9 and rows[4] == {"prompt": 4}
+    first = rows.__getitems__([1, 1, 2])
+    first[0]["prompt"] = "changed"
+    assert rows.__getitems__([1, 1, 2]) == [{"prompt": 1}, {"prompt": 1}, {"prompt": 2}]
+    assert rows.__getitems__([3]) == [{"prompt": 3}]
+    assert data.reads == [[1, 1, 2], [3]]
+
+
+def test_a_reward_gets_in_evaluation_what_trl_gives_it(here):
+    result = execute([*OWN, "--reward", "own_reward.watching", "--num_train_epochs", "1"], here / "run")
+    assert result[1]["after"]["mean@2"] == pytest.approx(0.7)
+    assert any("step" in record for record in result[2]["metrics.jsonl"])
+
+
+def test_several_rewards(here):
+    rewards = ["--reward", "own_reward.quick", "own_reward.noisy", "--reward_weights", "1.0", "0.5"]
+    result = execute([*OWN, *rewards, "--num_train_epochs", "1"], here / "run")
+    assert {"rewards/quick/mean", "rewards/noisy/mean"} <= result[2]["metrics.jsonl"][0].keys()
+
+
+def test_prompts_of_different_lengths(here):
+    rows = [{"prompt": " ".join("123456"[: 1 + number % 5]) + " ->", "bonus": 0.0} for number in range(8)]
+    Dataset.from_list(rows).to_json(here / "own.jsonl")
+    result = execute([*OWN, "--num_train_epochs", "1", "--max_completion_length", "4"], here / "run")
+    assert result[1]["after"]["problems"] == 8
+
+
+def test_without_held_out_problems_nothing_is_evaluated(here):
+    options = OWN[: OWN.index("--eval_dataset")] + OWN[OWN.index("--eval_dataset") + 2 :]
+    folder = here / "run"
+    planned = plan(*parse_train([*options, "--num_train_epochs", "1", "--output_dir", str(folder), "--threads", "1"]))
+    result = planned.execute()
+    assert result["before"] is result["after"] is None
+    assert not (folder / "samples.jsonl").exists() and (folder / "evaluations.jsonl").read_text() == ""
+
+
+def arguments(**options):
+    config = {
+        "use_cpu": True,
+        "bf16": False,
+        "output_dir": "out",
+        "per_device_train_batch_size": 8,
+        "num_generations": 8,
+    }
+    return BandGRPOConfig(**{**config, **options})
+
+
+@pytest.mark.parametrize(
+    ("steps", "iterations", "accumulation", "updates"),
+    [(8, 2, 1, 16), (8, 2, 4, 4), (6, 1, 4, 3), (1, 1, 1, 1), (4, 1, 8, 1), (3, 2, 4, 3)],
+)
+def test_updates_per_rollout(steps, iterations, accumulation, updates):
+    layout = {"steps_per_generation": steps, "num_iterations": iterations, "gradient_accumulation_steps": accumulation}
+    assert updates_per_rollout(arguments(**layout)) == updates
+    # Counted one by one: the first update after which a rollout ends too.
+    batches = (n for n in range(1, 1000) if n % accumulation == 0 and n % (steps * iterations) == 0)
+    assert next(batches) // accumulation == updates
+
+
+@pytest.mark.parametrize(
+    ("options", "prompts"),
+    [
+        ({"max_steps": 2400, "steps_per_generation": 8, "num_iterations": 2}, 150 * 8),
+        ({"max_steps": 1, "steps_per_generation": 8}, 8),
+        ({"max_steps": 9, "steps_per_generation": 8}, 16),
+        ({"max_steps": 10, "steps_per_generation": 4, "gradient_accumulation_steps": 8}, 20 * 4),
+        ({"steps_per_generation": 8}, 150 * 8),
+    ],
+)
+def test_the_task_makes_as_many_problems_as_a_run_uses(options, prompts):
+    assert training._problems_needed(arguments(**options)) == prompts
+
+
+def test_each_problem_is_used_once(tiny_run):
+    assert records(tiny_run[0] / "metrics.jsonl")[-1]["epoch"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "expected"),
+    [
+        ({"eval_samples": 0}, {}, "eval_samples=0: expected at least 1"),
+        ({"eval_batch_size": 0}, {}, "eval_batch_size=0"),
+        ({"evaluate_every": 0}, {}, "evaluate_every=0"),
+        ({"threads": 0}, {}, "threads=0"),
+        ({"dataset": "mine.jsonl"}, {}, "needs a reward"),
+        ({}, {"save_only_model": True}, "save_only_model=True: expected False"),
+        ({}, {"ignore_data_skip": True}, "ignore_data_skip=True: expected False"),
+    ],
+)
+def test_settings_that_would_break_a_promise_are_refused(tmp_path, run, options, expected):
+    with pytest.raises(ValueError, match=expected):
+        plan(RunArguments(**run), arguments(output_dir=str(tmp_path / "run"), **options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_claimed_before_the_sources_are_there(tmp_path):
+    for run in ({"model": "./absent"}, {"reward": ["absent.fn"]}, {"eval_dataset": "absent.jsonl"}):
+        with pytest.raises(ValueError, match="absent"):
+            plan(RunArguments(**run), arguments(output_dir=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_answers_longer_than_the_models_positions_are_refused(tiny, tmp_path):
+    with pytest.raises(ValueError, match="max_completion_length=13: expected less than 13"):
+        plan(*parse_train([*tiny, "--max_completion_length", "13", "--output_dir", str(tmp_path / "run")]))
+
+
+def test_a_checkpoint_of_other_processes_is_refused(tiny, tmp_path):
+    execute_until = [*tiny, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]
+    planned = plan(*parse_train(execute_until))
+    planned.trainer.add_callback(StopAt(6))
+    with pytest.raises(KeyboardInterrupt):
+        planned.execute()
+    checkpoint = tmp_path / "run" / "checkpoint-4"
+    (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_0.pth")
+    (checkpoint / "rng_state_1.pth").touch()
+    with pytest.raises(ValueError, match=r"checkpoint-4 was written by 2 processes, now 1"):
+        plan(*parse_train(execute_until))
+
+
+def test_threads(tiny, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        plan(*parse_train([*tiny, "--threads", "2", "--output_dir", str(tmp_path / "run")]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_planning_draws_nothing_from_the_evaluation(tiny, tmp_path):
+    random.seed(0)
+    first = plan(*parse_train([*tiny, "--output_dir", str(tmp_path / "a")])).trainer.train_dataset.data["prompt"]
+    random.seed(1)
+    again = plan(*parse_train([*tiny, "--output_dir", str(tmp_path / "b")])).trainer.train_dataset.data["prompt"]
+    assert list(first) == list(again)
+
+
+@pytest.mark.slow
+def test_two_processes(tiny, tmp_path, bandpo_command):
+    """Through accelerate: one process writes, both train the same weights, and a kill resumes exactly."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m", "bandpo"]
+    options = [*tiny, "--disable_tqdm", "true", "--output_dir"]
+    done = subprocess.run(
+        [*launch, "train", *options, "whole"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("starting, writing to whole/") == done.stdout.count("8 updates") == 1
+    whole = outcome(tmp_path / "whole")
+    assert [record["step"] for record in whole[2]["evaluations.jsonl"]] == [0, 4, 8]
+    assert [record["step"] for record in whole[2]["metrics.jsonl"]] == [2, 4, 6, 8]
+    assert whole[1]["steps"] == 8 and whole[2]["metrics.jsonl"][-1]["epoch"] == 1.0
+
+    state = tmp_path / "cut" / "checkpoint-4" / "trainer_state.json"
+    with subprocess.Popen(
+        [*launch, "train", *options, "cut"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None and not _is_json(state):
+            time.sleep(0.001)
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (tmp_path / "cut" / "result.json").exists()
+    alone = bandpo_command(["train", *options, "cut"], tmp_path)
+    assert alone.returncode == 2 and "was written by 2 processes, now 1" in alone.stderr
+    again = subprocess.run([*launch, "train", *options, "cut"], cwd=tmp_path, capture_output=True, timeout=300)
+    assert again.returncode == 0
+    assert_same(outcome(tmp_path / "cut"), whole)
