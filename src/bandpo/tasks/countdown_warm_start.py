@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.tasks import countdown
 
@@ -83,7 +83,7 @@ def build(out: Path, seed: int = 0, steps: int = 800) -> None:
     """Train the policy and save it with its tokenizer as safetensors in `out`."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer), tokenizer.eos_token_id)
+    model = build_model(len(tokenizer), tokenizer.get_vocab()[countdown.END])
     batch = 256
     pairs = demonstrations(steps * batch, seed)
     mask = [0] * countdown.PROMPT_TOKENS + [1] * countdown.ANSWER_TOKENS
