@@ -10,6 +10,7 @@ trl_versions.md to benchmarks/results when all releases were run.
 from __future__ import annotations
 
 import argparse
+import collections
 import datetime
 import json
 import os
@@ -33,8 +34,8 @@ COMMAND = f"python {TESTS / 'matrix.py'}"
 RELEASES = {
     "1.0.0": ["transformers==5.3.0", "requests"],
     "1.6.0": ["transformers==5.10.2", "requests"],
-    "1.10.0": ["transformers==5.14.1"],
-    "1.13.0": ["transformers==5.15.0"],
+    "1.10.0": ["transformers==5.14.1", "requests"],
+    "1.13.0": ["transformers==5.15.0", "requests"],
     "1.16.0": ["transformers==5.23.0"],
 }
 REPORTED = ("trl", "transformers", "accelerate", "datasets", "tokenizers", "huggingface_hub", "torch")
@@ -78,17 +79,19 @@ def run(version: str) -> dict[str, Any]:
     report = ENVIRONMENTS / f"{version}.xml"
     report.unlink(missing_ok=True)
     tests = [str(python), "-m", "pytest", str(TESTS), f"--junitxml={report}", "-p", "no:cacheprovider"]
-    subprocess.run(tests, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    code = subprocess.run(tests, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
+    if not report.exists():
+        raise RuntimeError(f"pytest with TRL {version} ended with exit code {code} and left no report")
     suite = next(xml.etree.ElementTree.parse(report).iter("testsuite"))
-    failed, skipped = [], {}
+    failed, skipped = [], collections.Counter()
     for case in suite.iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
             failed.append(case.attrib["name"])
         elif (skip := case.find("skipped")) is not None:
-            skipped[case.attrib["name"]] = skip.attrib["message"]
+            skipped[skip.attrib["message"]] += 1
     return {
         "versions": installed(python),
-        "passed": int(suite.attrib["tests"]) - len(failed) - len(skipped),
+        "passed": int(suite.attrib["tests"]) - len(failed) - skipped.total(),
         "failed": failed,
         "skipped": skipped,
         "seconds": round(float(suite.attrib["time"]), 1),
@@ -107,9 +110,9 @@ def table(result: dict[str, Any]) -> str:
     for row in result["releases"]:
         versions = row["versions"]
         names = [versions["trl"], versions["transformers"], versions["torch"]]
-        counts = [row["passed"], len(row["failed"]), len(row["skipped"])]
+        counts = [row["passed"], len(row["failed"]), sum(row["skipped"].values())]
         lines.append("| " + " | ".join(map(str, names + counts)) + " |")
-    reasons = sorted({reason for row in result["releases"] for reason in row["skipped"].values()})
+    reasons = sorted({reason for row in result["releases"] for reason in row["skipped"]})
     lines += ["", *(f"Skipped: {reason}." for reason in reasons)]
     return "\n".join(lines) + "\n"
 
