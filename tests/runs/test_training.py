@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -415,8 +416,11 @@ def test_planning_draws_nothing_from_the_evaluation(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes(tiny, tmp_path, bandpo_command):
-    """Through accelerate: one process writes, both train the same weights, and a kill resumes exactly."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m", "bandpo"]
+    """One process writes and evaluates, the problems are twice as many, and a kill resumes exactly.
+
+    Through torchrun, since `accelerate launch --cpu --num_processes 2` starts one process without MPI.
+    """
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "bandpo"]
     options = [*tiny, "--disable_tqdm", "true", "--output_dir"]
     done = subprocess.run(
         [*launch, "train", *options, "whole"], cwd=tmp_path, capture_output=True, text=True, timeout=300
@@ -429,17 +433,13 @@ def test_two_processes(tiny, tmp_path, bandpo_command):
     assert whole[1]["steps"] == 8 and whole[2]["metrics.jsonl"][-1]["epoch"] == 1.0
 
     state = tmp_path / "cut" / "checkpoint-4" / "trainer_state.json"
-    with subprocess.Popen(
-        [*launch, "train", *options, "cut"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        while process.poll() is None and not _is_json(state):
+    command = [*launch, "train", *options, "cut"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        other_states = state.with_name("rng_state_1.pth")
+        while process.poll() is None and not (_is_json(state) and other_states.is_file()):
             time.sleep(0.001)
-        time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGKILL)
+        for running in [*psutil.Process(process.pid).children(recursive=True), process]:
+            running.kill()
     assert not (tmp_path / "cut" / "result.json").exists()
     alone = bandpo_command(["train", *options, "cut"], tmp_path)
     assert alone.returncode == 2 and "was written by 2 processes, now 1" in alone.stderr

@@ -27,7 +27,8 @@ from tqdm import tqdm
 from bandpo.core.methods import get_method
 from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment, to_json
 
-_TABLE_SCORES = ("mean@32", "pass@8", "pass@32", "entropy", "uses *")
+_NOT_COMPARED = ("step", "problems")
+_NOT_IN_TABLE = ("well-formed",)
 _POLL_SECONDS = 1.0
 
 
@@ -200,7 +201,7 @@ def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[st
     if unscored:
         raise ValueError(f"{unscored[0]} has no evaluation: expected --eval_dataset with problems to compare on")
     first, config = next(iter(results.values()))[0], next(iter(runs.values()))[0].config() or {}
-    names = [name for name in first["after"] if name not in ("step", "problems")]
+    names = [name for name in first["after"] if name not in _NOT_COMPARED]
     scores = {label: {name: [r["after"][name] for r in rows] for name in names} for label, rows in results.items()}
     return {
         "seeds": list(seeds),
@@ -256,8 +257,12 @@ def write_report(summary: dict[str, Any], out: Path) -> str:
     return table
 
 
+def _scores(summary: dict[str, Any]) -> list[str]:
+    return list(next(iter(summary["methods"].values())))
+
+
 def _table(summary: dict[str, Any]) -> str:
-    names = [name for name in summary["start"] if name in _TABLE_SCORES] or list(summary["start"])
+    names = [name for name in _scores(summary) if name not in _NOT_IN_TABLE]
     count = len(summary["seeds"])
     lines = [f"Mean ± standard error over {count} seeds ({_seeds_text(summary['seeds'])}).", ""]
     lines += ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
@@ -293,8 +298,8 @@ def _plot(summary: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    available = summary["start"]
-    names = [name for name in ("entropy", "pass@32", "mean@32") if name in available] or list(available)[:3]
+    chances, means = ([name for name in _scores(summary) if name.startswith(kind)] for kind in ("pass@", "mean@"))
+    names = ["entropy", *chances[-1:], *means]
     figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained", squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
         for label, curve in summary["curves"].items():
