@@ -115,10 +115,14 @@ def test_means_divide_and_leave_out_what_was_never_counted():
     assert bandpo.metric_means({}) == {}
 
 
-def test_sums_of_half_precision_entropy_do_not_round_or_overflow():
-    logp = torch.full((1, 40000), -1.0)
+@pytest.mark.parametrize("through_loss", [True, False])
+def test_sums_of_half_precision_entropy_do_not_round_or_overflow(through_loss):
+    logp, mask = torch.full((1, 40000), -1.0), torch.ones(1, 40000, dtype=torch.bool)
     entropy = torch.full_like(logp, 3.3, dtype=torch.float16)
-    found = bandpo.policy_loss(logp, logp, torch.tensor([1.0]), torch.ones_like(logp), entropy=entropy).metrics
+    if through_loss:
+        found = bandpo.policy_loss(logp, logp, torch.tensor([1.0]), mask, entropy=entropy).metrics
+    else:
+        found = bandpo.trust_region_metrics(logp - logp, logp, mask.float(), mask, bandpo.band(logp), entropy=entropy)
     assert found["entropy"][0].item() == pytest.approx(40000 * entropy[0, 0].item(), rel=1e-5)
 
 
