@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 import sys
 
@@ -23,7 +22,3 @@ def test_everything_public_exists():
 @pytest.mark.parametrize("name", [name for name in bandpo.__all__ if name != "AGGREGATIONS"])
 def test_every_public_name_is_documented_with_an_example(name):
     assert ">>>" in (getattr(bandpo, name).__doc__ or "")
-
-
-def test_the_version_is_that_of_the_package():
-    assert importlib.metadata.version("bandpo") == bandpo.__version__

@@ -69,6 +69,39 @@ def test_mirroring_works_for_every_divergence_and_stays_in_the_simplex(name):
     assert (interval.high <= -logp).all()
 
 
+LOWER_RULES = (
+    {},
+    {"delta_low": 0.2},
+    {"eps_low": 0.3},
+    {"lower": "mirror"},
+    {"lower": "mirror", "delta_low": 0.2},
+    {"lower": "none"},
+)
+UPPER_RULES = (
+    {},
+    {"delta_high": 0.2},
+    {"eps_high": 0.3},
+    {"upper": "mirror"},
+    {"upper": "mirror", "delta_high": 0.2},
+    {"upper": "none"},
+)
+
+
+@pytest.mark.parametrize("upper", UPPER_RULES, ids=str)
+@pytest.mark.parametrize("lower", LOWER_RULES, ids=str)
+def test_each_side_follows_its_own_rule_whatever_the_other(lower, upper):
+    interval = bandpo.band(LOGP, 0.03, **lower, **upper)
+    exact(interval.low, bandpo.band(LOGP, 0.03, **lower).low)
+    exact(interval.high, bandpo.band(LOGP, 0.03, **upper).high)
+
+
+def test_no_two_rules_of_a_side_give_the_same_bound():
+    lows = [bandpo.band(LOGP, 0.03, **rule).low for rule in LOWER_RULES]
+    highs = [bandpo.band(LOGP, 0.03, **rule).high for rule in UPPER_RULES]
+    for bounds in (lows, highs):
+        assert not any(torch.equal(a, b) for i, a in enumerate(bounds) for b in bounds[:i])
+
+
 def test_max_ratio_caps_the_upper_bound_only():
     interval = bandpo.band(LOGP, max_ratio=3.0)
     exact(interval.high, KL.upper(LOGP, 0.05).clamp_max(math.log(3.0)))
