@@ -11,4 +11,4 @@ def main() -> None:
         from bandpo.cli.app import app
     except ImportError as error:
         sys.exit(f"bandpo: the command line needs {error.name}: pip install 'bandpo[train]'")
-    app()
+    app(prog_name="bandpo")

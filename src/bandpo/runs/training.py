@@ -67,7 +67,8 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
         if f.init and getattr(args, f.name) != getattr(default, f.name)
     }
     derived = ("generation_batch_size", "activation_checkpointing")
-    kept = {n: v for n, v in changed.items() if isinstance(v, (str, int, float, list, dict)) and n not in derived}
+    writable = (str, int, float, list, dict, type(None))
+    kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
     named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
     about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
     return {**about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
