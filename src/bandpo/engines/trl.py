@@ -181,6 +181,7 @@ class BandGRPOTrainer(GRPOTrainer):
                 check_inside("old_per_token_logps", old, mask)
                 self._is_checked = True
             old = torch.where(mask, old, -1.0)
+            inputs = {**inputs, "old_per_token_logps": old}
             interval = self._method.interval(old, check=False, **self._options)
         with contextlib.nullcontext() if interval is None or self._is_stock else self._bounds(interval, advantages):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
