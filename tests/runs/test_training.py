@@ -194,6 +194,7 @@ OWN = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:The trust region cannot act")
 @pytest.mark.parametrize(
     ("options", "stops", "checkpoints"),
     [
