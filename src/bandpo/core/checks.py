@@ -42,6 +42,11 @@ def check_finite(name: str, tensor: Tensor, mask: Tensor) -> None:
     _raise_at(name, tensor, ~torch.isfinite(tensor) & mask, "a finite number")
 
 
+def check_numbers(name: str, tensor: Tensor, mask: Tensor) -> None:
+    """Raise ValueError at the first position inside the mask that is NaN; infinities are numbers here."""
+    _raise_at(name, tensor, torch.isnan(tensor) & mask, "a number")
+
+
 def _slack(logp: Tensor) -> float:
     return _POSITIVE_SLACK.get(logp.dtype, 1e-4)
 

@@ -1,12 +1,9 @@
-"""The policy loss: PPO's pessimistic surrogate over any trust region, per token first, reduced last.
+"""The policy loss: any method's surrogate, per token first, reduced last.
 
-For a token with log-ratio d = logp - logp_old, advantage A and allowed interval [low, high],
+    loss = aggregate(ℓ(logp - logp_anchor, A; method) · importance weight + β KL(policy || reference))
 
-    ℓ = max(-A e^d, -A e^clip(d, low, high)),
-
-which is -A e^min(d, high) for A > 0 and -A e^max(d, low) for A < 0: no gradient once the token has moved past its
-bound in the direction the advantage pushes. The decision is made on d itself, because near p = 1 a ratio no longer
-has the digits for it.
+What the trust region does to a token is the method's rule, see `methods.py`; this file prepares the tokens, so that
+masked positions may hold anything, and adds what goes around every rule.
 """
 
 from __future__ import annotations
@@ -19,11 +16,12 @@ import torch
 from torch import Tensor
 
 from bandpo.core.aggregation import aggregate
-from bandpo.core.band import Interval
-from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number
+from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number, check_numbers
+from bandpo.core.method import Method
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.reference_kl import check_estimator, reference_kl
+from bandpo.core.tokens import Tokens
 
 Check = Callable[[str, Tensor, Tensor], None]
 
@@ -32,6 +30,7 @@ ANCHORS = ("old", "rollout")
 MAX_LOG_RATIO = 20.0
 # What masked positions hold inside: any finite log-prob and any small radius serve, their advantage is 0.
 _FILL, _FILL_RADIUS = -1.0, 1e-4
+_FILL_INPUT = {"BTK": -20.0}  # log-probs too: small enough for any number of them to sum to less than 1
 
 
 class PolicyLoss(NamedTuple):
@@ -48,34 +47,6 @@ class PolicyLoss(NamedTuple):
     metrics: Metrics
 
 
-def clipped_surrogate(
-    log_ratio: Tensor, advantages: Tensor, interval: Interval, dual_clip: float | None = None
-) -> Tensor:
-    """PPO's pessimistic surrogate, elementwise: ℓ = max(-A r, -A clip(r, e^low, e^high)), r = e^log_ratio.
-
-    With a dual clip c > 1, ℓ = min(ℓ, -A c) where A < 0 (arXiv 1912.09729, eq. 4).
-
-    Args:
-        log_ratio: logp - logp_old, fp32 or fp64; gradients flow through it.
-        advantages: same shape, detached.
-        interval: bounds of log_ratio.
-        dual_clip: ratio above which bad tokens are left alone.
-
-    Returns:
-        Loss per token, to be minimised.
-
-    >>> interval = bandpo.Interval(torch.tensor([-0.2]), torch.tensor([0.2]))
-    >>> bandpo.clipped_surrogate(torch.tensor([0.5]), torch.tensor([1.0]), interval)
-    tensor([-1.2214])
-    """
-    pushed_up = torch.where(log_ratio > interval.high, interval.high, log_ratio)
-    pushed_down = torch.where(log_ratio < interval.low, interval.low, log_ratio)
-    if dual_clip is not None:
-        limit = math.log(dual_clip)
-        pushed_down = torch.where(pushed_down > limit, limit, pushed_down)
-    return -advantages * torch.exp(torch.where(advantages >= 0, pushed_up, pushed_down))
-
-
 def policy_loss(
     logp: Tensor,
     logp_old: Tensor,
@@ -87,14 +58,14 @@ def policy_loss(
     max_tokens: int | None = None,
     denominator: float | Tensor | None = None,
     logp_rollout: Tensor | None = None,
-    anchor: str = "old",
+    anchor: str | None = None,
     importance_cap: float | None = None,
     logp_ref: Tensor | None = None,
     beta: float = 0.0,
     kl_estimator: str = "k3",
     entropy: Tensor | None = None,
     check: bool = True,
-    **hyperparameters: Any,
+    **options: Any,
 ) -> PolicyLoss:
     """The loss of any registered method, with metrics that say what the trust region did.
 
@@ -107,14 +78,16 @@ def policy_loss(
         aggregation, max_tokens, denominator: how tokens are averaged, see `aggregate`.
         logp_rollout: (B, T) under the sampler. Used by anchor="rollout" and importance_cap; its distance from
             logp_old is always reported as `rollout_kl`.
-        anchor: whose log-probs the ratio is divided by and the bounds are computed from, "old" or "rollout".
+        anchor: whose log-probs the ratio is divided by and the bounds are computed from, "old" or "rollout"; the
+            method's own if not given.
         importance_cap: truncated importance sampling: weight tokens by min(e^(logp_old - logp_rollout), cap).
         logp_ref: (B, T) under the reference policy, with beta > 0.
         beta: weight of the reference KL, estimated by `kl_estimator` ("k1", "k2" or "k3").
-        entropy: (B, T) exact entropy of the policy, for the metrics alone.
+        entropy: (B, T) exact entropy of the policy, for the metrics; the bonus of method "entropy".
         check: raise, inside the mask, on NaN, infinite or positive log-probs and on NaN or infinite advantages;
             skipped in compiled code and under vmap.
-        **hyperparameters: of the method, such as delta, max_ratio, eps_high, dual_clip.
+        **options: hyperparameters of the method, such as delta, max_ratio, eps_high, dual_clip, and the inputs it
+            needs, such as topk_logp or logits; `bandpo.methods()[name]` lists both.
 
     Returns:
         PolicyLoss(loss, per_token, metrics), fp32 (fp64 for fp64 logp).
@@ -130,8 +103,7 @@ def policy_loss(
     tensor([[-2.5000,  0.0000]])
     """
     chosen = get_method(method)
-    options = chosen.resolve(hyperparameters)
-    dual_clip = options.pop("dual_clip", None)
+    inputs, hyperparameters = chosen.split({**options, **({"entropy": entropy} if "entropy" in chosen.inputs else {})})
     _check_reference(logp_ref, beta, kl_estimator)
     mask = _as_mask(mask, logp)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
@@ -144,19 +116,22 @@ def policy_loss(
 
     new, old = prepared("logp", logp), prepared("logp_old", logp_old).detach()
     rollout = None if logp_rollout is None else prepared("logp_rollout", logp_rollout).detach()
-    base = _anchor(anchor, old, rollout)
+    base = _anchor(chosen, anchor, old, rollout)
     advantage = prepared("advantages", _per_token(advantages, logp), 0.0, check_finite).detach()
-    options = {name: _radius_inside(option, mask) for name, option in options.items()}
+    inputs = {name: _input_inside(chosen, name, value, mask, check) for name, value in inputs.items()}
+    hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
     log_ratio = (new - base).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    interval = chosen.interval(base, check=check, **options)
-    per_token = clipped_surrogate(log_ratio, advantage, interval, dual_clip)
+    tokens = Tokens(log_ratio, new, base, advantage, mask)
+    (per_token, gradient), interval = chosen.apply(tokens, check=check, **inputs, **hyperparameters)
+    dual_clip = hyperparameters.get("dual_clip")
     metrics = trust_region_metrics(
         log_ratio,
         base,
         advantage,
         mask,
         interval,
+        gradient=gradient,
         log_dual_clip=None if dual_clip is None else math.log(dual_clip),
         entropy=None if entropy is None else prepared("entropy", entropy, 0.0, check_finite).detach(),
     )
@@ -164,7 +139,7 @@ def policy_loss(
     if rollout is not None:
         metrics["rollout_kl"] = masked_sum(reference_kl(rollout, old), mask)
     if importance_cap is not None:
-        per_token = per_token * _importance_weight(old, rollout, anchor, importance_cap)
+        per_token = per_token * _importance_weight(old, rollout, base is rollout, importance_cap)
     if logp_ref is not None:
         kl = reference_kl(new, prepared("logp_ref", logp_ref).detach(), kl_estimator)
         metrics["reference_kl"] = masked_sum(kl.detach(), mask)
@@ -214,20 +189,43 @@ def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
     raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected ({batch},) or ({batch}, {tokens})")
 
 
-def _anchor(anchor: str, old: Tensor, rollout: Tensor | None) -> Tensor:
-    if anchor not in ANCHORS:
+def _input_inside(method: Method, name: str, value: Any, mask: Tensor, check: bool) -> Any:
+    """One of the method's inputs, checked, with masked positions made harmless; gradients flow through it."""
+    shape = method.inputs[name].shape
+    if not shape:
+        return value
+    check_floating(name, value)
+    known = {"B": mask.shape[0], "T": mask.shape[1]}
+    fits = value.dim() == len(shape) and all(
+        known.get(axis, n) == n for axis, n in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        expected = ", ".join(str(known.get(axis, axis)) for axis in shape)
+        raise ValueError(f"{name} has shape {tuple(value.shape)}: expected ({expected})")
+    inside = mask if "T" in shape else mask.any(-1)
+    inside = inside.reshape(inside.shape + (1,) * (value.dim() - inside.dim()))
+    if check and can_inspect(value, mask):
+        check_numbers(name, value, inside)
+    return torch.where(inside, value, _FILL_INPUT.get(shape, 0.0))
+
+
+def _anchor(method: Method, anchor: str | None, old: Tensor, rollout: Tensor | None) -> Tensor:
+    chosen = method.anchor if anchor is None else anchor
+    if chosen not in ANCHORS:
         raise ValueError(f"anchor={anchor!r}: expected one of {', '.join(map(repr, ANCHORS))}")
-    if anchor == "old":
+    if chosen == "old":
         return old
     if rollout is None:
-        raise ValueError("anchor='rollout' needs logp_rollout, the sampler's log-probs")
+        whose = f"method {method.name!r}" if anchor is None else "anchor='rollout'"
+        instead = "; anchor='old' takes logp_old instead" if anchor is None else ""
+        raise ValueError(f"{whose} needs logp_rollout, the sampler's log-probs{instead}")
     return rollout
 
 
-def _importance_weight(old: Tensor, rollout: Tensor | None, anchor: str, cap: float) -> Tensor:
+def _importance_weight(old: Tensor, rollout: Tensor | None, is_anchor: bool, cap: float) -> Tensor:
     if rollout is None:
         raise ValueError(f"importance_cap={cap!r} needs logp_rollout, the sampler's log-probs")
-    if anchor == "rollout":
+    if is_anchor:
         raise ValueError(
             f"importance_cap={cap!r} with anchor='rollout': the ratio is already new/rollout, correcting it by "
             "old/rollout would count the mismatch twice"

@@ -1,7 +1,8 @@
 """What the trust region did, as (sum, count) pairs that add up across micro-batches and ranks.
 
-A token counts as clipped where the clip removed its gradient: above its upper bound with a positive advantage, or
-below its lower bound with a negative one. A token outside its interval on the other side is still learning.
+A token counts as clipped where the method removed its gradient: for an interval, above its upper bound with a positive
+advantage, or below its lower bound with a negative one. A token outside on the other side is still learning. Methods
+without an interval say by their gradient what they removed, and what share of it they let through.
 
 | name | mean of | over |
 |---|---|---|
@@ -10,8 +11,9 @@ below its lower bound with a negative one. A token outside its interval on the o
 | clip | 1 if clipped on either side or by dual clip | all tokens |
 | clip_high/p<0.01 ... p<=1, clip_low/... | the same by old probability of the token | tokens of that bucket and sign |
 | dual_clip | 1 if above the dual-clip ratio | tokens with advantage < 0 |
-| bound_low | lower ratio bound | all tokens |
+| bound_low | lower ratio bound, of an interval | all tokens |
 | log_bound_high | log of the upper ratio bound | tokens with a finite one |
+| weight | gradient over the plain policy gradient's -A r, of any other method | tokens with advantage ≠ 0 |
 | ratio, approx_kl | new/old; e^d - 1 - d with d = log(new/old), estimating KL(old || new) | all tokens |
 | entropy | exact entropy of the policy, if given | all tokens |
 | sampled_entropy | -logp_old, an estimate of the old policy's entropy | all tokens |
@@ -48,8 +50,9 @@ def trust_region_metrics(
     logp_old: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    interval: Interval,
+    interval: Interval | None,
     *,
+    gradient: Tensor | None = None,
     log_dual_clip: float | None = None,
     entropy: Tensor | None = None,
 ) -> Metrics:
@@ -60,7 +63,8 @@ def trust_region_metrics(
         logp_old: log-prob under the policy the ratio is divided by.
         advantages: per token.
         mask: bool, True for the tokens that count; values elsewhere must be finite.
-        interval: log-ratio bounds.
+        interval: log-ratio bounds, None for a method that has none.
+        gradient: ∂ℓ/∂logp of each token, which stands in for the bounds then.
         log_dual_clip: log of the dual-clip ratio, if one is used.
         entropy: exact per-token entropy of the current policy, if at hand.
 
@@ -73,7 +77,13 @@ def trust_region_metrics(
     (tensor(1.), tensor(2.))
     """
     good, bad = mask & (advantages > 0), mask & (advantages < 0)
-    above, below = log_ratio > interval.high, log_ratio < interval.low
+    if interval is not None:
+        above, below = log_ratio > interval.high, log_ratio < interval.low
+    elif gradient is not None:
+        above = below = gradient == 0
+        below = below if log_dual_clip is None else below & (log_ratio <= log_dual_clip)
+    else:
+        raise ValueError("interval=None and gradient=None: expected one of them")
     removed = (good & above) | (bad & below)
     metrics: Metrics = {"clip_high": masked_sum(above, good), "clip_low": masked_sum(below, bad)}
     if log_dual_clip is not None:
@@ -90,8 +100,12 @@ def trust_region_metrics(
         metrics[f"clip_low/{name}"] = masked_sum(below, bad & inside)
         left = right
 
-    metrics["bound_low"] = masked_sum(torch.exp(interval.low), mask)
-    metrics["log_bound_high"] = masked_sum(interval.high, mask & torch.isfinite(interval.high))
+    if interval is not None:
+        metrics["bound_low"] = masked_sum(torch.exp(interval.low), mask)
+        metrics["log_bound_high"] = masked_sum(interval.high, mask & torch.isfinite(interval.high))
+    elif gradient is not None:
+        plain = -advantages * torch.exp(log_ratio)
+        metrics["weight"] = masked_sum(gradient / torch.where(plain == 0, 1.0, plain), good | bad)
     metrics["ratio"] = masked_sum(torch.exp(log_ratio), mask)
     metrics["approx_kl"] = masked_sum(phi(log_ratio), mask)
     metrics["sampled_entropy"] = masked_sum(-logp_old, mask)
