@@ -23,13 +23,12 @@ from bandpo.core.entropy_bonus import adaptive_entropy_coef, token_entropy, trus
 from bandpo.core.flexible_entropy import EntropyBoost, entropy_boost, flexible_entropy_interval
 from bandpo.core.kl3 import kl3_interval
 from bandpo.core.loss import PolicyLoss, policy_loss
-from bandpo.core.method import Input, Method
+from bandpo.core.method import Method
 from bandpo.core.methods import get_method, methods
 from bandpo.core.metrics import merge_metrics, metric_means, trust_region_metrics
 from bandpo.core.projection import projected_divergence
 from bandpo.core.quatro import kl_multiplier
 from bandpo.core.reference_kl import reference_kl
-from bandpo.core.tokens import Surrogate, Tokens
 from bandpo.core.weight import gradient_weight
 
 __version__ = "0.1.0"
@@ -38,12 +37,9 @@ __all__ = [
     "AGGREGATIONS",
     "Divergence",
     "EntropyBoost",
-    "Input",
     "Interval",
     "Method",
     "PolicyLoss",
-    "Surrogate",
-    "Tokens",
     "adaptive_entropy_coef",
     "aggregate",
     "alpha_divergence",

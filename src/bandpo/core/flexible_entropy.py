@@ -90,7 +90,11 @@ def _given(name: str, value: float | Tensor | None, strategy: str) -> float | Te
 
 
 class EntropyBoost(NamedTuple):
-    """State of the oscillatory strategy: whether entropy is to grow, and the entropy training began with."""
+    """State of the oscillatory strategy: whether entropy is to grow, and the entropy training began with.
+
+    >>> bandpo.EntropyBoost()
+    EntropyBoost(is_on=False, initial=None)
+    """
 
     is_on: bool = False
     initial: float | None = None
