@@ -60,7 +60,7 @@ def clip_cov(
     cov_high: float = 5.0,
     eps_low: float = math.inf,
     eps_high: float = 1.0,
-    dual_clip: float | None = 10.0,
+    dual_clip: float | None = None,
 ) -> Surrogate:
     """Clip-Cov: of the tokens with cov_low < cov < cov_high, a random few have no loss; the rest is PPO's clip.
 
@@ -84,7 +84,7 @@ def clip_cov(
     return Surrogate(*(torch.where(dropped, 0.0, part) for part in surrogate))
 
 
-def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, beta: float = 1.0) -> Surrogate:
+def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surrogate:
     """KL-Cov: ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one.
 
     arXiv 2505.22617, KL-Cov. There is no ratio clip. The authors take 0.2 % of the tokens for a 7B model and 0.02 %
@@ -93,12 +93,12 @@ def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, beta: float = 1.0) -> Surr
     Args:
         tokens: the batch; means and ranks are taken over all of it.
         fraction: share of the tokens to penalise.
-        beta: weight of the penalty.
+        coef: β, weight of the penalty.
     """
-    check_number("beta", beta, 0.0, math.inf)
+    check_number("coef", coef, 0.0, math.inf)
     d = tokens.log_ratio
     covariance = token_covariance(tokens.logp, tokens.advantages, tokens.mask)
     chosen = tokens.mask & _first(covariance, tokens.mask, _quota(tokens.mask, fraction))
-    loss = -tokens.advantages * torch.exp(d) + torch.where(chosen, beta * d.abs(), 0.0)
-    step = torch.where(chosen, beta * torch.sign(d.detach()), 0.0)
+    loss = -tokens.advantages * torch.exp(d) + torch.where(chosen, coef * d.abs(), 0.0)
+    step = torch.where(chosen, coef * torch.sign(d.detach()), 0.0)
     return Surrogate(loss, -tokens.advantages * torch.exp(d.detach()) + step)

@@ -1,10 +1,15 @@
-"""Stand-ins for an engine's clip settings: they answer the one expression the engine should form, and count it.
+"""Stand-ins for what an engine's loss reads: they answer the one expression the engine should form, and count it.
 
 An engine that writes `clamp(ratio, 1 - eps_low, 1 + eps_high)` gets per-token bounds without its loss being copied.
 One that uses the setting in any other way gets a TypeError, one that does not use it leaves `uses` at 0.
+`LateAdvantages` does the same for a method without bounds: an engine whose loss is -advantage · ratio gets another
+loss by the advantages it is handed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,3 +59,31 @@ class Cap:
             return NotImplemented
         cap.uses += 1
         return torch.clamp(args[0], max=cap.cap)
+
+
+class LateAdvantages(dict):
+    """An engine's loss inputs whose "advantages" are worked out when the loss asks for them.
+
+    By then the engine has computed the new log-probs. Where it reads the advantages earlier, `advantages` raises.
+
+    Args:
+        inputs: what the engine would have passed.
+        advantages: called without arguments at every look-up of "advantages".
+
+    >>> inputs = LateAdvantages({"mask": 1, "advantages": 0}, advantages=lambda: 2)
+    >>> inputs["mask"], inputs["advantages"], inputs.get("advantages"), inputs.uses
+    (1, 2, 2, 2)
+    """
+
+    def __init__(self, inputs: Mapping[str, Any], advantages: Callable[[], Any]):
+        super().__init__(inputs)
+        self.advantages, self.uses = advantages, 0
+
+    def __getitem__(self, name: str) -> Any:
+        if name != "advantages":
+            return super().__getitem__(name)
+        self.uses += 1
+        return self.advantages()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self.keys() else default

@@ -1,0 +1,28 @@
+"""TRL: `GRPOTrainer` with any method of `bandpo.methods()`.
+
+TRL's loss is inherited, not copied. It reads its clip range in one form only, `1 - self.epsilon_low` and
+`1 + self.epsilon_high`; while the loss runs, `stand_ins` in these places answer with per-token bounds. Everything
+else stays TRL's: normalisation, reference KL, vLLM importance correction, masks, and the `clip_ratio/*` metrics,
+which then count by the new bounds.
+
+A method that is not an interval has its loss ℓ applied through the advantages: with the bounds open, TRL's loss is
+-advantage · ratio, and the advantage it is handed is -ℓ/ratio, which carries ℓ's gradient. Value and gradient are ℓ's.
+
+Bounds are computed from `old_per_token_logps`, the log-probs TRL recomputes under the policy that generated the
+batch, at the sampling temperature and over the full vocabulary (top-p, top-k and min-p are not in them). TRL leaves
+them out where the ratio is always 1, see `why_inactive`. A method whose anchor is the rollout policy takes the
+sampler's log-probs with vLLM; without, the sampler is the policy itself and the recomputed log-probs are its own.
+"""
+
+from __future__ import annotations
+
+try:
+    import trl as _trl  # noqa: F401
+except ImportError as error:
+    raise ImportError("bandpo.engines.trl needs TRL: pip install 'bandpo[train]'") from error
+
+from bandpo.engines.activity import why_inactive
+from bandpo.engines.trl.config import BandGRPOConfig
+from bandpo.engines.trl.trainer import BandGRPOTrainer
+
+__all__ = ["BandGRPOConfig", "BandGRPOTrainer", "why_inactive"]
