@@ -14,6 +14,7 @@ import torch
 import yaml
 from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
 
+from bandpo.core.methods import methods
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training import RunArguments
 from bandpo.tasks import TASKS
@@ -123,7 +124,10 @@ def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def _for_this_method(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:
-    """The recipe without hyperparameters of its method that the flags replace, or all where they name another one."""
+    """The recipe without hyperparameters of its method that the flags replace, or all where they name another one.
+
+    A method that works on whole groups of rewards gets them as they are, unless the recipe says otherwise.
+    """
     given = {flag.lstrip("-").replace("-", "_"): value for flag, value in pairwise(flags) if flag.startswith("--")}
     dropped = set()
     if "method" in recipe and given.get("method", recipe["method"]) != recipe["method"]:
@@ -133,6 +137,9 @@ def _for_this_method(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[st
     kept = {name: value for name, value in recipe.items() if name not in dropped}
     if "band_delta" in given and isinstance(kept.get("method_kwargs"), dict):
         kept["method_kwargs"] = {name: v for name, v in kept["method_kwargs"].items() if name != "delta"}
+    method = methods().get(str(given.get("method", kept.get("method"))))
+    if method is not None and "group_rewards" in method.inputs:
+        kept.setdefault("scale_rewards", "none")
     return kept
 
 

@@ -1,0 +1,22 @@
+"""`bandpo train --method NAME` on the embedded task, for every name in the registry, a few updates each."""
+
+import json
+
+import pytest
+
+import bandpo
+from bandpo.cli.options import parse_train
+from bandpo.runs.training import plan
+
+
+@pytest.mark.parametrize("method", [*bandpo.methods(), "band-alpha=1.5"])
+def test_trains_the_embedded_task(tmp_path, tiny, method):
+    few = ["--max_steps", "4", "--logging_steps", "1", "--evaluate_every", "100", "--disable_tqdm", "true"]
+    few += ["--per_device_train_batch_size", "64"]  # enough answers for one of them to be right
+    run, args = parse_train([*tiny, *few, "--eval_samples", "1", "--method", method, "--output_dir", f"{tmp_path}/run"])
+    result = plan(run, args).execute()
+    assert (result["method"], result["steps"]) == (method, 4)
+    assert result["hyperparameters"].keys() == bandpo.get_method(method).hyperparameters.keys()
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["after"]["mean@1"] >= 0
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert max(entry["grad_norm"] for entry in logged) > 0
