@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
-from bandpo.core.kl_bounds import kl_lower, kl_upper
+from bandpo.core.kl_table import kl_lower_bound, kl_upper_bound
 from bandpo.core.root_bounds import Generator, root_bound
 from bandpo.core.special import expm1
 
@@ -86,7 +86,12 @@ def _js(u: Tensor) -> Tensor:
 
 
 KL = Divergence(
-    "kl", lambda u: u - 1 - torch.log(u), "Kullback-Leibler KL(old || new), the paper's", math.inf, kl_upper, kl_lower
+    "kl",
+    lambda u: u - 1 - torch.log(u),
+    "Kullback-Leibler KL(old || new), the paper's",
+    math.inf,
+    kl_upper_bound,
+    kl_lower_bound,
 )
 REVERSE_KL = Divergence("reverse-kl", lambda u: u * torch.log(u) - u + 1, "Kullback-Leibler KL(new || old)")
 TV = Divergence("tv", lambda u: (u - 1).abs() / 2, "total variation", 1.0, closed.tv_upper, closed.tv_lower)

@@ -23,14 +23,14 @@ from torch import Tensor
 from bandpo.core.special import expm1, expm1_and_phi
 
 # Below e^-50 the upper bound is (1 - e^-δ)/p to the last digit, and the lower ratio underflows to 0.
-_LOGP_MIN = -50.0
+LOGP_MIN = -50.0
 # At p = 1 the band closes; stopping just short keeps 1/w finite, and `kl_upper` restores the exact cap -log p.
 _LOGP_MAX = {torch.float32: -1e-18, torch.float64: -1e-60}
 _HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
 
 
 def _simplex(logp: Tensor) -> tuple[Tensor, Tensor]:
-    logp = logp.clamp(_LOGP_MIN, _LOGP_MAX[logp.dtype])
+    logp = logp.clamp(LOGP_MIN, _LOGP_MAX[logp.dtype])
     return torch.exp(logp), -expm1(logp)
 
 
@@ -72,7 +72,7 @@ def kl_upper(logp: Tensor, delta: float | Tensor) -> Tensor:
     y = _tilt(p, w, delta)
     shrink = torch.exp(-delta) if isinstance(delta, Tensor) else math.exp(-delta)
     high = torch.log1p(w * (_expm1_radius(delta) - expm1(-y)) * shrink / p)
-    below = (_LOGP_MIN - logp).clamp_min(0)
+    below = (LOGP_MIN - logp).clamp_min(0)
     return torch.minimum(high + below, -logp)
 
 
