@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint compare accuracy warm-start test-trl-versions clean
+.PHONY: setup train test test-slow lint docs compare accuracy warm-start test-trl-versions clean
 
 setup: $(VENV)/.ready
 
@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml $(wildcard constraints/*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints/$$($(BIN)/python -c 'import sys; print("py310" if sys.version_info < (3, 11) else "py311")').txt \
-		-e '.[train,dev]'
+		-e '.[train,view,dev]'
 	touch $@
 
 train: setup
@@ -34,6 +34,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+docs: setup
+	$(BIN)/python docs/generate.py
 
 # The committed comparison: every arm and the ten seeds were fixed before it was run.
 compare: setup

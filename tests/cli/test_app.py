@@ -14,11 +14,10 @@ import yaml
 from datasets import Dataset
 from typer.testing import CliRunner
 
-import bandpo
 from bandpo.cli.app import app
 from bandpo.tasks import countdown
 
-COMMANDS = ("", "train", "compare", "methods")
+COMMANDS = ("", "train", "compare", "methods", "bounds", "match", "atlas")
 OWN_REWARD = """
 def fn(completions, prompts, label, **_):
     return [float(text.startswith(first)) for text, first in zip(completions, label, strict=True)]
@@ -88,23 +87,11 @@ def test_examples_of_compare_work_as_typed(run, monkeypatch):
     assert [spec.label for spec in specs] == ["grpo", "band-kl:delta=0.02"] and seeds == [0, 1, 2]
 
 
-def test_examples_of_methods_work_as_typed(run):
-    (example,) = examples(run("methods --help").stdout)
-    assert run(example.removeprefix("bandpo ")).exit_code == 0
-
-
 def test_help_all_lists_every_option(run):
     result = run("train --help-all")
     assert result.exit_code == 0
     for name in ("--evaluate_every", "--num_generations", "--lr_scheduler_type", "--band_delta", "--threads"):
         assert name in result.stdout
-
-
-def test_methods_lists_every_method(run):
-    result = run("methods")
-    assert result.exit_code == 0
-    for name in bandpo.methods():
-        assert re.search(rf"│ {re.escape(name)} +│", result.stdout), name
 
 
 def test_dry_run_prints_a_recipe_of_the_same_run_and_does_nothing_else(run, here):

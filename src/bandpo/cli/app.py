@@ -1,18 +1,18 @@
-"""The commands of `bandpo`: train, compare, methods."""
+"""The commands of `bandpo`: train and compare here, those that show the methods in `seeing.py`."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from bandpo.cli import seeing
+from bandpo.cli.console import console, fail, user_errors
 
 app = typer.Typer(
     help="Probability-aware trust regions for RL of language models.",
@@ -22,24 +22,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+for _command in (seeing.methods, seeing.bounds, seeing.match, seeing.atlas):
+    app.command()(_command)
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 _INTERRUPTED = 130
-
-
-def _fail(command: str, message: object, code: int = 2) -> NoReturn:
-    print(f"bandpo {command}: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-@contextmanager
-def _user_errors(command: str) -> Iterator[None]:
-    """A user's mistake is one line and exit code 2, without a traceback."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        _fail(command, " ".join(str(error).split()))
 
 
 @app.command(context_settings=_FORWARD)
@@ -78,7 +65,7 @@ def train(
     flags = [part for name, value in own.items() if value is not None for part in (f"--{name}", value)]
     # Recipes name the option that every supported transformers has, not its newest spelling.
     warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
-    with _user_errors("train"):
+    with user_errors("train"):
         from bandpo.cli.options import parse_train, parser
 
         if help_all:
@@ -140,7 +127,7 @@ def compare(
     warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
     # `kill` ends it as Ctrl-C does: the runs it started are not left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _user_errors("compare"):
+    with user_errors("compare"):
         from bandpo.runs.comparison import parse_seeds, parse_specs, run_all, summarise, write_report
 
         specs, chosen, folder = parse_specs(methods), parse_seeds(seeds), Path(out)
@@ -148,9 +135,9 @@ def compare(
         try:
             failed = run_all(specs, chosen, folder, context.args, jobs)
         except KeyboardInterrupt:
-            _fail("compare", f"stopped; the same command goes on where it was (out {out})", _INTERRUPTED)
+            fail("compare", f"stopped; the same command goes on where it was (out {out})", _INTERRUPTED)
         if failed:
-            _fail("compare", "\n".join([f"{len(failed)} runs failed:", *failed]), code=1)
+            fail("compare", "\n".join([f"{len(failed)} runs failed:", *failed]), code=1)
         print(write_report(summarise(specs, chosen, folder), folder))
     console.print(f"table, plot and numbers in {folder}/")
 
@@ -174,18 +161,3 @@ def _check_runs(specs: list, seeds: list[int], out: Path, options: list[str]) ->
                     raise ValueError(
                         f"{folder.path} holds a run with {changed}: expected the same options or another --out"
                     )
-
-
-@app.command()
-def methods() -> None:
-    """List every method with its hyperparameters and source.
-
-    Example:  bandpo methods
-    """
-    from bandpo import methods as registry
-
-    table = Table("method", "what it does", "hyperparameters", "source")
-    for name, method in registry().items():
-        options = ", ".join(f"{k}={v}" for k, v in method.hyperparameters.items() if v is not None)
-        table.add_row(name, method.summary, options, ("ours; " if method.ours else "") + method.citation)
-    console.print(table)

@@ -45,8 +45,12 @@ class Spec:
         return self.label.replace(":", ",")
 
 
-def parse_specs(text: str) -> list[Spec]:
+def parse_specs(text: str, *, with_inputs: bool = False) -> list[Spec]:
     """Methods between commas, hyperparameters behind colons.
+
+    Args:
+        text: what the user wrote.
+        with_inputs: take the method's inputs that are numbers too, such as flex-entropy's progress.
 
     Raises:
         ValueError, TypeError: unknown method or hyperparameter, malformed option, the same method twice.
@@ -63,7 +67,9 @@ def parse_specs(text: str) -> list[Spec]:
             if not separator:
                 raise ValueError(f"--methods {label}: expected METHOD:NAME=VALUE, such as clip-higher:eps_high=0.6")
             pairs.append((key, _value(value)))
-        get_method(name).resolve(dict(pairs))
+        method = get_method(name)
+        numbers = {name for name, needed in method.inputs.items() if with_inputs and needed.shape == ""}
+        method.resolve({key: value for key, value in pairs if key not in numbers})
         specs.append(Spec(label, name, tuple(pairs)))
     if not specs or len({spec.label for spec in specs}) < len(specs):
         raise ValueError(f"--methods {text!r}: expected different methods between commas")

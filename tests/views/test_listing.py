@@ -1,0 +1,27 @@
+"""A method as plain data is strict JSON and loses nothing the registry says."""
+
+import json
+
+import pytest
+
+import bandpo
+from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe
+
+
+@pytest.mark.parametrize("name", bandpo.methods())
+def test_a_description_is_strict_json_with_every_field(name):
+    method = bandpo.methods()[name]
+    described = describe(method)
+    assert json.loads(json.dumps(described, allow_nan=False)) == described
+    assert described["formula"] == method.formula and described["experimental"] == method.experimental
+    assert described["hyperparameters"].keys() == method.hyperparameters.keys()
+    assert described["inputs"].keys() == method.inputs.keys()
+
+
+@pytest.mark.parametrize("method", bandpo.methods().values(), ids=bandpo.methods())
+def test_every_family_anchor_and_scope_has_words(method):
+    assert method.family in FAMILIES and method.anchor in ANCHORS and method.scope in SCOPES
+
+
+def test_an_infinite_option_is_written_as_text():
+    assert describe(bandpo.get_method("cispo"))["hyperparameters"]["eps_low"] == "inf"
