@@ -15,6 +15,7 @@ FLOORS = {
     "tasks": 3,
     "runs": 3,
     "views": 3,
+    "bench": 3,
     "cli": 4,
     "__main__": 4,
     "__init__": 1,

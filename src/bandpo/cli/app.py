@@ -1,4 +1,4 @@
-"""The commands of `bandpo`: train and compare here, those that show the methods in `seeing.py`."""
+"""The commands of `bandpo`: train and compare here, others in `seeing.py` and `benchmarking.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bandpo.cli import seeing
+from bandpo.cli import benchmarking, seeing
 from bandpo.cli.console import console, fail, user_errors
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (seeing.methods, seeing.bounds, seeing.match, seeing.atlas):
+for _command in (seeing.methods, seeing.bounds, seeing.match, seeing.atlas, benchmarking.bench):
     app.command()(_command)
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}

@@ -49,6 +49,19 @@ def aggregate(
     >>> bandpo.aggregate(losses, mask, "token-mean"), bandpo.aggregate(losses, mask, "seq-mean-token-mean")
     (tensor(2.6667), tensor(3.))
     """
+    losses = torch.where(mask, per_token, 0.0).sum(-1)
+    return aggregate_rows(losses, mask.sum(-1), aggregation, max_tokens=max_tokens, denominator=denominator)
+
+
+def aggregate_rows(
+    row_losses: Tensor,
+    lengths: Tensor,
+    aggregation: str,
+    *,
+    max_tokens: int | None = None,
+    denominator: float | Tensor | None = None,
+) -> Tensor:
+    """`aggregate` of losses that are already summed over each sequence: (B,) sums, and (B,) numbers of tokens."""
     if aggregation not in AGGREGATIONS:
         raise ValueError(f"aggregation={aggregation!r}: expected one of {', '.join(AGGREGATIONS)}")
     normed = aggregation == "seq-mean-token-sum-norm"
@@ -57,12 +70,10 @@ def aggregate(
         raise ValueError(f"max_tokens={max_tokens!r} with aggregation={aggregation!r}: expected {expected}")
     if denominator is not None and not isinstance(denominator, Tensor):
         check_number("denominator", denominator, 0.0, float("inf"), low_open=True)
-    losses = torch.where(mask, per_token, 0.0)
-    lengths = mask.sum(-1)
     if aggregation == "token-mean":
-        total, count = losses.sum(), lengths.sum()
+        total, count = row_losses.sum(), lengths.sum()
     else:
-        total, count = losses.sum(-1), (lengths > 0).sum()
+        total, count = row_losses, (lengths > 0).sum()
         if aggregation == "seq-mean-token-mean":
             total = total / lengths.clamp_min(1)
         total = total.sum()

@@ -12,6 +12,7 @@ has the digits for it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,3 +63,32 @@ def clip_to(interval: Interval, tokens: Tokens, dual_clip: float | None = None) 
         is_stopped = is_stopped | ((advantages < 0) & (d > math.log(dual_clip)))
     gradient = torch.where(is_stopped, 0.0, -advantages * torch.exp(d.detach()))
     return Surrogate(clipped_surrogate(d, advantages, interval, dual_clip), gradient)
+
+
+class _KnownGradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logp: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        return loss.view_as(loss)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[2])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        return grad_outputs[0] * ctx.saved_tensors[0], None, None
+
+
+def with_known_gradient(logp: Tensor, surrogate: Surrogate) -> Tensor:
+    """`surrogate.loss` as a function of logp whose gradient is `surrogate.gradient`: all that is kept for backward.
+
+    Compiled, loss and gradient are one pass; left to autograd, the backward pass would work out the bounds again.
+
+    >>> logp = torch.tensor([[-1.0]], requires_grad=True)
+    >>> loss = with_known_gradient(logp, Surrogate(torch.tensor([[2.0]]), torch.tensor([[-3.0]])))
+    >>> loss.sum().backward(); loss.item(), logp.grad.item()
+    (2.0, -3.0)
+    """
+    return _KnownGradient.apply(logp, surrogate.loss, surrogate.gradient)

@@ -22,6 +22,8 @@ _PER_OCTAVE = 1 << _PER_OCTAVE_LOG2
 _OCTAVES = 60
 _MANTISSA_BITS, _EXPONENT_BIAS = 23, 127
 _DEGREE = 3
+CELLS = (_OCTAVES + round(-LOGP_MIN)) * _PER_OCTAVE
+"""Columns of a table."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -44,7 +46,6 @@ def _made(numerator: int, denominator: int, device: torch.device) -> Tensor:
     return cubics.T.float().contiguous().to(device)
 
 
-@torch.compiler.assume_constant_result
 def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
     """The table of δ = numerator/denominator on a device, made once; a constant in compiled code.
 
@@ -56,6 +57,10 @@ def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
     torch.Size([8, 1760])
     """
     return _made(numerator, denominator, device)
+
+
+# What torch.compiler.assume_constant_result sets; calling that would import the whole compiler with this module.
+kl_table._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def table_bound(logp: Tensor, delta: float, upward: bool) -> Tensor:
@@ -86,8 +91,7 @@ def _locate(y: Tensor) -> tuple[Tensor, Tensor]:
     whole = torch.floor(scaled)
     is_below = y < 1
     cell = torch.where(is_below, cell_below, whole.to(torch.int32) + _OCTAVES * _PER_OCTAVE)
-    last = (_OCTAVES + round(-LOGP_MIN)) * _PER_OCTAVE - 1
-    return cell.clamp(0, last), torch.where(is_below, position_below, scaled - whole)
+    return cell.clamp(0, CELLS - 1), torch.where(is_below, position_below, scaled - whole)
 
 
 def kl_upper_bound(logp: Tensor, delta: float | Tensor) -> Tensor:

@@ -15,17 +15,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.aggregation import aggregate
+from bandpo.core.aggregation import aggregate, aggregate_rows
 from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number, check_numbers
+from bandpo.core.clipping import with_known_gradient
 from bandpo.core.method import Method
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.reference_kl import check_estimator, reference_kl
-from bandpo.core.tokens import Tokens
+from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.kernels.region import ClipRegion, clip_region, has_triton
 
 Check = Callable[[str, Tensor, Tensor], None]
 
 ANCHORS = ("old", "rollout")
+KERNELS = ("auto", "torch", "triton")
 # verl's guard: beyond a ratio of e^±20 the loss is constant, so that no finite input overflows fp32.
 MAX_LOG_RATIO = 20.0
 # What masked positions hold inside: any finite log-prob and any small radius serve, their advantage is 0.
@@ -64,6 +67,8 @@ def policy_loss(
     beta: float = 0.0,
     kl_estimator: str = "k3",
     entropy: Tensor | None = None,
+    metrics: bool = True,
+    kernel: str = "auto",
     check: bool = True,
     **options: Any,
 ) -> PolicyLoss:
@@ -84,6 +89,10 @@ def policy_loss(
         logp_ref: (B, T) under the reference policy, with beta > 0.
         beta: weight of the reference KL, estimated by `kl_estimator` ("k1", "k2" or "k3").
         entropy: (B, T) exact entropy of the policy, for the metrics; the bonus of method "entropy".
+        metrics: compute the metrics; they cost several times what the loss does.
+        kernel: "torch", the code you read; "triton", one fused kernel; "auto", the kernel where it can serve: on a
+            CUDA device with Triton, for fixed clips and the bands of KL, TV, χ² and Hellinger with number radii, in
+            fp32, bf16 or fp16, without importance_cap and logp_ref.
         check: raise, inside the mask, on NaN, infinite or positive log-probs and on NaN or infinite advantages;
             skipped in compiled code and under vmap.
         **options: hyperparameters of the method, such as delta, max_ratio, eps_high, dual_clip, and the inputs it
@@ -108,45 +117,98 @@ def policy_loss(
     mask = _as_mask(mask, logp)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
 
-    def prepared(name: str, tensor: Tensor, fill: float = _FILL, verify: Check = check_inside) -> Tensor:
+    def verified(name: str, tensor: Tensor, verify: Check = check_inside) -> Tensor:
         _check_shape(name, tensor, mask)
         if check and can_inspect(tensor, mask):
             verify(name, tensor, mask)
+        return tensor
+
+    def prepared(tensor: Tensor, fill: float = _FILL) -> Tensor:
         return torch.where(mask, tensor, fill).to(dtype)
 
-    new, old = prepared("logp", logp), prepared("logp_old", logp_old).detach()
-    rollout = None if logp_rollout is None else prepared("logp_rollout", logp_rollout).detach()
-    base = _anchor(chosen, anchor, old, rollout)
-    advantage = prepared("advantages", _per_token(advantages, logp), 0.0, check_finite).detach()
+    logp, logp_old = verified("logp", logp), verified("logp_old", logp_old).detach()
+    logp_rollout = None if logp_rollout is None else verified("logp_rollout", logp_rollout).detach()
+    logp_anchor = _anchor(chosen, anchor, logp_old, logp_rollout)
+    advantages = verified("advantages", _per_token(advantages, logp), check_finite).detach()
+    extra: Metrics = {}
+    if metrics and entropy is not None:
+        extra["entropy"] = masked_sum(prepared(verified("entropy", entropy, check_finite), 0.0).detach(), mask)
+    if metrics and logp_rollout is not None:
+        extra["rollout_kl"] = masked_sum(reference_kl(prepared(logp_rollout), prepared(logp_old)), mask)
+    fused = _fused_region(kernel, chosen, hyperparameters, logp, importance_cap is not None or logp_ref is not None)
+    if fused is not None:
+        row_losses, lengths, per_token, found = _fused(logp, logp_anchor, advantages, mask, fused, metrics)
+        loss = aggregate_rows(row_losses, lengths, aggregation, max_tokens=max_tokens, denominator=denominator)
+        return PolicyLoss(loss, per_token, {**found, **extra})
+
+    new, base, advantage = prepared(logp), prepared(logp_anchor), prepared(advantages, 0.0)
     inputs = {name: _input_inside(chosen, name, value, mask, check) for name, value in inputs.items()}
     hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
-    log_ratio = (new - base).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    tokens = Tokens(log_ratio, new, base, advantage, mask)
-    (per_token, gradient), interval = chosen.apply(tokens, check=check, **inputs, **hyperparameters)
-    dual_clip = hyperparameters.get("dual_clip")
-    metrics = trust_region_metrics(
-        log_ratio,
-        base,
-        advantage,
-        mask,
-        interval,
-        gradient=gradient,
-        log_dual_clip=None if dual_clip is None else math.log(dual_clip),
-        entropy=None if entropy is None else prepared("entropy", entropy, 0.0, check_finite).detach(),
-    )
+    # An interval's gradient is known in closed form, so autograd need not follow its bounds.
+    current = new if chosen.region is None else new.detach()
+    tokens = Tokens((current - base).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO), current, base, advantage, mask)
+    surrogate, interval = chosen.apply(tokens, check=check, **inputs, **hyperparameters)
+    per_token = surrogate.loss if interval is None else with_known_gradient(new, _guarded(surrogate, tokens))
+    found: Metrics = {}
+    if metrics:
+        dual_clip = hyperparameters.get("dual_clip")
+        found = trust_region_metrics(
+            tokens.log_ratio,
+            base,
+            advantage,
+            mask,
+            interval,
+            gradient=surrogate.gradient,
+            log_dual_clip=None if dual_clip is None else math.log(dual_clip),
+        )
 
-    if rollout is not None:
-        metrics["rollout_kl"] = masked_sum(reference_kl(rollout, old), mask)
     if importance_cap is not None:
-        per_token = per_token * _importance_weight(old, rollout, base is rollout, importance_cap)
+        rollout = None if logp_rollout is None else prepared(logp_rollout)
+        weight = _importance_weight(prepared(logp_old), rollout, logp_anchor is logp_rollout, importance_cap)
+        per_token = per_token * weight
     if logp_ref is not None:
-        kl = reference_kl(new, prepared("logp_ref", logp_ref).detach(), kl_estimator)
-        metrics["reference_kl"] = masked_sum(kl.detach(), mask)
+        kl = reference_kl(new, prepared(verified("logp_ref", logp_ref)).detach(), kl_estimator)
+        if metrics:
+            found["reference_kl"] = masked_sum(kl.detach(), mask)
         per_token = per_token + beta * kl
     per_token = torch.where(mask, per_token, 0.0)
     loss = aggregate(per_token, mask, aggregation, max_tokens=max_tokens, denominator=denominator)
-    return PolicyLoss(loss, per_token, metrics)
+    return PolicyLoss(loss, per_token, {**found, **extra})
+
+
+def _fused_region(
+    kernel: str, method: Method, hyperparameters: dict[str, Any], logp: Tensor, has_more_terms: bool
+) -> ClipRegion | None:
+    """What to hand to the fused kernel, None where the torch code is to run; ValueError where neither can."""
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
+    if kernel == "torch" or (kernel == "auto" and not (logp.is_cuda and has_triton())):
+        return None
+    region = None if logp.dtype == torch.float64 or has_more_terms else clip_region(method, hyperparameters)
+    if region is None and kernel == "triton":
+        raise ValueError(
+            f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "
+            "chi2 or hellinger with number radii, fp32 or less, no importance_cap and no logp_ref"
+        )
+    return region
+
+
+def _fused(
+    new: Tensor, base: Tensor, advantage: Tensor, mask: Tensor, region: ClipRegion, metrics: bool
+) -> tuple[Tensor, Tensor, Tensor, Metrics]:
+    """Loss and length of every row, loss of every token and metrics, from the kernel."""
+    from bandpo.kernels.clip_loss import as_metrics, clip_loss
+
+    row_losses, per_token, sums = clip_loss(new, base, advantage, mask, region, metrics=metrics)
+    found = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
+    return row_losses, sums[:, 1], per_token, found
+
+
+def _guarded(surrogate: Surrogate, tokens: Tokens) -> Surrogate:
+    """The surrogate with no gradient where the log-ratio is held at its limit and the loss is constant."""
+    is_held = tokens.log_ratio.abs() >= MAX_LOG_RATIO
+    return surrogate._replace(gradient=torch.where(is_held, 0.0, surrogate.gradient))
 
 
 def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ function filter() {
 
 function chosen() {
   const name = decodeURIComponent(location.hash.slice(1));
-  return name in DATA.sheets ? name : Object.keys(DATA.sheets)[0];
+  return name in DATA.sheets ? name : "band-kl";
 }
 
 document.querySelectorAll("form.knobs").forEach((form) => {
