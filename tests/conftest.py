@@ -1,4 +1,4 @@
-"""What every test runs under: one thread, no Hub, no accelerator; and one tiny run that several tests look at."""
+"""What every test runs under: one thread, no Hub, no accelerator, Triton interpreted; and one tiny run for many."""
 
 import os
 
@@ -9,6 +9,7 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
     "COLUMNS": "80",
+    "TRITON_INTERPRET": "1",
 }
 
 import subprocess

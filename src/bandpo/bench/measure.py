@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,9 @@ import torch
 from torch._C._autograd import DeviceType
 
 from bandpo.bench.peers import Batch, Peer
+
+# Else the profiler reports every start and stop on standard output.
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
 # Reading a value back makes the host wait for the device; on the CPU the same operators are counted.
 SYNCHRONISING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "cudaStreamSynchronize")

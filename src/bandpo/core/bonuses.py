@@ -70,4 +70,4 @@ def with_entropy(
     if chosen.inputs or chosen.family == "bonus":
         raise ValueError(f"base={base!r}: expected a method without inputs of its own and without a bonus")
     (loss, gradient), _ = chosen.apply(tokens, **chosen.resolve(base_kwargs or {}))
-    return Surrogate(loss - coef * entropy, gradient)
+    return Surrogate(loss - coef * entropy.to(loss.dtype), gradient)

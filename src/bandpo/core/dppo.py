@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.projection import projected_divergence
-from bandpo.core.special import expm1
+from bandpo.core.projection import probability_change, projected_divergence
 from bandpo.core.tokens import Surrogate, Tokens
 
 
@@ -71,7 +70,8 @@ def dppo_binary(
         Binary-TV (eq. 13):  |q - μ| > δ           Binary-KL (eq. 14):  KL(Bern μ || Bern q) > δ
 
     drops a token that its advantage pushes outward, μ and q its probabilities under the sampler and the policy. The
-    authors' code adds 1e-8 inside the logarithm; this one needs no such guard, so decisions differ next to q = 1.
+    authors' code adds 1e-8 inside the logarithm; this one bounds 1 - q by rounding alone, so decisions differ next to
+    q = 1.
 
     Args:
         tokens: the batch, its anchor the rollout policy.
@@ -79,7 +79,10 @@ def dppo_binary(
         delta, delta_low, delta_high, two_sided: see `divergence_mask`.
         max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
     """
-    distance = projected_divergence(tokens.logp_anchor, tokens.log_ratio.detach(), divergence)
+    # A log-prob of 0 says that 1 - q is below rounding, not that it is 0. The log-ratio of `tokens` would not do: it is
+    # guarded, and a token that rose by more than e^20 has moved as far as it has.
+    logp = tokens.logp.detach().clamp_max(-torch.finfo(tokens.logp.dtype).eps / 4)
+    distance = projected_divergence(tokens.logp_anchor, logp - tokens.logp_anchor, divergence)
     keep = divergence_mask(
         tokens, distance, delta=delta, delta_low=delta_low, delta_high=delta_high, two_sided=two_sided
     )
@@ -149,7 +152,8 @@ def top_k_divergence(topk_logp: Tensor, topk_logp_rollout: Tensor, divergence: s
     mu = torch.exp(log_mu)
     rest_mu, rest_q = ((1 - x.exp().sum(-1)).clamp_min(1e-12) for x in (log_mu, log_q))
     if divergence == "tv":
-        moved = torch.where(log_mu > -math.inf, mu * expm1(log_q - log_mu), torch.exp(log_q)).abs().sum(-1)
+        change = probability_change(log_mu, log_q - log_mu)
+        moved = torch.where(log_mu > -math.inf, change, torch.exp(log_q)).abs().sum(-1)
         return 0.5 * (moved + (rest_mu - rest_q).abs())
     listed = torch.where(mu > 0, mu * (log_mu - log_q), 0.0).sum(-1)
     return listed + rest_mu * torch.log(rest_mu / rest_q)

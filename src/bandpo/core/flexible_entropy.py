@@ -46,8 +46,8 @@ def flexible_entropy_interval(
         progress: share of training that is done, 0 to 1; what "id" and "did" go by.
         boost: 1 while entropy is to grow, else 0, from `entropy_boost`; what "od" goes by.
         eps: half-width of the standard clip.
-        slope_high, intercept_high: α < 0 and β of ℋ, the upper rule.
-        slope_low, intercept_low: α < 0 and β of ℳ, the lower rule.
+        slope_high, intercept_high: α < 0 and β >= -α of ℋ, the upper rule.
+        slope_low, intercept_low: α < 0 and β >= -α of ℳ, the lower rule.
 
     Raises:
         ValueError: a value is out of range, an unknown strategy, or what the strategy goes by is missing.
@@ -63,8 +63,9 @@ def flexible_entropy_interval(
     check_number("eps", eps, 0.0, 1.0)
     for name, slope in (("slope_high", slope_high), ("slope_low", slope_low)):
         check_number(name, slope, -1.0, 0.0)
-    check_number("intercept_high", intercept_high, 0.0, math.inf)
-    check_number("intercept_low", intercept_low, 0.0, 1.0)
+    # With β >= -α the bounds contain r = 1 for every p.
+    check_number("intercept_high", intercept_high, -slope_high, math.inf)
+    check_number("intercept_low", intercept_low, -slope_low, 1.0)
     p = torch.exp(working(logp_old))
     rising, falling = (1 + intercept_high) / (1 - slope_high * p), (1 - intercept_low) / (1 + slope_low * p)
     standard_low, standard_high = torch.full_like(p, 1 - eps), torch.full_like(p, 1 + eps)

@@ -67,7 +67,7 @@ def sapo(tokens: Tokens, *, tau_pos: float = 1.0, tau_neg: float = 1.05) -> Surr
     check_number("tau_pos", tau_pos, 0.0, math.inf, low_open=True)
     check_number("tau_neg", tau_neg, 0.0, math.inf, low_open=True)
     d, advantages = tokens.log_ratio, tokens.advantages
-    tau = torch.where(advantages > 0, tau_pos, tau_neg).to(d.dtype)
+    tau = torch.where(advantages > 0, torch.full_like(d, tau_pos), tau_neg)
     x = tau * expm1(d)
     loss = -advantages * 4 / tau * torch.sigmoid(x)
     gradient = -advantages * 4 * torch.sigmoid(x) * torch.sigmoid(-x) * torch.exp(d)
@@ -102,7 +102,7 @@ def ce_gppo(
     d, advantages = tokens.log_ratio, tokens.advantages
     below = (advantages < 0) & (d < math.log1p(-eps_low))
     above = (advantages > 0) & (d > math.log1p(eps_high))
-    scale = torch.where(below, beta_low * (1 - eps_low), beta_high * (1 + eps_high)).to(d.dtype)
+    scale = torch.where(below, torch.full_like(d, beta_low * (1 - eps_low)), beta_high * (1 + eps_high))
     outside = below | above
     # e^(d - detached d) is 1 with gradient 1: the token keeps moving at a rate that no longer depends on its ratio.
     coefficient = torch.where(outside, scale * torch.exp(d - d.detach()), torch.exp(d))

@@ -130,6 +130,7 @@ def policy_loss(
     logp_rollout = None if logp_rollout is None else verified("logp_rollout", logp_rollout).detach()
     logp_anchor = _anchor(chosen, anchor, logp_old, logp_rollout)
     advantages = verified("advantages", _per_token(advantages, logp), check_finite).detach()
+    inputs = {name: _input_inside(chosen, name, value, mask, check) for name, value in inputs.items()}
     extra: Metrics = {}
     if metrics and entropy is not None:
         extra["entropy"] = masked_sum(prepared(verified("entropy", entropy, check_finite), 0.0).detach(), mask)
@@ -142,7 +143,6 @@ def policy_loss(
         return PolicyLoss(loss, per_token, {**found, **extra})
 
     new, base, advantage = prepared(logp), prepared(logp_anchor), prepared(advantages, 0.0)
-    inputs = {name: _input_inside(chosen, name, value, mask, check) for name, value in inputs.items()}
     hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
     # An interval's gradient is known in closed form, so autograd need not follow its bounds.

@@ -61,13 +61,15 @@ def _fixed_method(name: str, summary: str, citation: str, **hyperparameters: Any
     )
 
 
-def _band_method(divergence: str, name: str | None = None, summary: str | None = None, **changes: Any) -> Method:
+def _band_method(
+    divergence: str, name: str | None = None, summary: str | None = None, below: str = "", **changes: Any
+) -> Method:
     chosen = get_divergence(divergence)
     ours = name is not None or divergence not in ("kl", "tv", "chi2")
     return _interval(
         name or f"band-{divergence}",
         summary or f"Band of radius δ in {chosen.summary}",
-        "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ",
+        "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ" + (f" above; {below} below" if below else ""),
         f"{_BANDPO}, Theorem 1" if not ours else f"this project, after {_BANDPO}",
         functools.partial(band, divergence=chosen),
         hyperparameters={**_BAND_OPTIONS, **changes},
@@ -145,8 +147,14 @@ _METHODS = {
         _band_method("kl"),
         _band_method("tv"),
         _band_method("chi2"),
-        _band_method("kl", "band-upper", "Band-KL above, fixed clip 0.8 below", eps_low=0.2),
-        _band_method("kl", "band-mirror", "Band-KL above, mirrored Band-KL below", lower="mirror"),
+        _band_method("kl", "band-upper", "Band-KL above, fixed clip 0.8 below", "1 - eps_low <= r", eps_low=0.2),
+        _band_method(
+            "kl",
+            "band-mirror",
+            "Band-KL above, mirrored Band-KL below",
+            "r >= 1/U(1 - p), U the upper bound",
+            lower="mirror",
+        ),
         _interval(
             "atr-grpo",
             "the per-token KL estimate r - 1 - log r bounded, for every token alike",
@@ -167,7 +175,7 @@ _METHODS = {
         _interval(
             "flex-entropy",
             "a clip that turns from raising entropy to lowering it as training goes on",
-            "id: upper blends (1 + β)/(1 - α p) into 1 + ε, then lower blends (1 - β)/(1 + α p) into 1 - ε",
+            "r <= (1 + intercept_high)/(1 - slope_high p), later r >= (1 - intercept_low)/(1 + slope_low p); else eps",
             "Flexible Entropy Control, arXiv 2602.09782",
             flexible_entropy_interval,
             hyperparameters={

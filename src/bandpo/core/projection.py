@@ -13,10 +13,26 @@ import torch
 from torch import Tensor
 
 from bandpo.core.divergences import KL, TV, Divergence, get_divergence
+from bandpo.core.root_bounds import Generator
 from bandpo.core.special import expm1, log1mexp, phi
 
 # Beyond these the ratio of the other tokens is 0, or the sampled token's own, for every purpose.
 _LOGP_MAX = -1e-30
+_SMALLEST = 1e-300
+
+
+def probability_change(logp: Tensor, log_ratio: Tensor) -> Tensor:
+    """q - p, without cancellation where q is close to p and without overflow where it is not.
+
+    Args:
+        logp: log p, fp32 or fp64, <= 0.
+        log_ratio: log q - log p.
+
+    >>> probability_change(torch.tensor([-100.0]), torch.tensor([99.0]))
+    tensor([0.3679])
+    """
+    near = torch.exp(logp) * expm1(log_ratio.clamp(-1.0, 1.0))
+    return torch.where(log_ratio.abs() < 1, near, torch.exp(logp + log_ratio) - torch.exp(logp))
 
 
 def log_complement_ratio(logp: Tensor, log_ratio: Tensor) -> Tensor:
@@ -30,7 +46,7 @@ def log_complement_ratio(logp: Tensor, log_ratio: Tensor) -> Tensor:
     tensor([-0.6931])
     """
     logp = logp.clamp_max(_LOGP_MAX)
-    moved = torch.exp(logp) * expm1(log_ratio) / -expm1(logp)
+    moved = probability_change(logp, log_ratio) / -expm1(logp)
     near_one = log1mexp((logp + log_ratio).clamp_max(0.0)) - log1mexp(logp)
     return torch.where(moved < 0.5, torch.log1p(-moved.clamp_max(0.5)), near_one)
 
@@ -58,11 +74,19 @@ def projected_divergence(logp_old: Tensor, log_ratio: Tensor, divergence: str | 
     """
     chosen = get_divergence(divergence)
     logp = logp_old.clamp_max(_LOGP_MAX)
+    change = probability_change(logp, log_ratio)
     if chosen is TV:
-        return (torch.exp(logp) * expm1(log_ratio)).abs()
+        return change.abs()
     y = log_complement_ratio(logp, log_ratio)
-    p, w = torch.exp(logp), -expm1(logp)
     if chosen is KL:
-        return p * phi(log_ratio) + w * phi(y)
-    p, w, r, c = p.double(), w.double(), torch.exp(log_ratio.double()), torch.exp(y.double())
-    return (p * chosen.f(r) + w * chosen.f(c)).to(logp.dtype)
+        p, near = torch.exp(logp), log_ratio.abs() < 1
+        return torch.where(near, p * phi(log_ratio), change - p * log_ratio) - expm1(logp) * phi(y)
+    p, w = torch.exp(logp.double()), -expm1(logp.double())
+    value = p * _at(chosen.f, torch.exp(log_ratio.double())) + w * _at(chosen.f, torch.exp(y.double()))
+    return value.to(logp.dtype)
+
+
+def _at(f: Generator, u: Tensor) -> Tensor:
+    """f(u), and its limit where u = 0 and a formula such as u log u has none."""
+    value = f(u)
+    return torch.where(torch.isnan(value), f(u.clamp_min(_SMALLEST)), value)

@@ -32,8 +32,8 @@ def kl_multiplier(rewards: Tensor, delta: float) -> Tensor:
         delta: δ in nats, per prompt.
 
     Returns:
-        (...), the dtype of rewards: inf where all rewards are equal, 0 where even all weight on the best answers
-        costs less than δ.
+        (...), fp32 (fp64 for fp64 input): inf where all rewards are equal, 0 where even all weight on the best
+        answers costs less than δ.
 
     Raises:
         ValueError: δ is not positive.
@@ -58,7 +58,8 @@ def kl_multiplier(rewards: Tensor, delta: float) -> Tensor:
     ties = (best == 0).sum(-1, keepdim=True)
     is_free = torch.log(rewards.shape[-1] / ties.double()) <= delta
     multiplier = torch.where(is_free, 0.0, multiplier)
-    return torch.where(spread > 0, multiplier, math.inf).squeeze(-1).to(rewards.dtype)
+    dtype = torch.float64 if rewards.dtype == torch.float64 else torch.float32
+    return torch.where(spread > 0, multiplier, math.inf).squeeze(-1).to(dtype)
 
 
 def quatro(tokens: Tokens, *, group_rewards: Tensor, delta: float = 0.05) -> Surrogate:

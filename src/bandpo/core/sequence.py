@@ -28,4 +28,5 @@ def gspo(tokens: Tokens, *, eps_low: float = 3e-4, eps_high: float = 4e-4) -> Su
     mean = torch.where(tokens.mask, d, 0.0).sum(-1, keepdim=True) / lengths
     log_s = (tokens.log_ratio - d + mean).clamp_max(_MAX_LOG_RATIO)
     interval = fixed_interval(tokens.logp_anchor, eps_low, eps_high)
-    return clip_to(interval, tokens._replace(log_ratio=log_s))
+    loss, gradient = clip_to(interval, tokens._replace(log_ratio=log_s))
+    return Surrogate(loss, torch.where(mean > _MAX_LOG_RATIO, 0.0, gradient))

@@ -1,0 +1,1 @@
+"""Tests of the fused kernels; Triton runs interpreted, on the CPU."""

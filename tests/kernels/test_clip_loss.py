@@ -1,0 +1,206 @@
+"""The fused kernel, interpreted on the CPU, against the torch code: loss, gradient and every metric."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import bandpo
+from bandpo.core.methods import get_method
+from bandpo.kernels.region import FIXED, KL, TV, ClipRegion, clip_region
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+SETTINGS = {
+    "grpo": {},
+    "clip-higher": {"eps_low": 0.1, "eps_high": 0.4},
+    "dual-clip": {"dual_clip": 1.5},
+    "no-clip": {},
+    "band-kl": {"delta": 0.03},
+    "band-kl, capped": {"max_ratio": 2.0, "dual_clip": 2.5},
+    "band-kl, relaxed": {"relax": (0.2, 0.28)},
+    "band-kl, sides": {"delta_low": 0.01, "delta_high": 0.2},
+    "band-kl, open below": {"lower": "none"},
+    "band-tv": {"delta": 0.05},
+    "band-chi2": {"delta": 0.01},
+    "band-hellinger": {"delta": 0.02},
+    "band-upper": {"delta": 0.05},
+}
+
+
+def batch(rows=4, tokens=1500, dtype=torch.float32, seed=0):
+    """Ragged rows longer than a block, one of them fully masked; masked positions hold junk."""
+    generator = torch.Generator().manual_seed(seed)
+    old = -torch.exp(torch.rand(rows, tokens, generator=generator) * 14 - 11)
+    new = (old + 0.4 * torch.randn(rows, tokens, generator=generator)).clamp_max(-1e-6)
+    mask = torch.rand(rows, tokens, generator=generator) > 0.2
+    mask[-1] = False
+    advantages = torch.randn(rows, generator=generator)
+    advantages[1] = 0.0
+    new, old = torch.where(mask, new, math.nan), torch.where(mask, old, math.inf)
+    return new.to(dtype), old.to(dtype), advantages, mask
+
+
+def both(inputs, method, **options):
+    """(output, gradient) of the torch code and of the kernel."""
+    found = []
+    for kernel in ("torch", "triton"):
+        logp = inputs[0].clone().requires_grad_()
+        out = bandpo.policy_loss(logp, *inputs[1:], method=method, kernel=kernel, **options)
+        out.loss.backward()
+        found.append((out, logp.grad))
+    return found
+
+
+def assert_same(found):
+    (one, gradient), (other, other_gradient) = found
+    torch.testing.assert_close(other.loss, one.loss, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(other.per_token, one.per_token, rtol=2e-6, atol=1e-7)
+    one_ulp = torch.finfo(gradient.dtype).eps
+    torch.testing.assert_close(other_gradient, gradient, rtol=2e-6 + one_ulp, atol=1e-10)
+    assert torch.equal(other_gradient == 0, gradient == 0)
+    assert other.metrics.keys() == one.metrics.keys()
+    for name, pair in one.metrics.items():
+        torch.testing.assert_close(torch.stack(other.metrics[name]), torch.stack(pair), rtol=2e-6, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_equals_the_torch_code(setting, dtype):
+    found = both(batch(dtype=dtype), setting.partition(",")[0], **SETTINGS[setting])
+    assert_same(found)
+    assert found[0][1].dtype == found[1][1].dtype == dtype
+
+
+@pytest.mark.parametrize("aggregation", [a for a in bandpo.AGGREGATIONS if a != "seq-mean-token-sum-norm"])
+def test_every_aggregation(aggregation):
+    assert_same(both(batch(), "band-kl", aggregation=aggregation))
+    assert_same(both(batch(), "band-kl", aggregation=aggregation, denominator=7.0))
+
+
+def test_constant_length_aggregation_and_token_advantages():
+    new, old, _, mask = batch()
+    inputs = new, old, torch.randn(new.shape, generator=torch.Generator().manual_seed(1)), mask
+    assert_same(both(inputs, "band-kl", aggregation="seq-mean-token-sum-norm", max_tokens=2000))
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (2, 1024), (3, 1025), (0, 5), (5, 0)])
+def test_shapes(rows, tokens):
+    new, old, advantages, mask = (x[:rows] for x in batch(rows=6, tokens=max(tokens, 1)))
+    inputs = new[:, :tokens], old[:, :tokens], advantages, mask[:, :tokens]
+    assert_same(both(inputs, "band-kl"))
+
+
+def test_log_ratios_beyond_the_guard_have_no_gradient():
+    old = torch.tensor([[-60.0, -60.0, -1.0, -1.0]])
+    new = torch.tensor([[-30.0, -30.0, -90.0, -90.0]])
+    inputs = new, old, torch.tensor([[1.0, -1.0, 1.0, -1.0]]), torch.ones(1, 4, dtype=torch.bool)
+    found = both(inputs, "no-clip")
+    assert_same(found)
+    assert (found[1][1] == 0).all()
+
+
+def test_anchor_entropy_and_rollout_metrics():
+    new, old, advantages, mask = batch()
+    extras = {"logp_rollout": old - 0.1, "anchor": "rollout", "entropy": torch.where(mask, 0.5, math.nan)}
+    found = both((new, old, advantages, mask), "band-tv", **extras)
+    assert_same(found)
+    assert {"entropy", "rollout_kl"} <= found[1][0].metrics.keys()
+
+
+def test_without_metrics():
+    (one, gradient), (other, other_gradient) = both(batch(), "band-kl", metrics=False)
+    assert one.metrics == other.metrics == {}
+    torch.testing.assert_close(other_gradient, gradient)
+
+
+def test_the_same_input_gives_the_same_bits():
+    runs = [both(batch(), "band-kl")[1] for _ in range(2)]
+    assert torch.equal(runs[0][0].loss, runs[1][0].loss)
+    assert torch.equal(runs[0][1], runs[1][1])
+
+
+def test_compiled_with_the_kernel_inside():
+    torch._dynamo.reset()
+    inputs = batch(tokens=64)
+
+    def loss(logp, *others):
+        return bandpo.policy_loss(logp, *others, method="band-kl", kernel="triton", metrics=False).loss
+
+    logp, other = (inputs[0].clone().requires_grad_() for _ in range(2))
+    value = torch.compile(loss, fullgraph=True, backend="aot_eager")(logp, *inputs[1:])
+    value.backward()
+    expected = loss(other, *inputs[1:])
+    expected.backward()
+    assert torch.equal(value, expected)
+    assert torch.equal(logp.grad, other.grad)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "inputs"),
+    [
+        ("band-mirror", {}, batch()),
+        ("band-js", {}, batch()),
+        ("maspo", {}, batch()),
+        ("band-kl", {"delta": torch.tensor(0.05)}, batch()),
+        ("band-kl", {"logp_ref": batch()[1], "beta": 0.1}, batch()),
+        ("band-kl", {}, tuple(x.double() if x.is_floating_point() else x for x in batch())),
+    ],
+)
+def test_what_the_kernel_cannot_do_is_refused_by_name_and_left_to_torch_by_auto(method, options, inputs):
+    with pytest.raises(ValueError, match=f"kernel='triton' with method='{method}'"):
+        bandpo.policy_loss(*inputs, method=method, kernel="triton", **options)
+    assert torch.isfinite(bandpo.policy_loss(*inputs, method=method, **options).loss)
+
+
+def test_unknown_kernels_are_refused():
+    with pytest.raises(ValueError, match="kernel='cuda': expected one of 'auto', 'torch', 'triton'"):
+        bandpo.policy_loss(*batch(), kernel="cuda")
+
+
+def test_regions_in_the_kernels_terms():
+    def region(name, **options):
+        return clip_region(get_method(name), get_method(name).resolve(options))
+
+    assert region("grpo") == ClipRegion(FIXED, math.log1p(-0.2), FIXED, math.log1p(0.2))
+    assert region("band-tv", delta_low=0.1) == ClipRegion(TV, 0.1, TV, 0.05)
+    assert region("band-upper", max_ratio=10.0, dual_clip=3.0) == ClipRegion(
+        FIXED, math.log1p(-0.2), KL, 0.05, log_cap=math.log(10), log_dual_clip=math.log(3)
+    )
+    assert region("atr-grpo") is None
+    with pytest.raises(ValueError, match=r"delta=-1\.0"):
+        region("band-kl", delta=-1.0)
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from bandpo.kernels import clip_loss as kernel
+
+constants = {"CELLS": kernel.CELLS, "METRICS": True, "PER_TOKEN": True, "COUNT": kernel.SUMS, "BLOCK": kernel.BLOCK}
+pointers = {"mask_ptr": "*u8", "low_table": "*fp32", "high_table": "*fp32"}
+pointers |= {name: "*fp32" for name in ("gradient_ptr", "per_token_ptr", "sums_ptr")}
+for kind in range(5):
+    for dtype in ("fp32", "bf16"):
+        kinds = constants | {"LOW": kind, "HIGH": kind}
+        types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")} | {"advantages_ptr": "*fp32"}
+        types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}
+        types |= {name: "constexpr" for name in kinds}
+        signature = {name: types.get(name, "fp32") for name in kernel._clip_loss.arg_names}
+        built = triton.compile(ASTSource(kernel._clip_loss, signature, kinds), target=GPUTarget("cuda", 90, 32))
+        assert len(built.asm["cubin"]) > 1000
+print("built")
+"""
+
+
+@pytest.mark.slow
+def test_builds_for_a_hopper_gpu(tmp_path):
+    """Down to machine code for compute capability 9.0; nothing is run."""
+    import os
+
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, timeout=900)
+    assert done.stdout.strip() == "built", done.stderr[-2000:]
