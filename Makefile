@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy warm-start test-trl-versions clean
+.PHONY: setup train test test-slow lint docs compare accuracy bench warm-start test-trl-versions clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,11 @@ compare: setup
 
 accuracy: setup
 	$(BIN)/python benchmarks/accuracy.py
+
+# Speed: the operator and the loss against their peers, then a training step against stock TRL.
+bench: setup
+	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e7,1e8 --out benchmarks/results
+	$(BIN)/python benchmarks/training_step.py
 
 warm-start: setup
 	$(BIN)/python -m bandpo.tasks.countdown_warm_start

@@ -235,7 +235,7 @@ def _clip_loss_op(
     per_token: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows, tokens = logp.shape
-    blocks = max(triton.cdiv(tokens, BLOCK), 1)
+    blocks = max(-(-tokens // BLOCK), 1)
     gradient = torch.empty(rows, tokens, dtype=torch.float32, device=logp.device)
     losses = torch.empty(rows, tokens if per_token else 0, dtype=torch.float32, device=logp.device)
     sums = torch.zeros(rows, blocks, SUMS, dtype=torch.float32, device=logp.device)
@@ -244,7 +244,8 @@ def _clip_loss_op(
         for kind, value in ((low_kind, low_value), (high_kind, high_value))
     ]
     if rows and tokens:
-        _clip_loss[(rows, blocks)](
+        launch: Any = _clip_loss[(rows, blocks)]
+        launch(
             logp.contiguous(),
             logp_old.contiguous(),
             advantages,

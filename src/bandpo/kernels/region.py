@@ -65,20 +65,22 @@ def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None
     log_dual_clip = math.inf if dual is None else math.log(dual)
     if method.region is not None and not method.per_token:
         method.validate(options)
-        low, high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
-        log_low = -math.inf if low == math.inf else math.log1p(-low)
-        return ClipRegion(FIXED, log_low, FIXED, math.log1p(high), log_dual_clip=log_dual_clip)
+        eps_low, eps_high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
+        log_low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
+        return ClipRegion(FIXED, log_low, FIXED, math.log1p(eps_high), log_dual_clip=log_dual_clip)
     divergence = getattr(method.region, "keywords", {}).get("divergence")
     if divergence is None or any(isinstance(value, Tensor) for value in options.values()):
         return None
     method.validate(options)
-    sides = [_side(side, divergence.name, options) for side in ("low", "high")]
-    if None in sides:
+    low, high = (_side(side, divergence.name, options) for side in ("low", "high"))
+    if low is None or high is None:
         return None
     relax = options["relax"] or (0.0, 0.0)
     return ClipRegion(
-        *sides[0],
-        *sides[1],
+        low[0],
+        low[1],
+        high[0],
+        high[1],
         low_at_most=math.log1p(-relax[0]),
         high_at_least=math.log1p(relax[1]),
         log_cap=math.inf if options["max_ratio"] is None else math.log(options["max_ratio"]),
