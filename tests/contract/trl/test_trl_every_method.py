@@ -30,8 +30,6 @@ def engine_for(folder, method, **changes):
 
 @pytest.mark.parametrize("method", [*bandpo.methods(), "band-alpha=1.5", "spo"])
 def test_trains_by_name(tmp_path, method):
-    if method == "entropy" and Version("1.8") > TRL_VERSION:
-        pytest.skip("TRL before 1.8 computes entropies without gradient")
     engine = engine_for(tmp_path, method)
     before = weights(engine.model)
     engine.train()

@@ -23,7 +23,6 @@ from trl_tiny import (
 
 WINDOW, STEPS_PER_GENERATION, TOP_K, GROUP = 2, 4, 4, 4
 SCENARIOS = {"plain": {}, "kl-tools": {"beta": 0.3}, "vllm": {"importance_sampling": True}}
-ENTROPY_HAS_GRADIENT = Version("1.8") <= TRL_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +145,6 @@ def distance(gradients, others):
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
 @pytest.mark.parametrize("method", METHODS)
 def test_loss_and_every_gradient(policy, inputs, tmp_path, method, loss_type, scenario):
-    if method == "entropy" and not ENTROPY_HAS_GRADIENT:
-        pytest.skip("TRL before 1.8 computes entropies without gradient")
     if method == "gspo" and (loss_type != "grpo" or scenario != "plain"):
         pytest.skip("the sequence form of GSPO equals its token form under the token mean alone")
     formula, hyperparameters, more = METHODS[method]

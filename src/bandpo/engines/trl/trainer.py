@@ -15,9 +15,11 @@ import trl
 from torch import Tensor
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
+from trl.trainer import utils
 
 from bandpo.core.band import Interval
 from bandpo.core.checks import check_inside
+from bandpo.core.entropy_bonus import token_entropy
 from bandpo.core.loss import MAX_LOG_RATIO
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
@@ -114,7 +116,11 @@ class BandGRPOTrainer(GRPOTrainer):
 
     @property
     def _needs_logits(self) -> bool:
-        return bool(self._method.inputs.keys() & {"logits", "topk_logp"})
+        # A TRL without the fused head computes entropies without gradient.
+        from_logits = (
+            {"logits", "topk_logp"} if hasattr(utils, "add_fused_lm_head") else {"logits", "topk_logp", "entropy"}
+        )
+        return bool(self._method.inputs.keys() & from_logits)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         batch = self._current = self._batch(inputs)
@@ -195,9 +201,7 @@ class BandGRPOTrainer(GRPOTrainer):
         if "group_rewards" in self._method.inputs:
             inputs["group_rewards"] = batch.inputs["group_rewards"]
         if "entropy" in self._method.inputs:
-            if batch.entropy is None or (torch.is_grad_enabled() and not batch.entropy.requires_grad):
-                raise RuntimeError(f"TRL {trl.__version__} computes entropies without gradient: expected 1.8 or newer")
-            inputs["entropy"] = batch.entropy
+            inputs["entropy"] = token_entropy(batch.logits_checked()) if batch.logits else batch.entropy
         if "logits" in self._method.inputs:
             inputs["logits"] = batch.logits_checked()
         if "topk_logp" in self._method.inputs:
