@@ -1,0 +1,1 @@
+"""Tests of the speed benchmark; none of them is timed."""
