@@ -7,19 +7,21 @@ surrogate's gradient with respect to logp is the base's alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.entropy_bonus import trust_region_entropy
+from bandpo.core.method import Method
 from bandpo.core.tokens import Surrogate, Tokens
 
 
 def with_trust_region_entropy(
     tokens: Tokens,
     *,
+    find: Callable[[str], Method],
     logits: Tensor,
     coef: float = 1e-3,
     top_k: int | None = 2,
@@ -31,6 +33,7 @@ def with_trust_region_entropy(
 
     Args:
         tokens: the batch.
+        find: the registry's `get_method`.
         logits: (B, T, V) of the policy at the sampling temperature, with gradient.
         coef: weight of the bonus.
         top_k, top_p: the likely tokens, K of them or a nucleus of mass P (then top_k=None); the authors run K = 2 and
@@ -38,18 +41,14 @@ def with_trust_region_entropy(
         base: method whose loss the bonus is added to.
         base_kwargs: hyperparameters of that method.
     """
-    return with_entropy(
-        tokens,
-        entropy=trust_region_entropy(logits, top_k=top_k, top_p=top_p),
-        coef=coef,
-        base=base,
-        base_kwargs=base_kwargs,
-    )
+    entropy = trust_region_entropy(logits, top_k=top_k, top_p=top_p)
+    return with_entropy(tokens, find=find, entropy=entropy, coef=coef, base=base, base_kwargs=base_kwargs)
 
 
 def with_entropy(
     tokens: Tokens,
     *,
+    find: Callable[[str], Method],
     entropy: Tensor,
     coef: float = 1e-3,
     base: str = "grpo",
@@ -59,14 +58,13 @@ def with_entropy(
 
     Args:
         tokens: the batch.
+        find: the registry's `get_method`.
         entropy: (B, T) exact entropy of the policy, with gradient.
         coef: weight of the bonus.
         base, base_kwargs: method whose loss the bonus is added to, and its hyperparameters.
     """
-    from bandpo.core.methods import get_method  # the registry lists this function, so it cannot be imported above
-
     check_number("coef", coef, 0.0, math.inf)
-    chosen = get_method(base)
+    chosen = find(base)
     if chosen.inputs or chosen.family == "bonus":
         raise ValueError(f"base={base!r}: expected a method without inputs of its own and without a bonus")
     (loss, gradient), _ = chosen.apply(tokens, **chosen.resolve(base_kwargs or {}))

@@ -331,7 +331,7 @@ _METHODS = {
             "TRE, arXiv 2602.03635",
             "bonus",
             hyperparameters={"coef": 1e-3, "top_k": 2, "top_p": None, "base": "grpo", "base_kwargs": None},
-            rule=with_trust_region_entropy,
+            rule=functools.partial(with_trust_region_entropy, find=lambda name: get_method(name)),
             inputs={"logits": Input("BTV", "logits of the policy at every sampled token, with gradient")},
         ),
         Method(
@@ -341,7 +341,7 @@ _METHODS = {
             "Mnih et al., arXiv 1602.01783; adaptive: Skywork-OR1, arXiv 2505.22312",
             "bonus",
             hyperparameters={"coef": 1e-3, "base": "grpo", "base_kwargs": None},
-            rule=with_entropy,
+            rule=functools.partial(with_entropy, find=lambda name: get_method(name)),
             inputs={"entropy": Input("BT", "exact entropy of the policy at every token, with gradient")},
         ),
     )
