@@ -48,7 +48,7 @@ accuracy: setup
 
 # Speed: the operator and the loss against their peers, then a training step against stock TRL.
 bench: setup
-	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e8 --out benchmarks/results
+	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e7 --budget 0.5 --out benchmarks/results
 	$(BIN)/python benchmarks/training_step.py
 
 warm-start: setup

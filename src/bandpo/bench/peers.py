@@ -139,8 +139,8 @@ def bound_peers(device: str) -> list[Peer]:
     return [
         Peer("memory copy, 12 bytes a token", _copy_floor(4, 8)),
         Peer("band, compiled", lambda batch: compiled(batch.logp_old)),
-        Peer("band, compiled, δ a tensor", lambda batch: solved(batch.logp_old, radius)),
-        Peer("band, eager", lambda batch: band(batch.logp_old, DELTA, check=False)),
+        Peer("band, compiled, δ a tensor", lambda batch: solved(batch.logp_old, radius), 1e7),
+        Peer("band, eager", lambda batch: band(batch.logp_old, DELTA, check=False), 1e7),
         Peer("bisection, 50 steps a side, eager", lambda batch: bisection_bounds(batch.logp_old), 1e6),
     ]
 
