@@ -145,24 +145,8 @@ def policy_loss(
     new, base, advantage = prepared(logp), prepared(logp_anchor), prepared(advantages, 0.0)
     hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
-    # An interval's gradient is known in closed form, so autograd need not follow its bounds.
-    current = new if chosen.region is None else new.detach()
-    tokens = Tokens((current - base).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO), current, base, advantage, mask)
-    surrogate, interval = chosen.apply(tokens, check=check, **inputs, **hyperparameters)
-    per_token = surrogate.loss if interval is None else with_known_gradient(new, _guarded(surrogate, tokens))
-    found: Metrics = {}
-    if metrics:
-        dual_clip = hyperparameters.get("dual_clip")
-        found = trust_region_metrics(
-            tokens.log_ratio,
-            base,
-            advantage,
-            mask,
-            interval,
-            gradient=surrogate.gradient,
-            log_dual_clip=None if dual_clip is None else math.log(dual_clip),
-        )
-
+    tokens = Tokens(new - base, new, base, advantage, mask)
+    per_token, found = _method_loss(chosen, tokens, {**inputs, **hyperparameters}, check, metrics)
     if importance_cap is not None:
         rollout = None if logp_rollout is None else prepared(logp_rollout)
         weight = _importance_weight(prepared(logp_old), rollout, logp_anchor is logp_rollout, importance_cap)
@@ -175,6 +159,30 @@ def policy_loss(
     per_token = torch.where(mask, per_token, 0.0)
     loss = aggregate(per_token, mask, aggregation, max_tokens=max_tokens, denominator=denominator)
     return PolicyLoss(loss, per_token, {**found, **extra})
+
+
+def _method_loss(
+    method: Method, tokens: Tokens, options: dict[str, Any], check: bool, metrics: bool
+) -> tuple[Tensor, Metrics]:
+    """The method's loss per token, and its metrics if asked for; the log-ratio of `tokens` is not yet guarded."""
+    new, log_ratio = tokens.logp, tokens.log_ratio
+    if method.region is not None:  # its gradient is known in closed form, so autograd need not follow its bounds
+        tokens, log_ratio = tokens._replace(logp=new.detach()), log_ratio.detach()
+    tokens = tokens._replace(log_ratio=log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    surrogate, interval = method.apply(tokens, check=check, **options)
+    per_token = surrogate.loss if interval is None else with_known_gradient(new, _guarded(surrogate, tokens))
+    if not metrics:
+        return per_token, {}
+    dual_clip = options.get("dual_clip")
+    return per_token, trust_region_metrics(
+        tokens.log_ratio,
+        tokens.logp_anchor,
+        tokens.advantages,
+        tokens.mask,
+        interval,
+        gradient=surrogate.gradient,
+        log_dual_clip=None if dual_clip is None else math.log(dual_clip),
+    )
 
 
 def _fused_region(
