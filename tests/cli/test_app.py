@@ -218,9 +218,15 @@ def test_a_mistake_in_a_real_process(tmp_path, bandpo_command):
     assert done.stderr.splitlines()[-1].startswith("bandpo train: model='./absent': no such folder")
 
 
+def _as_in_a_terminal():
+    """A shell that starts tests in the background has them ignore SIGINT, and all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path, tiny):
     command = [sys.executable, "-m", "bandpo", "train", *tiny, "--max_steps", "100000", "--output_dir", "out"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=_as_in_a_terminal, **pipes) as process:
         while process.poll() is None and not (tmp_path / "out" / "checkpoint-4" / "trainer_state.json").exists():
             time.sleep(0.01)
         time.sleep(0.1)

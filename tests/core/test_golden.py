@@ -45,8 +45,6 @@ def hyperparameters_of(case):
         found["dual_clip"] = None
     if found.get("eps_low") == 1.0:
         found["eps_low"] = math.inf
-    if case["method"] == "kl-cov" and "beta" in found:
-        found["coef"] = found.pop("beta")
     return found
 
 

@@ -65,7 +65,9 @@ def with_entropy(
     """
     check_number("coef", coef, 0.0, math.inf)
     chosen = find(base)
-    if chosen.inputs or chosen.family == "bonus":
-        raise ValueError(f"base={base!r}: expected a method without inputs of its own and without a bonus")
+    if chosen.inputs or chosen.family == "bonus" or chosen.anchor != "old":
+        raise ValueError(
+            f"base={base!r}: expected a method that is anchored on the old policy, without inputs and without a bonus"
+        )
     (loss, gradient), _ = chosen.apply(tokens, **chosen.resolve(base_kwargs or {}))
     return Surrogate(loss - coef * entropy.to(loss.dtype), gradient)

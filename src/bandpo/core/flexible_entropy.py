@@ -86,7 +86,7 @@ def flexible_entropy_interval(
 
 def _given(name: str, value: float | Tensor | None, strategy: str) -> float | Tensor:
     if value is None:
-        raise ValueError(f"strategy={strategy!r} needs {name}")
+        raise ValueError(f"flexible entropy with strategy={strategy!r} needs {name}")
     return value if isinstance(value, Tensor) else check_number(name, value, 0.0, math.nextafter(1.0, 2.0))
 
 

@@ -13,7 +13,7 @@ without an interval say by their gradient what they removed, and what share of i
 | dual_clip | 1 if above the dual-clip ratio | tokens with advantage < 0 |
 | bound_low | lower ratio bound, of an interval | all tokens |
 | log_bound_high | log of the upper ratio bound | tokens with a finite one |
-| weight | gradient over the plain policy gradient's -A r, of any other method | tokens with advantage ≠ 0 |
+| weight | gradient over the plain policy gradient's -A r, of any other method | tokens, weighted by |A| r |
 | ratio, approx_kl | new/old; e^d - 1 - d with d = log(new/old), estimating KL(old || new) | all tokens |
 | entropy | exact entropy of the policy, if given | all tokens |
 | sampled_entropy | -logp_old, an estimate of the old policy's entropy | all tokens |
@@ -104,8 +104,10 @@ def trust_region_metrics(
         metrics["bound_low"] = masked_sum(torch.exp(interval.low), mask)
         metrics["log_bound_high"] = masked_sum(interval.high, mask & torch.isfinite(interval.high))
     elif gradient is not None:
-        plain = -advantages * torch.exp(log_ratio)
-        metrics["weight"] = masked_sum(gradient / torch.where(plain == 0, 1.0, plain), good | bad)
+        # Sums of both gradients, not a mean of quotients, which tokens of tiny advantage would rule.
+        kept, _ = masked_sum(-torch.sign(advantages) * gradient, mask)
+        plain, _ = masked_sum(advantages.abs() * torch.exp(log_ratio), mask)
+        metrics["weight"] = kept, plain
     metrics["ratio"] = masked_sum(torch.exp(log_ratio), mask)
     metrics["approx_kl"] = masked_sum(phi(log_ratio), mask)
     metrics["sampled_entropy"] = masked_sum(-logp_old, mask)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from bandpo.core.method import Method
+from bandpo.core.methods import get_method
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KINDS = {"kl": KL, "tv": TV, "chi2": CHI2, "hellinger": HELLINGER}
@@ -61,17 +62,27 @@ def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None
     >>> clip_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
     True
     """
-    dual = options.get("dual_clip")
+    if any(isinstance(value, Tensor) for value in options.values()):
+        return None
+    return _numbers(method.name, tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in options.items()))
+
+
+@functools.lru_cache
+def _numbers(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | None:
+    """The same, worked out and validated once for each setting: a training step asks for it again and again."""
+    method, options = get_method(name), dict(given)
+    if method.region is None:
+        return None
+    method.validate(options)
+    dual = options["dual_clip"]
     log_dual_clip = math.inf if dual is None else math.log(dual)
-    if method.region is not None and not method.per_token:
-        method.validate(options)
+    if not method.per_token:
         eps_low, eps_high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
         log_low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
         return ClipRegion(FIXED, log_low, FIXED, math.log1p(eps_high), log_dual_clip=log_dual_clip)
     divergence = getattr(method.region, "keywords", {}).get("divergence")
-    if divergence is None or any(isinstance(value, Tensor) for value in options.values()):
+    if divergence is None:
         return None
-    method.validate(options)
     low, high = (_side(side, divergence.name, options) for side in ("low", "high"))
     if low is None or high is None:
         return None

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from bandpo.core.method import Method
-from bandpo.core.tokens import Tokens
 from bandpo.core.weight import gradient_weight
 
 LOG_ODDS = (-4.0, 3.0)
@@ -146,23 +145,9 @@ def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
     options = {**shown.options, **options}
     logp = grid.logp.unsqueeze(0)
     d = torch.minimum(grid.log_ratio.unsqueeze(1), -logp)
-    if method.region is not None:
-        return _interval_weights(method, logp, d, torch.tensor(shown.advantages, dtype=d.dtype), options)
     made_up = {
         name: _MADE_UP[name](logp.expand_as(d), d)
         for name, needed in method.inputs.items()
         if needed.shape and not needed.optional
     }
     return torch.stack([gradient_weight(method.name, logp, d, a, **made_up, **options) for a in shown.advantages])
-
-
-@torch.no_grad()
-def _interval_weights(
-    method: Method, logp: Tensor, d: Tensor, advantages: Tensor, options: Mapping[str, Any]
-) -> Tensor:
-    """The same for an interval, whose bounds are solved once for each column instead of once for each point."""
-    inputs, hyperparameters = method.split(options)
-    a = advantages.reshape(-1, 1, 1).expand(-1, *d.shape)
-    tokens = Tokens(d, logp + d, logp, a, torch.ones_like(a, dtype=torch.bool))
-    surrogate, _ = method.apply(tokens, **inputs, **hyperparameters)
-    return -surrogate.gradient / (a * torch.exp(d)) + 0.0

@@ -76,9 +76,9 @@ def cases() -> Iterator[Case]:
         ours |= {"eps_low": low, "eps_high": high, "dual_clip": math.inf}
         theirs = {"clip_cov_ratio": fraction, "clip_cov_lb": 1.0, "clip_cov_ub": 5.0}
         yield Case("clip-cov", "clip_cov", ours, clip(low, high), theirs, seed=seed)
-    for fraction, beta in ((2e-3, 1.0), (0.2, 1.0), (0.3, 0.1)):
-        theirs = {"kl_cov_ratio": fraction, "ppo_kl_coef": beta}
-        yield Case("kl-cov", "kl_cov", {"fraction": fraction, "beta": beta}, {}, theirs)
+    for fraction, coef in ((2e-3, 1.0), (0.2, 1.0), (0.3, 0.1)):
+        theirs = {"kl_cov_ratio": fraction, "ppo_kl_coef": coef}
+        yield Case("kl-cov", "kl_cov", {"fraction": fraction, "coef": coef}, {}, theirs)
 
 
 def read_batch() -> dict[str, Tensor]:
