@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
-from bandpo.core.kl_table import kl_lower_bound, kl_upper_bound
+from bandpo.core.kl_table import kl_bound_toward, kl_lower_bound, kl_upper_bound
 from bandpo.core.root_bounds import Generator, root_bound
 from bandpo.core.special import expm1
 
 Bound = Callable[[Tensor, "float | Tensor"], Tensor]
+Toward = Callable[[Tensor, "float | Tensor", Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Divergence:
         summary: what it is, in a line.
         supremum: the largest value it can take; a radius at or above it would allow everything.
         direct_upper, direct_lower: (logp, δ) -> log r, where a formula is known.
+        direct_toward: (logp, δ, upward) -> the one of them each token asks for, where that costs less than both.
 
     >>> half = bandpo.Divergence("half-chi2", lambda u: (u - 1) ** 2 / 2, "χ²/2")
     >>> bandpo.band(torch.tensor([0.2]).log(), 0.025, half).high.exp()
@@ -49,6 +51,7 @@ class Divergence:
     supremum: float = math.inf
     direct_upper: Bound | None = None
     direct_lower: Bound | None = None
+    direct_toward: Toward | None = None
 
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
         """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
@@ -60,24 +63,33 @@ class Divergence:
             self._searched(logp, delta, upward=False) if self.direct_lower is None else self.direct_lower(logp, delta)
         )
 
-    def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool) -> Tensor:
+    def toward(self, logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
+        """`upper` where the bool tensor `upward`, else `lower`; one solve where bounds are solved for."""
+        if self.direct_toward is not None:
+            return self.direct_toward(logp, delta, upward)
+        if self.direct_upper is None and self.direct_lower is None:
+            return self._searched(logp, delta, upward)
+        return torch.where(upward, self.upper(logp, delta), self.lower(logp, delta))
+
+    def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
         if not torch.compiler.is_compiling():
             return root_bound(self.f, logp, delta, upward)
         known = _REGISTRY.get(self.name)
         if not self.name.startswith("alpha=") and (known is None or known.f is not self.f):
             raise ValueError(f"divergence {self.name!r}: register it first, compiled code finds its f by that name")
         radius = torch.as_tensor(delta, dtype=torch.float64, device=logp.device)
-        return _root_bound_op(logp, radius.expand_as(logp), self.name, upward)
+        upward = torch.as_tensor(upward, device=logp.device)
+        return _root_bound_op(logp, radius.expand_as(logp), self.name, upward.expand_as(logp))
 
 
 @torch.library.custom_op("bandpo::root_bound", mutates_args=())
-def _root_bound_op(logp: Tensor, delta: Tensor, divergence: str, upward: bool) -> Tensor:
+def _root_bound_op(logp: Tensor, delta: Tensor, divergence: str, upward: Tensor) -> Tensor:
     """The root finder as one opaque node: unrolled into a compiler, its loop takes minutes to build."""
     return root_bound(get_divergence(divergence).f, logp, delta, upward)
 
 
 @_root_bound_op.register_fake
-def _(logp: Tensor, delta: Tensor, divergence: str, upward: bool) -> Tensor:
+def _(logp: Tensor, delta: Tensor, divergence: str, upward: Tensor) -> Tensor:
     return torch.empty_like(logp)
 
 
@@ -92,6 +104,7 @@ KL = Divergence(
     math.inf,
     kl_upper_bound,
     kl_lower_bound,
+    kl_bound_toward,
 )
 REVERSE_KL = Divergence("reverse-kl", lambda u: u * torch.log(u) - u + 1, "Kullback-Leibler KL(new || old)")
 TV = Divergence("tv", lambda u: (u - 1).abs() / 2, "total variation", 1.0, closed.tv_upper, closed.tv_lower)

@@ -69,7 +69,11 @@ def _tilt(a: Tensor, b: Tensor, delta: float | Tensor) -> Tensor:
 def kl_upper(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Largest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
     p, w = _simplex(logp)
-    y = _tilt(p, w, delta)
+    return _upper(logp, p, w, _tilt(p, w, delta), delta)
+
+
+def _upper(logp: Tensor, p: Tensor, w: Tensor, y: Tensor, delta: float | Tensor) -> Tensor:
+    """log r of the upper bound out of its tilt y = p t."""
     shrink = torch.exp(-delta) if isinstance(delta, Tensor) else math.exp(-delta)
     high = torch.log1p(w * (_expm1_radius(delta) - expm1(-y)) * shrink / p)
     below = (LOGP_MIN - logp).clamp_min(0)
@@ -80,3 +84,10 @@ def kl_lower(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Smallest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
     p, w = _simplex(logp)
     return -_tilt(w, p, delta) - delta
+
+
+def kl_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
+    """`kl_upper` where `upward`, else `kl_lower`, by one solve."""
+    p, w = _simplex(logp)
+    y = _tilt(torch.where(upward, p, w), torch.where(upward, w, p), delta)
+    return torch.where(upward, _upper(logp, p, w, y, delta), -y - delta)

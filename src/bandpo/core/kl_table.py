@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from bandpo.core.kl_bounds import LOGP_MIN, kl_lower, kl_upper
+from bandpo.core.kl_bounds import LOGP_MIN, kl_lower, kl_toward, kl_upper
 
 _PER_OCTAVE_LOG2 = 4
 _PER_OCTAVE = 1 << _PER_OCTAVE_LOG2
@@ -63,8 +63,10 @@ def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
 kl_table._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
-def table_bound(logp: Tensor, delta: float, upward: bool) -> Tensor:
+def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
     """Largest (upward) or smallest log r with KL(old || new) <= δ, from the table; logp fp32, <= 0, any shape.
+
+    `upward` may be a bool tensor of the shape of logp: each token then reads the one bound it asks for.
 
     >>> table_bound(torch.tensor([0.1]).log(), 0.05, upward=True).exp()
     tensor([2.2008])
@@ -73,12 +75,19 @@ def table_bound(logp: Tensor, delta: float, upward: bool) -> Tensor:
     y = -logp
     inside = y.clamp(2.0**-_OCTAVES, -LOGP_MIN)
     cell, position = _locate(inside)
-    first = _DEGREE + 1 if upward else 0
-    bound = table[first + _DEGREE][cell]
+    if isinstance(upward, Tensor):
+        cell = torch.where(upward, cell + (_DEGREE + 1) * CELLS, cell)
+    elif upward:
+        cell = cell + (_DEGREE + 1) * CELLS
+    cubics = table.view(-1)
+    bound = cubics[cell + _DEGREE * CELLS]
     for power in range(_DEGREE - 1, -1, -1):
-        bound = bound * position + table[first + power][cell]
+        bound = bound * position + cubics[cell + power * CELLS]
+    if upward is False:
+        return bound
     # Beyond the table's far end q no longer depends on p; at the near end the bound is the simplex's.
-    return torch.minimum(bound + (y - inside).clamp_min(0), y) if upward else bound
+    high = torch.minimum(bound + (y - inside).clamp_min(0), y)
+    return high if upward is True else torch.where(upward, high, bound)
 
 
 def _locate(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,3 +115,10 @@ def kl_lower_bound(logp: Tensor, delta: float | Tensor) -> Tensor:
     if logp.dtype != torch.float32 or isinstance(delta, Tensor):
         return kl_lower(logp, delta)
     return table_bound(logp, delta, upward=False)
+
+
+def kl_bound_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
+    """`kl_upper_bound` where `upward`, else `kl_lower_bound`: one look-up or one solve a token."""
+    if logp.dtype != torch.float32 or isinstance(delta, Tensor):
+        return kl_toward(logp, delta, upward)
+    return table_bound(logp, delta, upward)

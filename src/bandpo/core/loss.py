@@ -68,6 +68,7 @@ def policy_loss(
     kl_estimator: str = "k3",
     entropy: Tensor | None = None,
     metrics: bool = True,
+    bounds: bool = True,
     kernel: str = "auto",
     check: bool = True,
     **options: Any,
@@ -90,6 +91,9 @@ def policy_loss(
         beta: weight of the reference KL, estimated by `kl_estimator` ("k1", "k2" or "k3").
         entropy: (B, T) exact entropy of the policy, for the metrics; the bonus of method "entropy".
         metrics: compute the metrics; they cost several times what the loss does.
+        bounds: False lets a band decide by g_f(p, r) > δ without solving for its bounds, which is several times faster
+            where they are searched for (divergences without a closed form). The gradient is the same; the loss
+            reported for a stopped token is then -A r, and the metrics have no bounds.
         kernel: "torch", the code you read; "triton", one fused kernel; "auto", the kernel where it can serve: on a
             CUDA device with Triton, for fixed clips and the bands of KL, TV, χ² and Hellinger with number radii, in
             fp32, bf16 or fp16, without importance_cap and logp_ref.
@@ -136,7 +140,8 @@ def policy_loss(
         extra["entropy"] = masked_sum(prepared(verified("entropy", entropy, check_finite), 0.0).detach(), mask)
     if metrics and logp_rollout is not None:
         extra["rollout_kl"] = masked_sum(reference_kl(prepared(logp_rollout), prepared(logp_old)), mask)
-    fused = _fused_region(kernel, chosen, hyperparameters, logp, importance_cap is not None or logp_ref is not None)
+    has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
+    fused = _fused_region(kernel, chosen, hyperparameters, logp, has_more_terms)
     if fused is not None:
         row_losses, lengths, per_token, found = _fused(logp, logp_anchor, advantages, mask, fused, metrics)
         loss = aggregate_rows(row_losses, lengths, aggregation, max_tokens=max_tokens, denominator=denominator)
@@ -146,7 +151,7 @@ def policy_loss(
     hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
     tokens = Tokens(new - base, new, base, advantage, mask)
-    per_token, found = _method_loss(chosen, tokens, {**inputs, **hyperparameters}, check, metrics)
+    per_token, found = _method_loss(chosen, tokens, {**inputs, **hyperparameters}, check, metrics, bounds)
     if importance_cap is not None:
         rollout = None if logp_rollout is None else prepared(logp_rollout)
         weight = _importance_weight(prepared(logp_old), rollout, logp_anchor is logp_rollout, importance_cap)
@@ -162,15 +167,19 @@ def policy_loss(
 
 
 def _method_loss(
-    method: Method, tokens: Tokens, options: dict[str, Any], check: bool, metrics: bool
+    method: Method, tokens: Tokens, options: dict[str, Any], check: bool, metrics: bool, bounds: bool
 ) -> tuple[Tensor, Metrics]:
     """The method's loss per token, and its metrics if asked for; the log-ratio of `tokens` is not yet guarded."""
     new, log_ratio = tokens.logp, tokens.log_ratio
     if method.region is not None:  # its gradient is known in closed form, so autograd need not follow its bounds
         tokens, log_ratio = tokens._replace(logp=new.detach()), log_ratio.detach()
     tokens = tokens._replace(log_ratio=log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
-    surrogate, interval = method.apply(tokens, check=check, **options)
-    per_token = surrogate.loss if interval is None else with_known_gradient(new, _guarded(surrogate, tokens))
+    if bounds:
+        surrogate, interval = method.apply(tokens, check=check, one_sided=not metrics, **options)
+    else:
+        surrogate, interval = method.apply_root_free(tokens, check=check, **options), None
+    has_autograd = method.region is None
+    per_token = surrogate.loss if has_autograd else with_known_gradient(new, _guarded(surrogate, tokens))
     if not metrics:
         return per_token, {}
     dual_clip = options.get("dual_clip")
@@ -197,7 +206,7 @@ def _fused_region(
     if region is None and kernel == "triton":
         raise ValueError(
             f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "
-            "chi2 or hellinger with number radii, fp32 or less, no importance_cap and no logp_ref"
+            "chi2 or hellinger with number radii, fp32 or less, no importance_cap, no logp_ref and bounds=True"
         )
     return region
 

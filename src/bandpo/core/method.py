@@ -17,6 +17,8 @@ from torch import Tensor
 from bandpo.core.band import Interval
 from bandpo.core.checks import check_number
 from bandpo.core.clipping import clip_to
+from bandpo.core.divergences import Divergence
+from bandpo.core.root_free import root_free_surrogate
 from bandpo.core.tokens import Surrogate, Tokens
 
 Region = Callable[..., Interval]
@@ -52,6 +54,7 @@ class Method:
         family: "interval", "mask", "gate", "sequence" or "bonus".
         hyperparameters: every option it takes, with the authors' value.
         region: for intervals, (logp_old, check=..., **hyperparameters but dual_clip) -> Interval.
+        divergence: for bands, what their radius measures; their region is then `band`.
         rule: for all others, (Tokens, **inputs, **hyperparameters) -> Surrogate.
         anchor: whose log-probs the authors divide by, "old" or "rollout".
         inputs: what else it needs, by name.
@@ -72,6 +75,7 @@ class Method:
     family: str
     hyperparameters: Mapping[str, Any]
     region: Region | None = field(default=None, repr=False)
+    divergence: Divergence | None = field(default=None, repr=False)
     rule: Rule | None = field(default=None, repr=False)
     anchor: str = "old"
     inputs: Mapping[str, Input] = field(default_factory=dict)
@@ -97,8 +101,16 @@ class Method:
             check_number("dual_clip", resolved["dual_clip"], 1.0, math.inf, low_open=True)
         return resolved
 
-    def interval(self, logp_old: Tensor, *, check: bool = True, **hyperparameters: Any) -> Interval:
+    def interval(
+        self, logp_old: Tensor, *, toward: Tensor | None = None, check: bool = True, **hyperparameters: Any
+    ) -> Interval:
         """The log-ratio interval of every token; hyperparameters not given are the authors'.
+
+        Args:
+            logp_old: log-probs the ratio is divided by.
+            toward: advantages of the same shape; a band then leaves the side their sign cannot reach open, see `band`.
+            check: inspect log-probs and tensor radii.
+            **hyperparameters: options and inputs of the method.
 
         Raises:
             ValueError: the method is not an interval.
@@ -110,7 +122,11 @@ class Method:
             raise ValueError(f"method {self.name!r} has no interval, it is a {self.family}")
         inputs, options = self.split(hyperparameters)
         options.pop("dual_clip", None)
-        return self.region(logp_old, check=check, **inputs, **options)
+        return self.region(logp_old, check=check, **self._toward(toward), **inputs, **options)
+
+    def _toward(self, advantages: Tensor | None) -> dict[str, Tensor]:
+        """The argument that lets `band` solve for one bound alone; other regions cost nothing worth saving."""
+        return {} if advantages is None or self.divergence is None else {"toward": advantages}
 
     def split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """`given` taken apart into the method's inputs and its resolved hyperparameters.
@@ -132,20 +148,34 @@ class Method:
                 raise ValueError(f"method {self.name!r} needs {name}: {needed.summary}")
         return {name: given[name] for name in self.inputs if given.get(name) is not None}
 
-    def apply(self, tokens: Tokens, *, check: bool = False, **options: Any) -> tuple[Surrogate, Interval | None]:
+    def apply(
+        self, tokens: Tokens, *, check: bool = False, one_sided: bool = False, **options: Any
+    ) -> tuple[Surrogate, Interval | None]:
         """The method's loss for these tokens, and its interval if it is one.
 
         Args:
             tokens: the batch.
             check: inspect log-probs and tensor radii.
+            one_sided: the interval may be open on the side that a token's advantage cannot reach.
             **options: all inputs and resolved hyperparameters, see `split`.
         """
         if self.region is None:
             assert self.rule is not None
             return self.rule(tokens, **options), None
         dual_clip = options.pop("dual_clip", None)
-        interval = self.region(tokens.logp_anchor, check=check, **options)
+        toward = self._toward(tokens.advantages if one_sided else None)
+        interval = self.region(tokens.logp_anchor, check=check, **toward, **options)
         return clip_to(interval, tokens, dual_clip), interval
+
+    def apply_root_free(self, tokens: Tokens, *, check: bool = False, **options: Any) -> Surrogate:
+        """The method's gradient without its bounds, see `root_free`; the loss of a stopped token is -A r.
+
+        Raises:
+            ValueError: the method is not a band.
+        """
+        if self.divergence is None:
+            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+        return root_free_surrogate(tokens, self.divergence, check=check, **options)
 
     def validate(self, hyperparameters: Mapping[str, Any]) -> None:
         """Raise what the method raises for these hyperparameters, by running it on one made-up token."""

@@ -72,6 +72,7 @@ def _band_method(
         "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ" + (f" above; {below} below" if below else ""),
         f"{_BANDPO}, Theorem 1" if not ours else f"this project, after {_BANDPO}",
         functools.partial(band, divergence=chosen),
+        divergence=chosen,
         hyperparameters={**_BAND_OPTIONS, **changes},
         ours=ours,
     )

@@ -72,14 +72,14 @@ def _curvature(f: Generator) -> float:
     return max((below + above) / step**2, 1e-6)
 
 
-def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool) -> Tensor:
+def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
     """Largest (upward) or smallest log r with g_f(p, r) <= δ.
 
     Args:
         f: convex, f(1) = 0, elementwise on fp64 ratios u > 0.
         logp: log p, fp32 or fp64, <= 0, any shape.
         delta: δ > 0, a number or a tensor that broadcasts.
-        upward: which of the two roots.
+        upward: which of the two roots, for all or, as a bool tensor, for each.
 
     Returns:
         log r in the dtype of logp; -logp (upward) or -inf where the end of the simplex is within reach.
@@ -93,13 +93,14 @@ def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool) 
     clamped = logp.clamp(_LOGP_MIN, _LOGP_MAX)
     p, w = torch.exp(clamped), -expm1(clamped)
     logit = clamped - log1mexp(clamped)
-    a, b = (p, w) if upward else (w, p)
+    up = torch.as_tensor(upward, device=logp.device)
+    a, b = torch.where(up, p, w), torch.where(up, w, p)
 
     def excess(z: Tensor) -> Tensor:
         g = _divergence(f, torch.exp(z), a, b)
         return torch.log((g / delta).clamp(math.exp(-_LOG_MAX), math.exp(_LOG_MAX)))
 
-    reach = _SHIFT_MAX_UP + (-logit).clamp_min(0) if upward else _SHIFT_MAX_DOWN + logit.clamp_min(0)
+    reach = torch.where(up, _SHIFT_MAX_UP + (-logit).clamp_min(0), _SHIFT_MAX_DOWN + logit.clamp_min(0))
     inner, outer = torch.full_like(p, math.log(_SHIFT_MIN)), torch.log(reach)
     f_inner, f_outer = torch.full_like(p, -_LOG_MAX), excess(outer)
     saturated = f_outer <= 0
@@ -115,6 +116,6 @@ def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool) 
 
     z = _chandrupatla(excess, outer, f_outer, inner, f_inner)
     grows, shrinks = _log_ratios(torch.exp(z), a, b)
-    bound = torch.minimum(grows, -logp) if upward else shrinks
-    end = -logp if upward else torch.full_like(logp, -math.inf)
+    bound = torch.where(up, torch.minimum(grows, -logp), shrinks)
+    end = torch.where(up, -logp, -math.inf)
     return torch.where(torch.isnan(logp), logp, torch.where(saturated, end, bound)).to(dtype)

@@ -80,10 +80,9 @@ def _numbers(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | None
         eps_low, eps_high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
         log_low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
         return ClipRegion(FIXED, log_low, FIXED, math.log1p(eps_high), log_dual_clip=log_dual_clip)
-    divergence = getattr(method.region, "keywords", {}).get("divergence")
-    if divergence is None:
+    if method.divergence is None:
         return None
-    low, high = (_side(side, divergence.name, options) for side in ("low", "high"))
+    low, high = (_side(side, method.divergence.name, options) for side in ("low", "high"))
     if low is None or high is None:
         return None
     relax = options["relax"] or (0.0, 0.0)

@@ -134,7 +134,8 @@ class BandGRPOTrainer(GRPOTrainer):
                 if not inputs.uses:
                     raise RuntimeError(f"TRL {trl.__version__} did not apply the loss of method={self.args.method!r}")
             else:
-                batch.interval = None if batch.old is None else self._interval(batch.old)
+                toward = None if self.args.band_metrics else batch.advantages.expand_as(batch.mask)
+                batch.interval = None if batch.old is None else self._interval(batch.old, toward)
                 with (
                     self._bounds(batch.interval, batch.advantages)
                     if batch.interval is not None and not self._is_stock
@@ -160,9 +161,9 @@ class BandGRPOTrainer(GRPOTrainer):
             old = torch.where(mask, old, _FILL)
         return _Batch(inputs, advantages, mask, old)
 
-    def _interval(self, logp_old: Tensor) -> Interval:
-        """The bounds of an interval method at this point of training."""
-        return self._method.interval(logp_old, check=False, **self._numbers(), **self._options)
+    def _interval(self, logp_old: Tensor, toward: Tensor | None = None) -> Interval:
+        """The bounds of an interval method at this point of training, or those that advantages `toward` can reach."""
+        return self._method.interval(logp_old, toward=toward, check=False, **self._numbers(), **self._options)
 
     def _numbers(self) -> dict[str, float]:
         """The inputs that are one number for the whole batch."""

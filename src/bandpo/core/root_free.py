@@ -1,0 +1,97 @@
+"""A band without its bounds: a token is outside iff g_f(p, r) > δ on the side its advantage pushes to.
+
+The gradient of the clipped surrogate needs only that decision, and one evaluation of g_f costs a small part of a
+search for its roots. What is lost is the loss of a stopped token at its bound, and the bounds in the metrics. Near
+p = 1 a KL bound lies within rounding of q = 1: a token at logp = 0 is then outside here, and not past that bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bandpo.core.band import check_band
+from bandpo.core.divergences import Divergence
+from bandpo.core.projection import projected_divergence
+from bandpo.core.special import log1mexp
+from bandpo.core.tokens import Surrogate, Tokens
+
+
+def root_free_surrogate(
+    tokens: Tokens,
+    divergence: Divergence,
+    *,
+    delta: float | Tensor = 0.05,
+    delta_low: float | Tensor | None = None,
+    delta_high: float | Tensor | None = None,
+    lower: str = "band",
+    upper: str = "band",
+    eps_low: float | None = None,
+    eps_high: float | None = None,
+    max_ratio: float | None = None,
+    relax: Sequence[float] | None = None,
+    dual_clip: float | None = None,
+    check: bool = True,
+) -> Surrogate:
+    """Gradient -A r inside the band and 0 outside, as the clipped surrogate's; the loss is -A r on both sides.
+
+    Args:
+        tokens: the batch.
+        divergence: what δ measures.
+        delta, delta_low, delta_high, lower, upper, eps_low, eps_high, max_ratio, relax, check: as `band`.
+        dual_clip: ratio above which bad tokens are left alone.
+
+    Raises:
+        TypeError, ValueError: as `band`.
+
+    >>> tokens = Tokens(torch.tensor([0.2, 0.4]), *torch.full((2, 2), -0.69), torch.ones(2), torch.ones(2) > 0)
+    >>> root_free_surrogate(tokens, bandpo.get_divergence("js"), delta=0.02).gradient
+    tensor([-1.2214,  0.0000])
+    """
+    d, old, advantages = tokens.log_ratio.detach(), tokens.logp_anchor, tokens.advantages
+    check_band(
+        old,
+        divergence,
+        delta=delta,
+        delta_low=delta_low,
+        delta_high=delta_high,
+        lower=lower,
+        upper=upper,
+        eps_low=eps_low,
+        eps_high=eps_high,
+        max_ratio=max_ratio,
+        relax=relax,
+        check=check,
+    )
+    above = _outside(d, old, divergence, upper, eps_high, delta if delta_high is None else delta_high, sign=1)
+    below = _outside(d, old, divergence, lower, eps_low, delta if delta_low is None else delta_low, sign=-1)
+    if relax is not None:
+        below, above = below & (d < math.log1p(-relax[0])), above & (d > math.log1p(relax[1]))
+    if max_ratio is not None:
+        above = above | (d > math.log(max_ratio))
+    if dual_clip is not None:
+        below = below | (d > math.log(dual_clip))
+    is_stopped = torch.where(advantages > 0, above, below)
+    loss = -advantages * torch.exp(tokens.log_ratio)
+    return Surrogate(loss, torch.where(is_stopped, 0.0, loss.detach()))
+
+
+def _outside(
+    d: Tensor, old: Tensor, divergence: Divergence, rule: str, eps: float | None, delta: float | Tensor, sign: int
+) -> Tensor:
+    """Whether a token that has moved in this direction has left what the rule of that side allows."""
+    if eps is not None:
+        return sign * d > sign * math.log1p(sign * eps)
+    if rule == "none":
+        return torch.zeros_like(d, dtype=torch.bool)
+    if isinstance(delta, Tensor):
+        delta = delta.detach().to(d.dtype)
+    if rule == "mirror":
+        # The mirrored bound is minus the opposite bound of the complement, the event "any other token", whose
+        # probability cannot pass 1 either.
+        old, d, sign = log1mexp(old), -d, -sign
+    is_moved = projected_divergence(old, d, divergence) > delta
+    return (sign * d > 0) & (is_moved | (d > -old))
