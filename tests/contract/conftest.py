@@ -1,0 +1,23 @@
+"""The marker that says what of an engine a test ran, written into pytest's report for the harness to count."""
+
+import pytest
+
+LEVELS = ("real worker", "real function", "signature only")
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", f"exercises(level, version=None): what of the engine runs, one of {', '.join(LEVELS)}; see README.md"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        marker = item.get_closest_marker("exercises")
+        if marker is None:
+            continue
+        if len(marker.args) != 1 or marker.args[0] not in LEVELS or marker.kwargs.keys() - {"version"}:
+            raise pytest.UsageError(f"{item.nodeid}: exercises{marker.args}: expected one of {', '.join(LEVELS)}")
+        item.user_properties.append(("exercises", marker.args[0]))
+        if "version" in marker.kwargs:
+            item.user_properties.append(("version", marker.kwargs["version"]))
