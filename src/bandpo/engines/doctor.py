@@ -1,0 +1,144 @@
+"""Whether a trust region will act in an engine under given options: findings, and where each engine's check is.
+
+An engine plugs in with one function, `check(options) -> list[Finding]`, in `bandpo.engines.NAME`, or in
+`bandpo.engines.checks.NAME` where the adapter cannot be imported without its engine. Options are flat: dotted names as
+the engine's configuration nests them, without a leading + or --, and with underscores for hyphens.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Options = Mapping[str, Any]
+LEVELS = ("ok", "warn", "fail")
+# What else is in the package; a helper of several adapters belongs here too, or starts with an underscore.
+_NO_ENGINES = {"activity", "checks", "doctor", "objective", "stand_ins"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a diagnosis.
+
+    Attributes:
+        level: "ok"; "warn", the trust region acts but not quite as the options say; "fail", it will not act.
+        text: what was found, one sentence.
+        advice: what to do about it, "" for nothing.
+    """
+
+    level: str
+    text: str
+    advice: str = ""
+
+    def __post_init__(self):
+        if self.level not in LEVELS:
+            raise ValueError(f"level={self.level!r}: expected one of {', '.join(map(repr, LEVELS))}")
+
+
+def engines() -> list[str]:
+    """Names of the engines that have a check.
+
+    >>> "trl" in engines()
+    True
+    """
+    import bandpo.engines
+    import bandpo.engines.checks
+
+    folders = [*bandpo.engines.__path__, *bandpo.engines.checks.__path__]
+    found = {module.name for module in pkgutil.iter_modules(folders)}
+    return sorted(name for name in found - _NO_ENGINES if not name.startswith("_"))
+
+
+def diagnose(engine: str, options: Options) -> list[Finding]:
+    """What the engine's check says about these options.
+
+    Raises:
+        ValueError: no such engine.
+
+    >>> [finding.level for finding in diagnose("trl", {"num_iterations": 1})][-1]
+    'fail'
+    """
+    if engine not in engines():
+        raise ValueError(f"no engine {engine!r}: expected one of {', '.join(engines())}")
+    return find_check(engine)(options)
+
+
+def find_check(engine: str) -> Callable[[Options], list[Finding]]:
+    """The engine's `check`."""
+    beside = f"bandpo.engines.checks.{engine}"
+    module = beside if importlib.util.find_spec(beside) is not None else f"bandpo.engines.{engine}"
+    return importlib.import_module(module).check
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, for comparisons.
+
+    >>> release("0.10.0.dev1") > release("0.9.1")
+    True
+    """
+    leading = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, leading.group().split("."))) if leading else ()
+
+
+def installed(
+    package: str, minimum: str, tested: tuple[str, ...] = (), below: str | None = None, install: str | None = None
+) -> Finding:
+    """Whether a package is installed in a version that the adapter was written for.
+
+    Args:
+        package: its distribution.
+        minimum: oldest supported version.
+        tested: versions that the contract tests run with.
+        below: the first version that is known not to work, or for which nothing is known.
+        install: command that installs it, pip's by default.
+
+    >>> installed("torch", "2.4").level, installed("no-such-engine", "1.0").level
+    ('ok', 'fail')
+    """
+    install = install or f"pip install '{package}>={minimum}{f',<{below}' if below else ''}'"
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("fail", f"{package} is not installed here", install)
+    if release(version) < release(minimum):
+        return Finding("fail", f"{package} {version} is older than {minimum}, the oldest supported", install)
+    if below is not None and release(version) >= release(below):
+        return Finding("fail", f"{package} {version}: supported below {below}", install)
+    if tested and release(version) not in map(release, tested):
+        return Finding("warn", f"{package} {version} is supported, but tests ran with {', '.join(tested)}")
+    return Finding("ok", f"{package} {version}, supported")
+
+
+def number(options: Options, name: str, default: Any = None) -> Any:
+    """The option as a number, `default` where it is not given or null; a string such as "1e-6" is read.
+
+    Raises:
+        ValueError: it is no number.
+
+    >>> number({"lr": "1e-6"}, "lr"), number({}, "ppo_epochs", 1)
+    (1e-06, 1)
+    """
+    value = options.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: expected a number")
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"{name}={value!r}: expected a number") from None
+
+
+def prefixed(options: Options, prefix: str) -> dict[str, Any]:
+    """Options under a dotted prefix, without it.
+
+    >>> prefixed({"actor.optim.lr": 1, "actor.clip": 2, "critic.lr": 3}, "actor")
+    {'optim.lr': 1, 'clip': 2}
+    """
+    return {name[len(prefix) + 1 :]: value for name, value in options.items() if name.startswith(f"{prefix}.")}
