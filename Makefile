@@ -18,7 +18,7 @@ $(VENV)/.ready: pyproject.toml $(wildcard constraints/*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints/$$($(BIN)/python -c 'import sys; print("py310" if sys.version_info < (3, 11) else "py311")').txt \
-		-e '.[train,view,dev]'
+		-e '.[train,math,view,dev]'
 	touch $@
 
 train: setup

@@ -13,6 +13,8 @@ FLOORS = {
     "testing": 1,
     "engines": 2,
     "tasks": 3,
+    "rewards": 3,
+    "data": 3,
     "runs": 3,
     "views": 3,
     "bench": 3,

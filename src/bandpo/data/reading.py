@@ -1,0 +1,66 @@
+"""Tables from local files, saved folders or the Hub, with errors that name what was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+
+LOADERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+
+
+def read_table(
+    name: str, split: str, *, config: str | None = None, option: str = "dataset", expected: str = "a path or a Hub id"
+) -> Dataset:
+    """Rows of a file, a folder or a Hub data set, as they are.
+
+    Args:
+        name: path of .jsonl, .json, .parquet or .csv; folder of `save_to_disk` or a copy of a Hub repository; Hub id.
+        split: split of a folder or a Hub data set; a single file has none.
+        config: configuration of a Hub data set.
+        option: what errors call the data set.
+        expected: what errors say a name may be.
+
+    Raises:
+        ValueError: not found, unknown format, no such split, unreadable, or no row.
+    """
+    path = Path(name).expanduser()
+    if path.is_file() and path.suffix not in LOADERS:
+        raise ValueError(f"{option}={name!r}: expected a file ending in {', '.join(LOADERS)}")
+    if not path.exists() and (looks_local(name) or path.suffix in LOADERS):
+        raise ValueError(f"{option}={name!r}: no such file or folder; expected {expected}")
+    try:
+        data = _load(name, path, split, config)
+    except StopIteration:
+        raise ValueError(f"{option}={name!r} is empty: expected at least one row") from None
+    except KeyError as error:
+        raise ValueError(f"{option}={name!r} has no split {split!r}") from error
+    except DatasetGenerationError as error:
+        raise ValueError(f"{option}={name!r}: not read, {first_line(error.__cause__ or error)}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{option}={name!r}: not loaded, {first_line(error)}; expected {expected}") from error
+    if not len(data):
+        raise ValueError(f"{option}={name!r} is empty: expected at least one row")
+    return data
+
+
+def _load(name: str, path: Path, split: str, config: str | None) -> Any:
+    if path.is_file():
+        return load_dataset(LOADERS[path.suffix], data_files=str(path), split="train")
+    if (path / "state.json").is_file():
+        return load_from_disk(str(path))
+    if (path / "dataset_dict.json").is_file():
+        return load_from_disk(str(path))[split]
+    return load_dataset(str(path) if path.is_dir() else name, config, split=split)
+
+
+def looks_local(name: str) -> bool:
+    """Whether a name can only be a path."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,88 @@
+"""The program of one grading process: reads (gold, answer) pairs from a socket, writes whether they are equal.
+
+Run by path, not as `bandpo.rewards.worker`, so that it imports math-verify and nothing of torch: half a second and
+60 MB. It knows no clock but the kernel's: the parent kills it at the limit, and the timer set here ends it should the
+parent be gone.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import Any
+
+MEGABYTE = 2**20
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so much address space and no more, and write no core files."""
+    size = megabytes * MEGABYTE
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def peak_memory() -> int:
+    """Megabytes of address space at their peak, 0 where the system has no /proc."""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmPeak")) // 1024
+    except OSError:
+        return 0
+
+
+def load() -> Any:
+    """`equal(gold, answer)` by math-verify, its own clocks off: they use an alarm, which fails outside main threads."""
+    from math_verify import parse, verify
+
+    logging.disable(logging.CRITICAL)
+
+    def equal(gold: str, answer: str) -> bool:
+        expected, given = (parse(text, parsing_timeout=None) for text in (gold, answer))  # pyright: ignore
+        return bool(verify(expected, given, timeout_seconds=None))
+
+    equal(r"\boxed{\frac{1}{2}}", r"\boxed{0.5}")  # builds the parser's tables
+    return equal
+
+
+def serve(connection: socket.socket, seconds: float, megabytes: int) -> None:
+    """Answer requests, one line of JSON each, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    limit_memory(megabytes)
+    stream = connection.makefile("rwb")
+
+    def reply(message: dict[str, Any]) -> None:
+        stream.write(json.dumps(message).encode() + b"\n")
+        stream.flush()
+
+    try:
+        equal = load()
+    except BaseException as error:
+        reply({"error": f"{type(error).__name__}: {error}"})
+        return
+    reply({"ready": True})
+    for line in stream:
+        request = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+        try:
+            verdict = equal(request["gold"], request["answer"])
+        except MemoryError:
+            reply({"refused": "memory"})
+        except Exception:
+            reply({"equal": False})
+        else:
+            # math-verify swallows MemoryError: a negative verdict at the limit is none.
+            is_full = not verdict and peak_memory() > 0.9 * megabytes
+            reply({"refused": "memory"} if is_full else {"equal": verdict})
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, whose names are not top-level modules
+    serve(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]))
+    os._exit(0)
