@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import bandpo
+from bandpo.core.fused import clip_region
 from bandpo.core.methods import get_method
-from bandpo.kernels.region import FIXED, KL, TV, ClipRegion, clip_region
+from bandpo.kernels.region import FIXED, KL, TV, ClipRegion
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -110,10 +111,12 @@ def test_anchor_entropy_and_rollout_metrics():
     assert {"entropy", "rollout_kl"} <= found[1][0].metrics.keys()
 
 
-def test_without_metrics():
-    (one, gradient), (other, other_gradient) = both(batch(), "band-kl", metrics=False)
-    assert one.metrics == other.metrics == {}
-    torch.testing.assert_close(other_gradient, gradient)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_without_metrics(setting):
+    """Where both sides read one table, each token reads the one bound it can reach."""
+    found = both(batch(), setting.partition(",")[0], metrics=False, **SETTINGS[setting])
+    assert_same(found)
+    assert found[1][0].metrics == {}
 
 
 def test_the_same_input_gives_the_same_bits():
@@ -175,23 +178,23 @@ def test_regions_in_the_kernels_terms():
 
 
 COMPILE = """
+import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from bandpo.kernels import clip_loss as kernel
 
-constants = {"CELLS": kernel.CELLS, "METRICS": True, "PER_TOKEN": True, "COUNT": kernel.SUMS, "BLOCK": kernel.BLOCK}
-pointers = {"mask_ptr": "*u8", "low_table": "*fp32", "high_table": "*fp32"}
+pointers = {"mask_ptr": "*u8", "low_table": "*fp32", "high_table": "*fp32", "advantages_ptr": "*fp32"}
 pointers |= {name: "*fp32" for name in ("gradient_ptr", "per_token_ptr", "sums_ptr")}
-for kind in range(5):
-    for dtype in ("fp32", "bf16"):
-        kinds = constants | {"LOW": kind, "HIGH": kind}
-        types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")} | {"advantages_ptr": "*fp32"}
-        types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}
-        types |= {name: "constexpr" for name in kinds}
-        signature = {name: types.get(name, "fp32") for name in kernel._clip_loss.arg_names}
-        built = triton.compile(ASTSource(kernel._clip_loss, signature, kinds), target=GPUTarget("cuda", 90, 32))
-        assert len(built.asm["cubin"]) > 1000
+for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
+    constants = {"METRICS": metrics, "PER_TOKEN": True, "COUNT": kernel.SUMS, "BLOCK": kernel.BLOCK}
+    constants |= {"LOW": kind, "HIGH": kind, "SIDES": 1 if kind == 1 and not metrics else 2}
+    types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
+    types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}
+    types |= {name: "constexpr" for name in constants}
+    signature = {name: types.get(name, "fp32") for name in kernel._clip_loss.arg_names}
+    built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=GPUTarget("cuda", 90, 32))
+    assert len(built.asm["cubin"]) > 1000
 print("built")
 """
 

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from bandpo.core.checks import can_inspect, check_floating, check_logp, check_number, check_radius
 from bandpo.core.divergences import Divergence, get_divergence
 from bandpo.core.special import log1mexp
+from bandpo.kernels.region import ClipRegion, band_region, serves
 
 # The fp32 KL solver multiplies four factors of size e^δ; e^80 still fits.
 MAX_DELTA = 20.0
@@ -92,6 +93,7 @@ def band(
     max_ratio: float | None = None,
     relax: Sequence[float] | None = None,
     toward: Tensor | None = None,
+    kernel: str = "auto",
     check: bool = True,
 ) -> Interval:
     """The log-ratios that a trust region of radius δ allows each sampled token.
@@ -118,6 +120,9 @@ def band(
         relax: (eps_low, eps_high): widen each bound to at least the fixed clip, the authors' option.
         toward: advantages, shape of logp_old: find only the bound that their sign pushes to, the upper from 0 on, and
             leave the other side open (∓inf). A loss needs no more, at half the price.
+        kernel: "torch", the code you read; "triton", one kernel; "auto", the kernel where it can serve: on a CUDA
+            device with Triton, in eager code, for KL, TV, χ² and Hellinger with number radii, in fp32 or less,
+            without `toward`.
         check: raise on NaN or positive log-probs and on bad tensor radii; skipped in compiled code and under vmap.
 
     Returns:
@@ -134,20 +139,23 @@ def band(
     tensor([0.8000])
     """
     chosen = get_divergence(divergence)
-    check_band(
-        logp_old,
-        chosen,
-        delta=delta,
-        delta_low=delta_low,
-        delta_high=delta_high,
-        lower=lower,
-        upper=upper,
-        eps_low=eps_low,
-        eps_high=eps_high,
-        max_ratio=max_ratio,
-        relax=relax,
-        check=check,
-    )
+    arguments: dict[str, Any] = {
+        "delta": delta,
+        "delta_low": delta_low,
+        "delta_high": delta_high,
+        "lower": lower,
+        "upper": upper,
+        "eps_low": eps_low,
+        "eps_high": eps_high,
+        "max_ratio": max_ratio,
+        "relax": relax,
+    }
+    check_band(logp_old, chosen, **arguments, check=check)
+    region = _kernel_region(kernel, logp_old, chosen, toward, arguments)
+    if region is not None:
+        from bandpo.kernels.band import band_bounds
+
+        return Interval(*band_bounds(logp_old.detach(), region))
     radius_low = delta if delta_low is None else delta_low
     radius_high = delta if delta_high is None else delta_high
     logp = working(logp_old)
@@ -164,6 +172,20 @@ def band(
     if max_ratio is not None:
         high = high.clamp_max(math.log(max_ratio))
     return Interval(low, high)
+
+
+def _kernel_region(
+    kernel: str, logp: Tensor, divergence: Divergence, toward: Tensor | None, arguments: Mapping[str, Any]
+) -> ClipRegion | None:
+    """What to hand to the kernel, None where the torch code is to run; a compiler fuses that by itself."""
+    wanted = serves(kernel, logp) and toward is None and not torch.compiler.is_compiling()
+    region = band_region(divergence.name, **arguments) if wanted else None
+    if region is None and kernel == "triton":
+        raise ValueError(
+            f"kernel='triton' with divergence={divergence.name!r} and {logp.dtype}: expected kl, tv, chi2 or hellinger "
+            "with number radii and no mirrored side, fp32 or less, eager code and no `toward`"
+        )
+    return region
 
 
 def check_band(

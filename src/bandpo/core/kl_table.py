@@ -16,13 +16,13 @@ from torch import Tensor
 
 from bandpo.core.kl_bounds import LOGP_MIN, kl_lower, kl_toward, kl_upper
 
-_PER_OCTAVE_LOG2 = 4
-_PER_OCTAVE = 1 << _PER_OCTAVE_LOG2
+PER_OCTAVE_LOG2 = 4
+PER_OCTAVE = 1 << PER_OCTAVE_LOG2
 # Below 2^-60 the bounds are those of p = 1 in fp32.
-_OCTAVES = 60
-_MANTISSA_BITS, _EXPONENT_BIAS = 23, 127
-_DEGREE = 3
-CELLS = (_OCTAVES + round(-LOGP_MIN)) * _PER_OCTAVE
+OCTAVES = 60
+MANTISSA_BITS, EXPONENT_BIAS = 23, 127
+DEGREE = 3
+CELLS = (OCTAVES + round(-LOGP_MIN)) * PER_OCTAVE
 """Columns of a table."""
 
 
@@ -31,15 +31,15 @@ CELLS = (_OCTAVES + round(-LOGP_MIN)) * _PER_OCTAVE
 def _made(numerator: int, denominator: int, device: torch.device) -> Tensor:
     """(8, cells) fp32: for each cell the cubics of the lower and the upper bound in the position within the cell."""
     delta = numerator / denominator
-    octaves = torch.arange(-_OCTAVES, 0).repeat_interleave(_PER_OCTAVE)
-    steps = torch.arange(_PER_OCTAVE, dtype=torch.float64) / _PER_OCTAVE
-    below_one = torch.ldexp(1 + steps.repeat(_OCTAVES), octaves)
-    above_one = 1 + torch.arange(round(-LOGP_MIN) * _PER_OCTAVE, dtype=torch.float64) / _PER_OCTAVE
+    octaves = torch.arange(-OCTAVES, 0).repeat_interleave(PER_OCTAVE)
+    steps = torch.arange(PER_OCTAVE, dtype=torch.float64) / PER_OCTAVE
+    below_one = torch.ldexp(1 + steps.repeat(OCTAVES), octaves)
+    above_one = 1 + torch.arange(round(-LOGP_MIN) * PER_OCTAVE, dtype=torch.float64) / PER_OCTAVE
     starts = torch.cat([below_one, above_one])
-    width = 1.0 / _PER_OCTAVE
+    width = 1.0 / PER_OCTAVE
     widths = torch.cat([torch.ldexp(torch.full_like(below_one, width), octaves), torch.full_like(above_one, width)])
-    powers = torch.arange(_DEGREE + 1, dtype=torch.float64)
-    nodes = (1 - torch.cos(math.pi * (powers + 0.5) / (_DEGREE + 1))) / 2
+    powers = torch.arange(DEGREE + 1, dtype=torch.float64)
+    nodes = (1 - torch.cos(math.pi * (powers + 0.5) / (DEGREE + 1))) / 2
     logp = -(starts[:, None] + widths[:, None] * nodes)
     interpolate = torch.linalg.inv(nodes[:, None] ** powers).T
     cubics = torch.cat([bound(logp, delta) @ interpolate for bound in (kl_lower, kl_upper)], 1)
@@ -73,15 +73,15 @@ def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
     """
     table = kl_table(*delta.as_integer_ratio(), logp.device)
     y = -logp
-    inside = y.clamp(2.0**-_OCTAVES, -LOGP_MIN)
+    inside = y.clamp(2.0**-OCTAVES, -LOGP_MIN)
     cell, position = _locate(inside)
     if isinstance(upward, Tensor):
-        cell = torch.where(upward, cell + (_DEGREE + 1) * CELLS, cell)
+        cell = torch.where(upward, cell + (DEGREE + 1) * CELLS, cell)
     elif upward:
-        cell = cell + (_DEGREE + 1) * CELLS
+        cell = cell + (DEGREE + 1) * CELLS
     cubics = table.view(-1)
-    bound = cubics[cell + _DEGREE * CELLS]
-    for power in range(_DEGREE - 1, -1, -1):
+    bound = cubics[cell + DEGREE * CELLS]
+    for power in range(DEGREE - 1, -1, -1):
         bound = bound * position + cubics[cell + power * CELLS]
     if upward is False:
         return bound
@@ -92,14 +92,14 @@ def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
 
 def _locate(y: Tensor) -> tuple[Tensor, Tensor]:
     """Index of the cell that holds y > 0, and how far into the cell it lies, 0 to 1; for NaN any cell, and NaN."""
-    shift = _MANTISSA_BITS - _PER_OCTAVE_LOG2
+    shift = MANTISSA_BITS - PER_OCTAVE_LOG2
     bits = y.view(torch.int32)
-    cell_below = (bits >> shift) - ((_EXPONENT_BIAS - _OCTAVES) << _PER_OCTAVE_LOG2)
+    cell_below = (bits >> shift) - ((EXPONENT_BIAS - OCTAVES) << PER_OCTAVE_LOG2)
     position_below = (bits & ((1 << shift) - 1)).to(y.dtype) * 2.0**-shift
-    scaled = (y - 1) * _PER_OCTAVE
+    scaled = (y - 1) * PER_OCTAVE
     whole = torch.floor(scaled)
     is_below = y < 1
-    cell = torch.where(is_below, cell_below, whole.to(torch.int32) + _OCTAVES * _PER_OCTAVE)
+    cell = torch.where(is_below, cell_below, whole.to(torch.int32) + OCTAVES * PER_OCTAVE)
     return cell.clamp(0, CELLS - 1), torch.where(is_below, position_below, scaled - whole)
 
 

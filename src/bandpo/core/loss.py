@@ -18,17 +18,17 @@ from torch import Tensor
 from bandpo.core.aggregation import aggregate, aggregate_rows
 from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number, check_numbers
 from bandpo.core.clipping import with_known_gradient
+from bandpo.core.fused import fused_region
 from bandpo.core.method import Method
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.reference_kl import check_estimator, reference_kl
 from bandpo.core.tokens import Surrogate, Tokens
-from bandpo.kernels.region import ClipRegion, clip_region, has_triton
+from bandpo.kernels.region import ClipRegion
 
 Check = Callable[[str, Tensor, Tensor], None]
 
 ANCHORS = ("old", "rollout")
-KERNELS = ("auto", "torch", "triton")
 # verl's guard: beyond a ratio of e^±20 the loss is constant, so that no finite input overflows fp32.
 MAX_LOG_RATIO = 20.0
 # What masked positions hold inside: any finite log-prob and any small radius serve, their advantage is 0.
@@ -141,7 +141,7 @@ def policy_loss(
     if metrics and logp_rollout is not None:
         extra["rollout_kl"] = masked_sum(reference_kl(prepared(logp_rollout), prepared(logp_old)), mask)
     has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
-    fused = _fused_region(kernel, chosen, hyperparameters, logp, has_more_terms)
+    fused = fused_region(kernel, chosen, hyperparameters, logp, has_more=has_more_terms)
     if fused is not None:
         row_losses, lengths, per_token, found = _fused(logp, logp_anchor, advantages, mask, fused, metrics)
         loss = aggregate_rows(row_losses, lengths, aggregation, max_tokens=max_tokens, denominator=denominator)
@@ -192,23 +192,6 @@ def _method_loss(
         gradient=surrogate.gradient,
         log_dual_clip=None if dual_clip is None else math.log(dual_clip),
     )
-
-
-def _fused_region(
-    kernel: str, method: Method, hyperparameters: dict[str, Any], logp: Tensor, has_more_terms: bool
-) -> ClipRegion | None:
-    """What to hand to the fused kernel, None where the torch code is to run; ValueError where neither can."""
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
-    if kernel == "torch" or (kernel == "auto" and not (logp.is_cuda and has_triton())):
-        return None
-    region = None if logp.dtype == torch.float64 or has_more_terms else clip_region(method, hyperparameters)
-    if region is None and kernel == "triton":
-        raise ValueError(
-            f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "
-            "chi2 or hellinger with number radii, fp32 or less, no importance_cap, no logp_ref and bounds=True"
-        )
-    return region
 
 
 def _fused(

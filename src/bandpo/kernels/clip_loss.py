@@ -16,9 +16,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from bandpo.core.kl_table import CELLS, kl_table
 from bandpo.core.metrics import BUCKETS, Metrics, bucket_names
-from bandpo.kernels.region import CHI2, HELLINGER, KL, TV, ClipRegion
+from bandpo.kernels.bounds import bounds, launch_arguments
+from bandpo.kernels.region import KL, ClipRegion
 
 BLOCK = 1024
 
@@ -26,96 +26,10 @@ _SUMS = ("loss", "tokens", "good", "bad", "clip_high", "clip_low", "dual_clip", 
 _SUMS += ("finite_high", "ratio", "approx_kl", "sampled_entropy")
 _OVERALL = len(_SUMS)
 _PER_BUCKET = 4
+# Buckets of old probability: p = 1 belongs to the last.
+BUCKET_COUNT = tl.constexpr(len(BUCKETS))
+STARTS, ENDS = tl.constexpr((0.0, *BUCKETS[:-1])), tl.constexpr((*BUCKETS[:-1], math.inf))
 SUMS = _OVERALL + _PER_BUCKET * len(BUCKETS)
-
-
-@triton.jit
-def _log1p(x):
-    """log(1 + x) without cancellation (Kahan): the rounding of 1 + x is divided out."""
-    u = 1.0 + x
-    return tl.where(u == 1.0, x, tl.log(u) * (x / tl.where(u == 1.0, 1.0, u - 1.0)))
-
-
-@triton.jit
-def _expm1(x):
-    """e^x - 1 without cancellation, for x <= 0 and moderate x > 0 (Kahan)."""
-    u = tl.exp(x)
-    near_one = (u == 1.0) | (u == 0.0)
-    ratio = (u - 1.0) * (x / tl.where(near_one, 1.0, tl.log(tl.where(near_one, 2.0, u))))
-    return tl.where(u == 1.0, x, tl.where(u == 0.0, -1.0, ratio))
-
-
-@triton.jit
-def _log1mexp(x):
-    """log(1 - e^x) for x < 0."""
-    return tl.where(x > -0.6931472, tl.log(-_expm1(x)), _log1p(-tl.exp(x)))
-
-
-@triton.jit
-def _kl_bound(table, logp, FIRST: tl.constexpr, CELLS: tl.constexpr):
-    """The cubic of `kl_table` for this token; FIRST is the table's row of its constant term."""
-    inside = tl.minimum(tl.maximum(-logp, 8.673617379884035e-19), 50.0)
-    bits = inside.to(tl.int32, bitcast=True)
-    scaled = (inside - 1.0) * 16.0
-    whole = tl.floor(scaled)
-    is_below = inside < 1.0
-    cell = tl.where(is_below, (bits >> 19) - 1072, whole.to(tl.int32) + 960)
-    position = tl.where(is_below, (bits & 524287).to(tl.float32) * 1.9073486328125e-06, scaled - whole)
-    cell = tl.minimum(tl.maximum(cell, 0), CELLS - 1)
-    bound = tl.load(table + (FIRST + 3) * CELLS + cell)
-    bound = bound * position + tl.load(table + (FIRST + 2) * CELLS + cell)
-    bound = bound * position + tl.load(table + (FIRST + 1) * CELLS + cell)
-    return bound * position + tl.load(table + FIRST * CELLS + cell)
-
-
-@triton.jit
-def _floor_gap(logp, coarse, fine):
-    """log(1 - floor/p), -inf where p <= floor; log floor = coarse + fine."""
-    gap = (coarse - logp) + fine
-    return tl.where(gap >= 0.0, float("-inf"), _log1mexp(tl.minimum(gap, -1e-30)))
-
-
-@triton.jit
-def _lower(table, logp, value, coarse, fine, KIND: tl.constexpr, CELLS: tl.constexpr):
-    """The lower log-ratio bound."""
-    if KIND == 0:
-        return logp * 0.0 + value
-    if KIND == 1:
-        return _kl_bound(table, logp, 0, CELLS)
-    p = tl.exp(tl.maximum(logp, -60.0))
-    w = -_expm1(tl.maximum(logp, -60.0))
-    if KIND == 2:
-        drop = value / p
-        return tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), _floor_gap(logp, coarse, fine))
-    if KIND == 3:
-        drop = tl.sqrt(value * w / p)
-        near_zero = _floor_gap(logp, coarse, fine) + _log1p(w * 0.0 + value) - _log1p(drop)
-        return tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), near_zero)
-    h = value / 2
-    spread = tl.sqrt(h * (2 - h) * w / p)
-    drop = h + spread
-    near_zero = _floor_gap(logp, coarse, fine) - tl.log(1 - h + spread)
-    return 2 * tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), near_zero)
-
-
-@triton.jit
-def _upper(table, logp, value, KIND: tl.constexpr, CELLS: tl.constexpr):
-    """The upper log-ratio bound, at most -logp."""
-    if KIND == 0:
-        return logp * 0.0 + value
-    if KIND == 1:
-        return tl.minimum(_kl_bound(table, logp, 4, CELLS) + tl.maximum(-logp - 50.0, 0.0), -logp)
-    clamped = tl.maximum(logp, -60.0)
-    below = clamped - logp
-    p = tl.exp(clamped)
-    w = -_expm1(clamped)
-    if KIND == 2:
-        return tl.minimum(_log1p(value / p) + below, -logp)
-    if KIND == 3:
-        return tl.minimum(_log1p(tl.sqrt(value * w / p)) + 0.5 * below, -logp)
-    h = value / 2
-    high = 2 * _log1p(tl.sqrt(h * (2 - h) * w / p) - h) + below
-    return tl.where(tl.sqrt(p) >= 1 - h, -logp, tl.minimum(high, -logp))
 
 
 @triton.jit
@@ -124,14 +38,14 @@ def _clip_loss(
     logp_old_ptr,
     advantages_ptr,
     mask_ptr,
-    low_table,
-    high_table,
     gradient_ptr,
     per_token_ptr,
     sums_ptr,
     tokens,
     advantage_row,
     advantage_column,
+    low_table,
+    high_table,
     low_value,
     high_value,
     low_coarse,
@@ -142,7 +56,7 @@ def _clip_loss(
     log_dual_clip,
     LOW: tl.constexpr,
     HIGH: tl.constexpr,
-    CELLS: tl.constexpr,
+    SIDES: tl.constexpr,
     METRICS: tl.constexpr,
     PER_TOKEN: tl.constexpr,
     COUNT: tl.constexpr,
@@ -160,10 +74,23 @@ def _clip_loss(
     advantage = tl.load(where_advantage, mask=counts, other=0.0).to(tl.float32)
 
     d = tl.minimum(tl.maximum(logp - raw_old, -20.0), 20.0)
-    low = tl.minimum(_lower(low_table, old, low_value, low_coarse, low_fine, LOW, CELLS), low_at_most)
-    high = tl.maximum(_upper(high_table, old, high_value, HIGH, CELLS), high_at_least)
-    high = tl.minimum(high, log_cap)
     is_good, is_bad = advantage > 0.0, advantage < 0.0
+    low, high = bounds(  # pyright: ignore[reportGeneralTypeIssues]
+        old,
+        is_good,
+        low_table,
+        high_table,
+        low_value,
+        high_value,
+        low_coarse,
+        low_fine,
+        low_at_most,
+        high_at_least,
+        log_cap,
+        LOW,
+        HIGH,
+        SIDES,
+    )
     above, under, past_dual = d > high, d < low, d > log_dual_clip
     pushed = tl.where(is_bad, tl.minimum(tl.maximum(d, low), log_dual_clip), tl.minimum(d, high))
     loss = -advantage * tl.exp(pushed)
@@ -195,26 +122,12 @@ def _clip_loss(
         tl.store(out + 12, tl.sum(tl.where(counts, tl.where(tl.abs(d) < 0.3, series, ratio - 1.0 - d), 0.0), 0))
         tl.store(out + 13, tl.sum(tl.where(counts, -raw_old, 0.0), 0))
         p = tl.exp(raw_old)
-        for i in tl.static_range(6):
-            edge = tl.where(i == 0, 0.01, tl.where(i == 1, 0.05, tl.where(i == 2, 0.2, tl.where(i == 3, 0.5, 0.9))))
-            start = tl.where(i == 1, 0.01, tl.where(i == 2, 0.05, tl.where(i == 3, 0.2, tl.where(i == 4, 0.5, 0.9))))
-            inside = (p < edge) | (i == 5)
-            inside = inside & ((p >= start) | (i == 0))
+        for i in tl.static_range(BUCKET_COUNT):
+            inside = (p >= STARTS[i]) & (p < ENDS[i])
             tl.store(out + 14 + 4 * i, tl.sum((good & inside).to(tl.float32), 0))
             tl.store(out + 15 + 4 * i, tl.sum((good & inside & above).to(tl.float32), 0))
             tl.store(out + 16 + 4 * i, tl.sum((bad & inside).to(tl.float32), 0))
             tl.store(out + 17 + 4 * i, tl.sum((bad & inside & under).to(tl.float32), 0))
-
-
-def _log_floor(kind: int, delta: float) -> tuple[float, float]:
-    """log of the probability below which the lower bound is 0, split so that fp32 keeps all its digits."""
-    if kind not in (TV, CHI2, HELLINGER):
-        return 0.0, 0.0
-    h = delta / 2
-    odds = {TV: (1 - delta) / delta, CHI2: 1 / delta, HELLINGER: (1 - h) ** 2 / (h * (2 - h))}[kind]
-    log_floor = -math.log1p(odds)
-    coarse = math.floor(log_floor * 2**19) / 2**19
-    return coarse, log_floor - coarse
 
 
 @torch.library.custom_op("bandpo::clip_loss", mutates_args=())
@@ -239,10 +152,9 @@ def _clip_loss_op(
     gradient = torch.empty(rows, tokens, dtype=torch.float32, device=logp.device)
     losses = torch.empty(rows, tokens if per_token else 0, dtype=torch.float32, device=logp.device)
     sums = torch.zeros(rows, blocks, SUMS, dtype=torch.float32, device=logp.device)
-    tables = [
-        kl_table(*value.as_integer_ratio(), logp.device) if kind == KL else gradient
-        for kind, value in ((low_kind, low_value), (high_kind, high_value))
-    ]
+    limits = low_at_most, high_at_least, log_cap
+    region = ClipRegion(low_kind, low_value, high_kind, high_value, *limits, log_dual_clip)
+    is_one_table = low_kind == high_kind == KL and low_value == high_value
     if rows and tokens:
         launch: Any = _clip_loss[(rows, blocks)]
         launch(
@@ -250,23 +162,17 @@ def _clip_loss_op(
             logp_old.contiguous(),
             advantages,
             mask.contiguous().view(torch.uint8),
-            *tables,
             gradient,
             losses,
             sums,
             tokens,
             advantages.stride(0),
             advantages.stride(1),
-            low_value,
-            high_value,
-            *_log_floor(low_kind, low_value),
-            low_at_most,
-            high_at_least,
-            log_cap,
+            *launch_arguments(region, logp.device),
             log_dual_clip,
             LOW=low_kind,
             HIGH=high_kind,
-            CELLS=CELLS,
+            SIDES=1 if is_one_table and not metrics else 2,
             METRICS=metrics,
             PER_TOKEN=per_token,
             COUNT=SUMS,

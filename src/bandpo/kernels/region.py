@@ -1,19 +1,18 @@
-"""Which intervals the fused kernel can compute, and the numbers it needs for them."""
+"""Which bands the kernels can compute, and the numbers they need for them."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from bandpo.core.method import Method
-from bandpo.core.methods import get_method
-
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
+KERNELS = ("auto", "torch", "triton")
 KINDS = {"kl": KL, "tv": TV, "chi2": CHI2, "hellinger": HELLINGER}
 
 
@@ -44,67 +43,60 @@ def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None:
-    """The method's interval in the kernel's terms, or None where the kernel has no formula for it.
+def band_region(
+    divergence: str,
+    *,
+    delta: float | Tensor,
+    delta_low: float | Tensor | None = None,
+    delta_high: float | Tensor | None = None,
+    lower: str = "band",
+    upper: str = "band",
+    eps_low: float | None = None,
+    eps_high: float | None = None,
+    max_ratio: float | None = None,
+    relax: Sequence[float] | None = None,
+) -> ClipRegion | None:
+    """The band of these arguments in the kernels' terms, None where they have no formula for it.
 
-    It has formulas for fixed clips and for the bands of KL, TV, χ² and Hellinger, with radii that are numbers; not for
-    mirrored sides.
+    They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers; not for mirrored
+    sides. The arguments are those of `band`, validated there.
 
-    Args:
-        method: any method.
-        options: its resolved hyperparameters.
-
-    Raises:
-        ValueError, TypeError: as the method itself would.
-
-    >>> clip_region(bandpo.get_method("band-kl"), bandpo.get_method("band-kl").resolve({"max_ratio": 10.0}))
+    >>> band_region("kl", delta=0.05, max_ratio=10.0)
     ClipRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
-    >>> clip_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
+    >>> band_region("kl", delta=0.05, lower="mirror") is None
     True
     """
-    if any(isinstance(value, Tensor) for value in options.values()):
-        return None
-    return _numbers(method.name, tuple((n, tuple(v) if isinstance(v, list) else v) for n, v in options.items()))
-
-
-@functools.lru_cache
-def _numbers(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | None:
-    """The same, worked out and validated once for each setting: a training step asks for it again and again."""
-    method, options = get_method(name), dict(given)
-    if method.region is None:
-        return None
-    method.validate(options)
-    dual = options["dual_clip"]
-    log_dual_clip = math.inf if dual is None else math.log(dual)
-    if not method.per_token:
-        eps_low, eps_high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
-        log_low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
-        return ClipRegion(FIXED, log_low, FIXED, math.log1p(eps_high), log_dual_clip=log_dual_clip)
-    if method.divergence is None:
-        return None
-    low, high = (_side(side, method.divergence.name, options) for side in ("low", "high"))
+    low = _side(divergence, lower, delta if delta_low is None else delta_low, eps_low, -1)
+    high = _side(divergence, upper, delta if delta_high is None else delta_high, eps_high, +1)
     if low is None or high is None:
         return None
-    relax = options["relax"] or (0.0, 0.0)
+    relax_low, relax_high = relax or (0.0, 0.0)
     return ClipRegion(
-        low[0],
-        low[1],
-        high[0],
-        high[1],
-        low_at_most=math.log1p(-relax[0]),
-        high_at_least=math.log1p(relax[1]),
-        log_cap=math.inf if options["max_ratio"] is None else math.log(options["max_ratio"]),
-        log_dual_clip=log_dual_clip,
+        *low,
+        *high,
+        low_at_most=math.log1p(-relax_low),
+        high_at_least=math.log1p(relax_high),
+        log_cap=math.inf if max_ratio is None else math.log(max_ratio),
     )
 
 
-def _side(side: str, divergence: str, options: Mapping[str, Any]) -> tuple[int, float] | None:
-    eps, rule = options[f"eps_{side}"], options["lower" if side == "low" else "upper"]
+def _side(divergence: str, rule: str, radius: float | Tensor, eps: float | None, sign: int) -> tuple[int, float] | None:
     if eps is not None:
-        return FIXED, math.log1p(-eps if side == "low" else eps)
+        return FIXED, math.log1p(sign * eps)
     if rule == "none":
-        return FIXED, -math.inf if side == "low" else math.inf
-    if rule != "band" or divergence not in KINDS:
+        return FIXED, sign * math.inf
+    if rule != "band" or divergence not in KINDS or isinstance(radius, Tensor):
         return None
-    radius = options[f"delta_{side}"]
-    return KINDS[divergence], float(options["delta"] if radius is None else radius)
+    return KINDS[divergence], float(radius)
+
+
+def serves(kernel: str, tensor: Tensor) -> bool:
+    """Whether to ask for a kernel at all: "triton", or "auto" on a CUDA device that has Triton; never in fp64.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
+    wanted = kernel == "triton" or (kernel == "auto" and tensor.is_cuda and has_triton())
+    return wanted and tensor.dtype != torch.float64
