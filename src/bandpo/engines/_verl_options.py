@@ -1,0 +1,77 @@
+"""verl's options into an objective: what contradicts the chosen method is refused or warned about. Needs no verl."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from bandpo.engines.objective import Objective, objective
+
+NAME = "bandpo"
+# The actor's clip settings, what the core calls them, and verl's defaults: another value, somebody has set.
+CLIP = {"clip_ratio_low": ("eps_low", 0.2), "clip_ratio_high": ("eps_high", 0.2), "clip_ratio_c": ("dual_clip", 3.0)}
+BYPASS = (
+    "expected, with anchor='rollout', algorithm.rollout_correction.bypass_mode=True, under which verl's old_log_probs "
+    "are the sampler's, and '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}', "
+    "by which the loss knows; anchor=old divides by the log-probs that verl recomputes"
+)
+
+
+def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None) -> Objective:
+    """The objective that `policy_loss` names; built, and warned about, once for every set of options.
+
+    Args:
+        policy: method, band_delta, method_kwargs, anchor and rollout_correction.
+        clip: the actor's settings by the names in `CLIP`; None where they are not known yet.
+
+    Raises:
+        TypeError: a hyperparameter the method does not take.
+        ValueError: an unknown method, a value out of range, an input verl does not hand over, a clip setting that
+            would have no effect, a rollout-anchored method outside bypass mode.
+
+    >>> resolve({"method": "grpo"}, {"clip_ratio_high": 0.28}).options
+    {'dual_clip': None, 'eps_low': 0.2, 'eps_high': 0.28}
+    >>> resolve({"method": "band-kl"}, {"clip_ratio_high": 0.28})
+    Traceback (most recent call last):
+    ValueError: actor.clip_ratio_high=0.28 has no effect with method='band-kl': use method_kwargs.eps_high, leave 0.2
+    """
+    bypass = bool((policy.get("rollout_correction") or {}).get("bypass_mode", False))
+    given = policy.get("method", "band-kl"), policy.get("band_delta"), policy.get("anchor"), bypass
+    kwargs = policy.get("method_kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"policy_loss.method_kwargs={kwargs!r}: expected names and values")
+    return _resolved(*given, json.dumps({**kwargs}), None if clip is None else tuple(sorted(clip.items())))
+
+
+@functools.lru_cache
+def _resolved(method, band_delta, anchor, bypass, kwargs, clip) -> Objective:
+    given, clip = json.loads(kwargs), None if clip is None else dict(clip)
+    if method == "grpo":
+        given = {**{CLIP[name][0]: value for name, value in (clip or {}).items()}, **given}
+    chosen = objective(
+        method, band_delta=band_delta, method_kwargs=given, anchor=anchor, provided=("logp_rollout",), engine="verl"
+    )
+    if chosen.anchor == "rollout" and not bypass:
+        raise ValueError(f"method={method!r} would divide by the sampler's log-probs: {BYPASS}")
+    if clip is not None:
+        _check_clip(chosen, given, clip)
+    return chosen
+
+
+def _check_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, Any]) -> None:
+    """Refuse verl's clip settings where they would have no effect, and say once that verl's dual clip does not act."""
+    method, options = chosen.method.name, chosen.options
+    for name, (option, default) in CLIP.items():
+        value = clip.get(name, default)
+        if value not in (default, options.get(option)):
+            instead = f"use method_kwargs.{option}" if option in options else "the method has nothing like it"
+            raise ValueError(f"actor.{name}={value!r} has no effect with method={method!r}: {instead}, leave {default}")
+    if "clip_ratio_c" in clip and options.get("dual_clip", 0) is None and "dual_clip" not in given:
+        warnings.warn(
+            f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with method={method!r}: "
+            "method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps it off without this warning",
+            stacklevel=2,
+        )
