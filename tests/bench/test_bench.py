@@ -46,6 +46,28 @@ def test_a_synchronisation_would_be_counted():
     assert counts["synchronisations"] == 1
 
 
+def test_peak_memory_is_what_is_held_at_a_time():
+    batch = make_batch(10_000, "cpu")
+    two_at_a_time = Peer("three tensors, never more than two at a time", lambda b: (b.logp_old + 1).mul(2).exp())
+    assert counts_of(two_at_a_time, batch)["peak bytes a token"] == pytest.approx(8, abs=0.1)
+    assert counts_of(Peer("in place", lambda b: b.mask.logical_not_()), batch)["peak bytes a token"] == 0
+
+
+@pytest.mark.parametrize(("method", "expected"), [(None, "grpo"), ("band-kl", "band-kl")])
+def test_trl_peers_do_the_work_of_ours(method, expected):
+    from bandpo.bench.trl_peers import trl_loss
+
+    batch = make_batch(2000, "cpu")
+    ours = policy_loss(*batch, method=expected, aggregation="token-mean").loss
+    (gradient,) = torch.autograd.grad(ours, batch.logp)
+    theirs = trl_loss(method)(batch)
+    torch.testing.assert_close(theirs, ours)
+    # TRL decides on the fp32 ratio, which has no digits for it where p is close to 1.
+    decided = (batch.logp_old < -1e-2) | (method is None)
+    found = torch.autograd.grad(theirs, batch.logp)[0]
+    torch.testing.assert_close(found[decided], gradient[decided])
+
+
 def test_peers_take_turns():
     order = []
     peers = [Peer(name, lambda _, name=name: order.append(name)) for name in "ab"]

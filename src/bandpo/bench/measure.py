@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from bandpo.bench.peers import Batch, Peer
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
 # Reading a value back makes the host wait for the device; on the CPU the same operators are counted.
+_ALLOCATION = "[memory]"
 SYNCHRONISING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "cudaStreamSynchronize")
 
 
@@ -58,19 +60,28 @@ def _time(peer: Peer, batch: Batch, runs: int) -> float:
 
 
 def counts_of(peer: Peer, batch: Batch) -> dict[str, Any]:
-    """Host synchronisations and device kernels (operators, on the CPU) of one run, and its peak memory on CUDA."""
+    """Host synchronisations, device kernels (operators, on the CPU) and peak memory of one run."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if batch.logp.is_cuda:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
         torch.cuda.reset_peak_memory_stats()
-    with torch.profiler.profile(activities=activities) as profile:
+    with torch.profiler.profile(activities=activities, profile_memory=not batch.logp.is_cuda) as profile:
         peer.work(batch)
     events = profile.events() or []
     kernels = [event for event in events if event.device_type == DeviceType.CUDA]
+    operators = sum(event.name != _ALLOCATION for event in events)
     found: dict[str, Any] = {
         "synchronisations": sum(event.name in SYNCHRONISING for event in events),
-        "kernels" if batch.logp.is_cuda else "operators": len(kernels) if batch.logp.is_cuda else len(events),
+        "kernels" if batch.logp.is_cuda else "operators": len(kernels) if batch.logp.is_cuda else operators,
     }
-    if batch.logp.is_cuda:
-        found["peak bytes a token"] = torch.cuda.max_memory_allocated() / batch.logp.numel()
+    peak = torch.cuda.max_memory_allocated() if batch.logp.is_cuda else _peak_bytes(profile)
+    found["peak bytes a token"] = peak / batch.logp.numel()
     return found
+
+
+def _peak_bytes(profile: torch.profiler.profile) -> int:
+    """The most that was allocated at a time beyond what was there before, from the profiler's allocation records."""
+    results: Any = profile.profiler.kineto_results  # pyright: ignore[reportOptionalMemberAccess]
+    records = [event for event in results.events() if event.name() == _ALLOCATION]
+    changes = [event.nbytes() for event in sorted(records, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes), default=0)

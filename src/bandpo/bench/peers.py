@@ -101,12 +101,33 @@ def _loss(method: str, *, metrics: bool, kernel: str = "torch") -> Callable[[Bat
     return run
 
 
-def _both_ways(loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
+def both_ways(loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
     """Forward and backward; the gradient is thrown away."""
 
     def run(batch: Batch) -> None:
         loss(batch).backward()
         batch.logp.grad = None
+
+    return run
+
+
+def _captured(work: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
+    """The work as a CUDA graph, captured at the first call with a batch and replayed after."""
+    graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def run(batch: Batch) -> None:
+        address = batch.logp.data_ptr()
+        if address not in graphs:
+            graphs.clear()
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                work(batch)
+            torch.cuda.current_stream().wait_stream(stream)
+            graphs[address] = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graphs[address]):
+                work(batch)
+        graphs[address].replay()
 
     return run
 
@@ -133,14 +154,16 @@ def _copy_floor(bytes_in: int, bytes_out: int) -> Callable[[Batch], None]:
 
 def bound_peers(device: str) -> list[Peer]:
     """Bounds of Band-KL at δ = 0.05, forward: 4 bytes in and 8 out a token."""
+    fused = [Peer("band, one kernel", lambda batch: band(batch.logp_old, DELTA, kernel="triton", check=False))]
     compiled = _compiled(lambda logp: band(logp, DELTA, check=False))
     radius = torch.tensor(DELTA, device=device)
     solved = _compiled(lambda logp, delta: band(logp, delta, check=False))
     return [
         Peer("memory copy, 12 bytes a token", _copy_floor(4, 8)),
         Peer("band, compiled", lambda batch: compiled(batch.logp_old)),
+        *(fused if device == "cuda" and has_triton() else []),
         Peer("band, compiled, δ a tensor", lambda batch: solved(batch.logp_old, radius), 1e7),
-        Peer("band, eager", lambda batch: band(batch.logp_old, DELTA, check=False), 1e7),
+        Peer("band, eager", lambda batch: band(batch.logp_old, DELTA, kernel="torch", check=False), 1e7),
         Peer("bisection, 50 steps a side, eager", lambda batch: bisection_bounds(batch.logp_old), 1e6),
     ]
 
@@ -149,21 +172,23 @@ def loss_peers(device: str) -> list[Peer]:
     """Loss forward and backward, token mean, without metrics where not said."""
     peers = [
         Peer("memory copy, 25 bytes a token", _copy_floor(13, 12)),
-        Peer("stock PPO clip, eager", _both_ways(stock_clip)),
-        Peer("stock PPO clip, compiled", _both_ways(_compiled(stock_clip))),
-        Peer("grpo, compiled", _both_ways(_compiled(_loss("grpo", metrics=False)))),
-        Peer("band-kl, compiled", _both_ways(_compiled(_loss("band-kl", metrics=False)))),
-        Peer("band-kl, eager", _both_ways(_loss("band-kl", metrics=False)), 1e7),
-        Peer("band-kl with metrics, compiled", _both_ways(_compiled(_loss("band-kl", metrics=True)))),
-        Peer("band-kl with metrics, eager", _both_ways(_loss("band-kl", metrics=True)), 1e7),
+        Peer("stock PPO clip, eager", both_ways(stock_clip)),
+        Peer("stock PPO clip, compiled", both_ways(_compiled(stock_clip))),
+        Peer("grpo, compiled", both_ways(_compiled(_loss("grpo", metrics=False)))),
+        Peer("band-kl, compiled", both_ways(_compiled(_loss("band-kl", metrics=False)))),
+        Peer("band-kl, eager", both_ways(_loss("band-kl", metrics=False)), 1e7),
+        Peer("band-kl with metrics, compiled", both_ways(_compiled(_loss("band-kl", metrics=True)))),
+        Peer("band-kl with metrics, eager", both_ways(_loss("band-kl", metrics=True)), 1e7),
     ]
     if device == "cuda" and has_triton():
+        fused = both_ways(_loss("band-kl", metrics=False, kernel="triton"))
         peers += [
-            Peer("band-kl, fused kernel", _both_ways(_loss("band-kl", metrics=False, kernel="triton"))),
-            Peer("band-kl with metrics, fused kernel", _both_ways(_loss("band-kl", metrics=True, kernel="triton"))),
+            Peer("band-kl, fused kernel", fused),
+            Peer("band-kl, fused kernel in a CUDA graph", _captured(fused)),
+            Peer("band-kl with metrics, fused kernel", both_ways(_loss("band-kl", metrics=True, kernel="triton"))),
         ]
     if importlib.util.find_spec("verl") is not None:
-        peers.append(Peer("verl's own clip loss, eager", _both_ways(_verl_clip), 1e7))
+        peers.append(Peer("verl's own clip loss, eager", both_ways(_verl_clip), 1e7))
     return peers
 
 
