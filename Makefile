@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy bench warm-start test-trl-versions clean
+.PHONY: setup train test test-slow lint docs compare accuracy bench warm-start test-trl-versions test-engines clean
 
 setup: $(VENV)/.ready
 
@@ -57,6 +57,10 @@ warm-start: setup
 
 test-trl-versions: setup
 	$(BIN)/python tests/contract/trl/matrix.py
+
+# Some of them: make test-engines ENGINES="verl skyrl"
+test-engines: setup
+	$(BIN)/python tests/contract/engines.py $(ENGINES)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,8 +1,7 @@
 """The marker that says what of an engine a test ran, written into pytest's report for the harness to count."""
 
 import pytest
-
-LEVELS = ("real worker", "real function", "signature only")
+from environments import LEVELS
 
 
 def pytest_configure(config):

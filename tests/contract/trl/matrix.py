@@ -10,7 +10,6 @@ trl_versions.md to benchmarks/results when all releases were run.
 from __future__ import annotations
 
 import argparse
-import collections
 import datetime
 import json
 import os
@@ -18,13 +17,14 @@ import platform
 import subprocess
 import sys
 import sysconfig
-import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from environments import ROOT, install_this_repository, make_environment, pip_install, run_tests
+
 TESTS = Path(__file__).resolve().parent.relative_to(ROOT)
 ENVIRONMENTS = ROOT / "build" / "trl-versions"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -44,24 +44,12 @@ REPORTED = ("trl", "transformers", "accelerate", "datasets", "tokenizers", "hugg
 def interpreter(version: str) -> Path:
     """Python of a fresh environment with that TRL, its transformers, and this repository."""
     folder = ENVIRONMENTS / version
-    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
-    python = folder / "bin" / "python"
+    python = make_environment(folder)
     packages = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
     # Searched after the environment's own packages.
     Path(packages, "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "--disable-pip-version-check",
-        "install",
-        "--quiet",
-    ]
-    pinned = [f"trl=={version}", f"torch=={torch.__version__.split('+')[0]}", *RELEASES[version]]
-    subprocess.run([*install, *pinned], check=True)
-    subprocess.run([*install, "--no-deps", "--editable", str(ROOT)], check=True)
+    pip_install(python, f"trl=={version}", f"torch=={torch.__version__.split('+')[0]}", *RELEASES[version])
+    install_this_repository(python)
     return python
 
 
@@ -76,26 +64,8 @@ def installed(python: Path) -> dict[str, str]:
 def run(version: str) -> dict[str, Any]:
     """One row of the table: what is installed, how many tests passed, and which did not."""
     python = interpreter(version)
-    report = ENVIRONMENTS / f"{version}.xml"
-    report.unlink(missing_ok=True)
-    tests = [str(python), "-m", "pytest", str(TESTS), f"--junitxml={report}", "-p", "no:cacheprovider"]
-    code = subprocess.run(tests, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode
-    if not report.exists():
-        raise RuntimeError(f"pytest with TRL {version} ended with exit code {code} and left no report")
-    suite = next(xml.etree.ElementTree.parse(report).iter("testsuite"))
-    failed, skipped = [], collections.Counter()
-    for case in suite.iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed.append(case.attrib["name"])
-        elif (skip := case.find("skipped")) is not None:
-            skipped[skip.attrib["message"]] += 1
-    return {
-        "versions": installed(python),
-        "passed": int(suite.attrib["tests"]) - len(failed) - skipped.total(),
-        "failed": failed,
-        "skipped": skipped,
-        "seconds": round(float(suite.attrib["time"]), 1),
-    }
+    found = run_tests(python, TESTS, ENVIRONMENTS / f"{version}.xml")
+    return {"versions": installed(python), **{name: found[name] for name in ("passed", "failed", "skipped", "seconds")}}
 
 
 def table(result: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
     python tests/contract/verl/golden.py
 
-Needs an interpreter with verl, see requirements.txt. The numbers are committed and tests/core compares this library
+Run by build/engines/verl/bin/python, which `make test-engines ENGINES=verl` builds. The numbers are committed and tests/core compares this library
 with them, so verl is not needed to run those tests.
 """
 
