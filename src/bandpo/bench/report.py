@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -70,6 +71,7 @@ def bench(
         "targets": verdicts(records, device),
         "accuracy": accuracy(device),
         "recompilations": recompilations(),
+        "launch shapes": launch_shapes(max(sizes)) if device == "cuda" and has_triton() else {},
         "records": records,
     }
     if out is not None:
@@ -117,6 +119,22 @@ def accuracy(device: str = "cpu", points: int = 200_000) -> dict[str, float]:
 def _worst_ulp(found: torch.Tensor, truth: torch.Tensor) -> float:
     ulp = torch.finfo(torch.float32).eps * 2.0 ** torch.floor(torch.log2(truth.abs()))
     return ((found.double() - truth).abs() / ulp).nan_to_num(math.inf).max().item()
+
+
+def launch_shapes(tokens: int) -> dict[str, float]:
+    """Nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could be launched with."""
+    from bandpo.kernels import clip_loss
+
+    batch = make_batch(tokens, "cuda")
+    (peer,) = [peer for peer in loss_peers("cuda") if peer.name == "band-kl, fused kernel"]
+    fixed, found = (clip_loss.BLOCK, clip_loss.WARPS), {}
+    try:
+        for block, warps in itertools.product((256, 512, 1024, 2048, 4096), (2, 4, 8)):
+            clip_loss.BLOCK, clip_loss.WARPS = block, warps
+            found[f"{block} tokens, {warps} warps"] = seconds_of([peer], batch, budget=0.2)[peer.name] / tokens * 1e9
+    finally:
+        clip_loss.BLOCK, clip_loss.WARPS = fixed
+    return found
 
 
 def recompilations() -> int:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bandpo.rewards.answer_line import answer_line_equal
-from bandpo.rewards.answers import LONGEST, Answer, final_answer, plain, whole_number
+from bandpo.rewards.answers import LONGEST, Answer, final_answer
+from bandpo.rewards.exact import decide, said_letter
 from bandpo.rewards.pool import Pool
 
 logger = logging.getLogger("bandpo.rewards")
@@ -147,18 +148,12 @@ class Grader:
 
 
 def _quick(reference: str, answer: Answer) -> bool | str | None:
-    """The outcome where no mathematics is needed: too long, nothing given, the same text, two integers."""
+    """The outcome where no algebra is needed, None where it is."""
     if answer.is_marked and len(answer.text) > LONGEST:
         return "length"
     if not answer.text:
         return False
-    if not answer.is_marked:
-        return None
-    expected, given = plain(reference), plain(answer.text)
-    if expected == given:
-        return True
-    numbers = whole_number(expected), whole_number(given)
-    return numbers[0] == numbers[1] if None not in numbers else None
+    return decide(reference, answer.text) if answer.is_marked else said_letter(reference, answer.text)
 
 
 def _cores() -> int:
