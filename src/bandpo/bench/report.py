@@ -122,7 +122,7 @@ def _worst_ulp(found: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def launch_shapes(tokens: int) -> dict[str, float]:
-    """Nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could be launched with."""
+    """Nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could run with."""
     from bandpo.kernels import clip_loss
 
     batch = make_batch(tokens, "cuda")
