@@ -1,4 +1,4 @@
-"""The commands of `bandpo`: train and compare here, others in `seeing.py` and `benchmarking.py`."""
+"""The commands of `bandpo`: train and compare here, others in files of their own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bandpo.cli import benchmarking, seeing
+from bandpo.cli import benchmarking, recipe, seeing
 from bandpo.cli.console import console, fail, user_errors
+from bandpo.cli.doctor import doctor
 
 app = typer.Typer(
     help="Probability-aware trust regions for RL of language models.",
@@ -27,6 +28,9 @@ for _command in (seeing.methods, seeing.bounds, seeing.match, seeing.atlas, benc
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 _INTERRUPTED = 130
+
+app.command(context_settings=_FORWARD)(doctor)
+app.command(context_settings=_FORWARD)(recipe.recipe)
 
 
 @app.command(context_settings=_FORWARD)

@@ -58,20 +58,32 @@ def _resolved(method, band_delta, anchor, bypass, kwargs, clip) -> Objective:
         raise ValueError(f"method={method!r} would divide by the sampler's log-probs: {BYPASS}")
     if clip is not None:
         _check_clip(chosen, given, clip)
+        if text := unused_dual_clip(chosen, given, clip):
+            warnings.warn(text, stacklevel=2)
     return chosen
 
 
 def _check_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, Any]) -> None:
-    """Refuse verl's clip settings where they would have no effect, and say once that verl's dual clip does not act."""
+    """Refuse verl's clip settings where they would have no effect."""
     method, options = chosen.method.name, chosen.options
     for name, (option, default) in CLIP.items():
         value = clip.get(name, default)
         if value not in (default, options.get(option)):
             instead = f"use method_kwargs.{option}" if option in options else "the method has nothing like it"
             raise ValueError(f"actor.{name}={value!r} has no effect with method={method!r}: {instead}, leave {default}")
-    if "clip_ratio_c" in clip and options.get("dual_clip", 0) is None and "dual_clip" not in given:
-        warnings.warn(
-            f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with method={method!r}: "
-            "method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps it off without this warning",
-            stacklevel=2,
-        )
+
+
+def unused_dual_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, Any]) -> str | None:
+    """The sentence that says verl's dual clip does not act, None where it does or `given` has decided.
+
+    >>> unused_dual_clip(resolve({}), {}, {"clip_ratio_c": 3.0})
+    "verl's dual clip, actor.clip_ratio_c=3.0, does not act with method='band-kl'; ..."
+    >>> unused_dual_clip(resolve({}), {"dual_clip": None}, {"clip_ratio_c": 3.0})
+    """
+    if "clip_ratio_c" not in clip or chosen.options.get("dual_clip", 0) is not None or "dual_clip" in given:
+        return None
+    return (
+        f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with "
+        f"method={chosen.method.name!r}; method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps it "
+        "off without this warning"
+    )

@@ -115,6 +115,16 @@ def installed(
     return Finding("ok", f"{package} {version}, supported")
 
 
+def cut(sentence: str) -> tuple[str, str]:
+    """Text and advice of a sentence that has both.
+
+    >>> cut("The ratio is always 1; set num_iterations above 1")
+    ('The ratio is always 1', 'set num_iterations above 1')
+    """
+    text, _, advice = sentence.partition("; ")
+    return text, advice
+
+
 def number(options: Options, name: str, default: Any = None) -> Any:
     """The option as a number, `default` where it is not given or null; a string such as "1e-6" is read.
 

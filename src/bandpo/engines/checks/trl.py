@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from bandpo.engines.doctor import Finding, Options, installed
+from bandpo.engines.doctor import Finding, Options, cut, installed
 
 _TESTED = ("1.0.0", "1.6.0", "1.10.0", "1.13.0", "1.16.0")
 
@@ -34,7 +34,7 @@ def check(options: Options) -> list[Finding]:
     found += _log_probs(config)
     sentence = why_inactive(config.num_iterations, config.steps_per_generation or 1, config.gradient_accumulation_steps)
     if sentence is not None:
-        found.append(Finding("fail", *_cut(sentence)))
+        found.append(Finding("fail", *cut(sentence)))
     else:
         found.append(Finding("ok", "each batch is used for more than one update: the ratio leaves 1, the region acts"))
     return found
@@ -43,12 +43,6 @@ def check(options: Options) -> list[Finding]:
 def _shown(config) -> str:
     given = {name: value for name, value in config.hyperparameters().items() if value is not None}
     return ", ".join(f"{name}={value!r}" for name, value in given.items()) or "no hyperparameters"
-
-
-def _cut(sentence: str) -> tuple[str, str]:
-    """Sentence and advice of `why_inactive`, which has them in one."""
-    text, _, advice = sentence.partition("; ")
-    return text, advice
 
 
 def _log_probs(config) -> list[Finding]:

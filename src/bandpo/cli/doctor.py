@@ -1,0 +1,122 @@
+"""`bandpo doctor`: an engine's options as its user writes them, and the findings on one screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bandpo.cli.console import console, user_errors
+
+_FILES = (".yaml", ".yml", ".toml", ".json")
+_MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
+
+
+def doctor(
+    context: typer.Context,
+    engine: Annotated[str | None, typer.Argument(help="trl, verl, ...; without it, what is installed.")] = None,
+) -> None:
+    """Will the trust region act in this engine with these options?
+
+    Options as the engine takes them: a YAML, TOML or JSON file, name=value,
+    --name value; later ones win. Exit code 0 if it will act, 1 if not.
+
+    Example:  bandpo doctor trl --num-iterations 2 --method band-kl
+    Example:  bandpo doctor verl run.yaml actor_rollout_ref.actor.ppo_epochs=2
+    """
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+    with user_errors("doctor"):
+        from bandpo.engines.doctor import diagnose, engines
+
+        if engine is None:
+            _print_table([*((name, diagnose(name, {})[0]) for name in engines())])
+            return
+        findings = diagnose(engine, read_options(context.args))
+    _print_table([(None, finding) for finding in findings])
+    will_act = all(finding.level != "fail" for finding in findings)
+    verdict = "The trust region will act." if will_act else "The trust region will not act as asked."
+    console.print(f"[bold]{verdict}[/bold]")
+    raise typer.Exit(0 if will_act else 1)
+
+
+def _print_table(rows: Iterable[tuple[str | None, Any]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for column in range(3):
+        table.add_column(overflow="fold", no_wrap=column < 2)
+    for name, finding in rows:
+        text = finding.text + (f"\n→ {finding.advice}" if finding.advice else "")
+        table.add_row(name or "", _MARKS[finding.level], text.replace("[", r"\["))
+    console.print(table)
+
+
+def read_options(arguments: Iterable[str]) -> dict[str, Any]:
+    """Options from files, name=value, --name=value and --name value, flattened to dotted names; later ones win.
+
+    Leading + and -- are dropped, hyphens in names become underscores. Values are read as YAML.
+
+    Raises:
+        ValueError: an argument that is none of these, a file that cannot be read.
+
+    >>> read_options(["+actor.policy.band_delta=0.05", "--ppo-epochs", "2", "--use-kl"])
+    {'actor.policy.band_delta': 0.05, 'ppo_epochs': 2, 'use_kl': True}
+    """
+    options: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--config" and rest:
+            argument = rest.pop(0)
+        name, has_value, value = argument.partition("=")
+        if argument.endswith(_FILES) and not has_value:
+            options.update(flat(_read_file(Path(argument))))
+            continue
+        if not has_value and not argument.startswith("--"):
+            raise ValueError(f"{argument!r}: expected a file ({', '.join(_FILES)}), name=value or --name value")
+        if not has_value:
+            value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+        name = name.lstrip("+-~").replace("-", "_")
+        options.update(flat({name: _read_yaml(value, argument)}))
+    return options
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names.
+
+    >>> flat({"actor": {"clip": {"low": 0.2}, "epochs": 1}})
+    {'actor.clip.low': 0.2, 'actor.epochs': 1}
+    """
+    options: dict[str, Any] = {}
+    for name, value in nested.items():
+        is_group = isinstance(value, Mapping) and value
+        options.update(flat(value, f"{prefix}{name}.") if is_group else {f"{prefix}{name}": value})
+    return options
+
+
+def _read_yaml(text: str, where: object) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where}: not YAML, {error}") from None
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".toml":
+        if sys.version_info < (3, 11):
+            raise ValueError(f"{path}: reading TOML needs Python 3.11 or newer")
+        import tomllib
+
+        content = tomllib.loads(text)
+    else:
+        content = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: expected names and values")
+    return content

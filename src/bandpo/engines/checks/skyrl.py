@@ -1,0 +1,64 @@
+"""What `bandpo doctor skyrl` asks, of SkyRL's options by their dotted names."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from bandpo.engines._handover import check_choice
+from bandpo.engines.doctor import Finding, Options, installed, number, prefixed
+from bandpo.engines.skyrl import NAME, PROVIDED, choose
+
+ENTRYPOINT = "bandpo.engines.skyrl"
+
+
+def check(options: Options) -> list[Finding]:
+    """Findings for SkyRL's command-line options.
+
+    >>> given = {"trainer.override_entrypoint": "bandpo.engines.skyrl", "trainer.algorithm.bandpo.band_delta": 0.05}
+    >>> [finding.level for finding in check(given)][1:]
+    ['ok', 'ok', 'ok']
+    """
+    found = [installed("skyrl", "0.3.0", ("0.3.0", "0.4.0"))]
+    entrypoint = options.get("trainer.override_entrypoint")
+    if entrypoint == ENTRYPOINT:
+        found.append(Finding("ok", "SkyRL's main hands over to bandpo.engines.skyrl"))
+    else:
+        text = f"trainer.override_entrypoint={entrypoint!r}: SkyRL's own main knows no {NAME}"
+        found.append(Finding("fail", text, f"trainer.override_entrypoint={ENTRYPOINT}"))
+    name = options.get("trainer.algorithm.policy_loss_type", NAME)
+    if name != NAME:
+        found.append(Finding("fail", f"trainer.algorithm.policy_loss_type={name!r}: another loss", "leave it out"))
+    choice = prefixed(options, "trainer.algorithm.bandpo")
+    finding = check_choice("SkyRL", choice, PROVIDED, "SkyRL's recomputed")
+    if finding.level == "ok":
+        finding = _settings(options, choice, finding)
+    return [*found, finding, _updates(options)]
+
+
+def _settings(options: Options, choice: dict, finding: Finding) -> Finding:
+    """`finding`, or what contradicts it in the rest of the options."""
+    tis = options.get("trainer.algorithm.off_policy_correction.tis_ratio_type")
+    config = SimpleNamespace(bandpo=choice, off_policy_correction=SimpleNamespace(tis_ratio_type=tis))
+    try:
+        one = choose(config)
+    except (TypeError, ValueError) as error:
+        return Finding("fail", f"the adapter refuses these options: {error}")
+    if options.get("trainer.fully_async.enabled") in (True, "true") and one.anchor == "old":
+        text = "fully asynchronous training keeps no old policy: the ratio is always 1, no trust region acts"
+        return Finding("fail", text, "trainer.algorithm.bandpo.anchor=rollout")
+    if one.anchor == "rollout" and options.get("generator.sampling_params.logprobs", 1) in (None, "null"):
+        return Finding("fail", "ratios to the sampler need its log-probs", "generator.sampling_params.logprobs=1")
+    return finding
+
+
+def _updates(options: Options) -> Finding:
+    """Whether a batch is used for more than one optimizer step; the numbers not given are SkyRL's."""
+    epochs = number(options, "trainer.update_epochs_per_batch", 1)
+    batch = number(options, "trainer.train_batch_size", 1024)
+    mini = number(options, "trainer.policy_mini_batch_size", 256)
+    if options.get("trainer.fully_async.enabled") in (True, "true"):
+        return Finding("ok", "the sampler lags behind the trainer: ratios to it leave 1")
+    if epochs * batch > mini:
+        return Finding("ok", f"{epochs * batch / mini:g} updates a batch: the ratio leaves 1, the region acts")
+    text = "each batch is used for one update: the ratio is always 1, every method trains like every other"
+    return Finding("fail", text, "trainer.policy_mini_batch_size below trainer.train_batch_size, or more epochs")
