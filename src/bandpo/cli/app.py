@@ -36,7 +36,7 @@ app.command(context_settings=_FORWARD)(recipe.recipe)
 @app.command(context_settings=_FORWARD)
 def train(
     context: typer.Context,
-    config: Annotated[str | None, typer.Option(help="YAML file, or a recipe: countdown, general.")] = None,
+    config: Annotated[str | None, typer.Option(help="YAML file or recipe: countdown, general, paper.")] = None,
     method: Annotated[str | None, typer.Option(help="Trust region, see `bandpo methods`.")] = None,
     band_delta: Annotated[str | None, typer.Option(help="Radius of the band.")] = None,
     method_kwargs: Annotated[str | None, typer.Option(help="""Its other options, '{"max_ratio": 10}'.""")] = None,

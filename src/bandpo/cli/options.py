@@ -26,7 +26,7 @@ def recipes() -> dict[str, Path]:
     """The recipes that ship with the package, by name.
 
     >>> sorted(recipes())
-    ['countdown', 'general']
+    ['countdown', 'general', 'paper']
     """
     folder = Path(str(files("bandpo") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
