@@ -218,7 +218,7 @@ def test_the_folder_is_named_after_the_run_and_is_not_one_that_is_complete(here)
         (["--config"], "--config: expected a file or a recipe's name"),
         (
             ["--config", "absent.yaml"],
-            "--config absent.yaml: no such file, and no recipe of that name (countdown, general)",
+            "--config absent.yaml: no such file, and no recipe of that name (countdown, general, paper)",
         ),
     ],
 )
