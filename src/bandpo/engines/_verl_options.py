@@ -8,15 +8,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from bandpo.engines.objective import Objective, objective
 
 NAME = "bandpo"
 # The actor's clip settings, what the core calls them, and verl's defaults: another value, somebody has set.
 CLIP = {"clip_ratio_low": ("eps_low", 0.2), "clip_ratio_high": ("eps_high", 0.2), "clip_ratio_c": ("dual_clip", 3.0)}
 BYPASS = (
-    "expected, with anchor='rollout', algorithm.rollout_correction.bypass_mode=True, under which verl's old_log_probs "
-    "are the sampler's, and '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}', "
-    "by which the loss knows; anchor=old divides by the log-probs that verl recomputes"
+    "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and the loss knows "
+    "it by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
+    "policy_loss.anchor=old to divide by the log-probs that verl recomputes"
 )
 
 
@@ -54,8 +56,12 @@ def _resolved(method, band_delta, anchor, bypass, kwargs, clip) -> Objective:
     chosen = objective(
         method, band_delta=band_delta, method_kwargs=given, anchor=anchor, provided=("logp_rollout",), engine="verl"
     )
+    one = torch.full((1, 1), -1.0)
+    chosen.per_token(
+        one, one, one, one < 0, logp_rollout=one, metrics=False
+    )  # raises where one of two inputs is needed
     if chosen.anchor == "rollout" and not bypass:
-        raise ValueError(f"method={method!r} would divide by the sampler's log-probs: {BYPASS}")
+        raise ValueError(f"method={method!r} with anchor='rollout': {BYPASS}")
     if clip is not None:
         _check_clip(chosen, given, clip)
         if text := unused_dual_clip(chosen, given, clip):
@@ -84,6 +90,6 @@ def unused_dual_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[
         return None
     return (
         f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with "
-        f"method={chosen.method.name!r}; method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps it "
-        "off without this warning"
+        f"method={chosen.method.name!r}; method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps "
+        "it off without this warning"
     )

@@ -2,8 +2,8 @@
 
     python tests/contract/verl/golden.py
 
-Run by build/engines/verl/bin/python, which `make test-engines ENGINES=verl` builds. The numbers are committed and tests/core compares this library
-with them, so verl is not needed to run those tests.
+Run by build/engines/verl/bin/python, which `make test-engines ENGINES=verl` builds. The numbers are committed and
+tests/core compares this library with them, so verl is not needed to run those tests.
 """
 
 from __future__ import annotations
