@@ -124,6 +124,10 @@ class Grader:
             self.statistics.add(verdicts)
         return verdicts
 
+    def processes(self) -> list[int]:
+        """Ids of the grading processes that are alive."""
+        return [] if self._pool is None else self._pool.processes()
+
     def close(self) -> None:
         """End the grading processes; the next answer starts new ones."""
         if self._pool is not None:

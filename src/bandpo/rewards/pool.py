@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import json
 import os
 import socket
@@ -20,6 +19,7 @@ import time
 import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 _PROGRAM = Path(__file__).with_name("worker.py")
@@ -113,7 +113,7 @@ class Pool:
     """
 
     def __init__(self, seconds: float, megabytes: int, workers: int, answers_each: int = 10_000):
-        if importlib.util.find_spec("math_verify") is None:
+        if find_spec("math_verify") is None:
             raise ModuleNotFoundError("grading needs math-verify: pip install 'bandpo[math]'", name="math_verify")
         self.seconds, self.megabytes, self.workers, self.answers_each = seconds, megabytes, workers, answers_each
         self._idle: list[_Process] = []
