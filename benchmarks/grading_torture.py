@@ -17,6 +17,9 @@ def _nested(opening: str, core: str, closing: str, depth: int) -> str:
 MATRIX = r"\begin{pmatrix}" + r"\\".join("&".join(f"x_{{{i}}}+{j}" for j in range(7)) for i in range(7))
 MATRIX += r"\end{pmatrix}"
 
+ROOTS = [rf"\sqrt{{{i}}}" for i in range(2, 60)]
+NUMBERS = [str(i) for i in range(250)]
+
 TORTURE: list[tuple[str, str, str]] = [
     ("power tower 9^9^9^9", "5", _box("9^{9^{9^{9}}}")),
     ("power tower against its like", "9^{9^{9^{9}}}", _box("9^{9^{9^{8}}}")),
@@ -48,7 +51,7 @@ TORTURE: list[tuple[str, str, str]] = [
     ("140 nested roots", "5", _box(_nested(r"\sqrt{", "2", "}", 140))),
     ("nested absolute values", "5", _box(_nested("|", "x", "|", 200))),
     ("long sum of roots", "5", _box("+".join(rf"\sqrt{{{i}}}" for i in range(2, 90)))),
-    ("equal long sums of roots", "+".join(rf"\sqrt{{{i}}}" for i in range(2, 60)), _box("+".join(rf"\sqrt{{{i}}}" for i in range(59, 1, -1)))),
+    ("equal long sums of roots", "+".join(ROOTS), _box("+".join(ROOTS[::-1]))),
     ("expansion of a huge power", "x^{3000}+1", _box("(x+y+z+1)^{3000}")),
     ("equal powers of a sum, expanded", "(x+1)^{600}", _box("((x+1)^{2})^{300} + (x-x)^{700}")),
     ("trigonometric identity, 30 angles", "0", _box("+".join(rf"\sin^{{{i}}}({i}x)\cos({i}y)" for i in range(1, 30)))),
@@ -60,8 +63,8 @@ TORTURE: list[tuple[str, str, str]] = [
     ("determinant of a symbolic matrix", "5", _box(r"\det " + MATRIX)),
     ("symbolic matrix to the 50th", "5", _box(MATRIX + "^{50}")),
     ("inverse of a symbolic matrix", MATRIX, _box(MATRIX + "^{-1}")),
-    ("set of 250 numbers", "5", _box(r"\{" + ",".join(str(i) for i in range(250)) + r"\}")),
-    ("two large sets", r"\{" + ",".join(str(i) for i in range(250)) + r"\}", _box(r"\{" + ",".join(str(i) for i in range(249, -1, -1)) + r"\}")),
+    ("set of 250 numbers", "5", _box(r"\{" + ",".join(NUMBERS) + r"\}")),
+    ("two large sets", r"\{" + ",".join(NUMBERS) + r"\}", _box(r"\{" + ",".join(NUMBERS[::-1]) + r"\}")),
     ("union of 90 intervals", "5", _box(r"\cup".join(f"({2 * i},{2 * i + 1})" for i in range(90)))),
     ("polynomial equation of degree 60", "x=1", _box("x^{60}+x^{59}-3x^{7}+" + "x^{2}+" * 40 + "1=0")),
     ("tower of twos", "5", _box(r"2^{2^{2^{2^{2^{2}}}}}")),

@@ -47,9 +47,10 @@ def normalised(answer: str) -> str:
         text = text.replace(old, new)
     for word in _REMOVED:
         text = text.replace(word, "")
-    text = re.sub(r"^.*?\$(.*?)\$.*$", r"$\1$", text, flags=re.DOTALL)
-    text = re.sub(r"\\(?:text|textbf|overline)\{(.*?)\}", r"\1", text)
-    text = re.sub(r"^.*\\boxed\{(.*)\}.*$", r"\1", text, flags=re.DOTALL)
+    text = re.sub(r".*?\$(.*?)\$.*", r"$\1$", text)  # of a line with a formula, the formula
+    for command in ("text", "textbf", "overline"):
+        text = re.sub(rf"\\{command}\{{(.*?)\}}", r"\1", text)
+    text = re.sub(r"\\boxed\{(.*)\}", r"\1", text)
     text = re.sub(r"frac([^{])(.)", r"frac{\1}{\2}", text)
     text = re.sub(r"sqrt([^{])", r"sqrt{\1}", text).replace("$", "")
     without_commas = text.replace(",", "")

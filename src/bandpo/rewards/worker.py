@@ -46,8 +46,9 @@ def load() -> Any:
         """Decimals as the fractions they write, since 0.333333 is not 1/3; i as the imaginary unit."""
         if not isinstance(expression, (Basic, MatrixBase)):
             return expression
-        meant = {number: Rational(str(number)) for number in expression.atoms(Float) if number.is_finite}
-        return expression.xreplace(meant | {s: I for s in expression.atoms(Symbol) if s.name == "i"})
+        meant: dict[Any, Any] = {n: Rational(str(n)) for n in expression.atoms(Float) if n.is_finite}
+        imaginary = [symbol for symbol in expression.atoms(Symbol) if str(symbol) == "i"]
+        return expression.xreplace(meant | dict.fromkeys(imaginary, I))
 
     def equal(gold: str, answer: str) -> bool:
         expected, given = (
