@@ -17,7 +17,7 @@ NAME = "bandpo"
 CLIP = {"clip_ratio_low": ("eps_low", 0.2), "clip_ratio_high": ("eps_high", 0.2), "clip_ratio_c": ("dual_clip", 3.0)}
 BYPASS = (
     "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and the loss knows "
-    "it by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
+    "by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
     "policy_loss.anchor=old to divide by the log-probs that verl recomputes"
 )
 
@@ -40,12 +40,30 @@ def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None) ->
     Traceback (most recent call last):
     ValueError: actor.clip_ratio_high=0.28 has no effect with method='band-kl': use method_kwargs.eps_high, leave 0.2
     """
-    bypass = bool((policy.get("rollout_correction") or {}).get("bypass_mode", False))
+    correction = policy.get("rollout_correction") or {}
+    bypass = bool(correction.get("bypass_mode", False))
+    if bypass:
+        check_bypass(correction)
     given = policy.get("method", "band-kl"), policy.get("band_delta"), policy.get("anchor"), bypass
     kwargs = policy.get("method_kwargs") or {}
     if not isinstance(kwargs, Mapping):
         raise TypeError(f"policy_loss.method_kwargs={kwargs!r}: expected names and values")
     return _resolved(*given, json.dumps({**kwargs}), None if clip is None else tuple(sorted(clip.items())))
+
+
+def check_bypass(correction: Mapping[str, Any]) -> None:
+    """Raise ValueError at what verl does in bypass mode within its own loss only.
+
+    >>> check_bypass({"bypass_mode": True, "loss_type": "reinforce"})
+    Traceback (most recent call last):
+    ValueError: rollout_correction.loss_type='reinforce' is of verl's own bypass loss: expected 'ppo_clip' ...
+    """
+    for name, neutral in (("rollout_rs", None), ("loss_type", "ppo_clip")):
+        if (value := correction.get(name, neutral)) != neutral:
+            raise ValueError(
+                f"rollout_correction.{name}={value!r} is of verl's own bypass loss: expected {neutral!r} with "
+                f"loss_mode={NAME}, or bypass_mode=False"
+            )
 
 
 @functools.lru_cache

@@ -8,7 +8,7 @@ import os
 import warnings
 from typing import Any
 
-from bandpo.engines._verl_options import CLIP, NAME, resolve, unused_dual_clip
+from bandpo.engines._verl_options import CLIP, NAME, check_bypass, resolve, unused_dual_clip
 from bandpo.engines.activity import why_one_update
 from bandpo.engines.doctor import Finding, Options, cut, installed, number, prefixed, release
 from bandpo.engines.objective import Objective
@@ -109,6 +109,10 @@ def _anchor(options: Options, chosen: Objective) -> list[Finding]:
     temperature = number(options, f"{ROLLOUT}.temperature", 1.0)
     if bypass and options.get(f"{ROLLOUT}.calculate_log_probs") in (False, "False", "false"):
         return [Finding("fail", "bypass mode without the sampler's log-probs", f"{ROLLOUT}.calculate_log_probs=True")]
+    try:
+        check_bypass(prefixed(options, CORRECTION) if bypass else {})
+    except ValueError as error:
+        return [Finding("fail", str(error))]
     if bypass:
         found = [Finding("ok", "bypass mode: verl's old_log_probs are the sampler's, and the ratio is divided by them")]
         if chosen.anchor == "old":

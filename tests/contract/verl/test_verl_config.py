@@ -1,0 +1,174 @@
+"""The documented command line through verl's own configuration; the loss found by name in other processes."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("verl", reason="verl is not installed")
+
+import verl
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.config import PolicyLossConfig
+
+from bandpo.engines.doctor import diagnose, release
+
+pytestmark = pytest.mark.exercises("real function")
+
+PAGE = (Path(__file__).parents[3] / "docs" / "engines" / "verl.md").read_text(encoding="utf-8")
+VERSION = release(verl.__version__)
+MICRO_BATCH = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=2"
+
+
+def documented(number):
+    """The overrides of the page's code block of that number."""
+    block = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)[number]
+    return [line.rstrip(" \\").strip().strip("'") for line in block.splitlines() if "=" in line]
+
+
+def configured(*overrides):
+    """verl's whole configuration, as `main_ppo` composes and resolves it."""
+    folder = Path(verl.__file__).parent / "trainer" / "config"
+    with initialize_config_dir(config_dir=str(folder), version_base=None):
+        config = compose("ppo_trainer", overrides=[*overrides, MICRO_BATCH])
+    OmegaConf.resolve(config)
+    return config
+
+
+def actor(*overrides):
+    return omega_conf_to_dataclass(configured(*overrides).actor_rollout_ref.actor)
+
+
+def test_the_documented_command_line_is_what_the_worker_reads():
+    lines = documented(0)
+    assert len(lines) == 6
+    policy = actor(*lines).policy_loss
+    assert (type(policy).__name__, policy.loss_mode) == ("BandPolicyLossConfig", "bandpo")
+    assert (policy.method, policy.band_delta, policy.clip_cov_ratio) == ("band-kl", 0.05, 0.0002)
+    assert all(
+        finding.level != "fail" for finding in diagnose("verl", dict(line.lstrip("+").split("=") for line in lines))
+    )
+
+
+def test_hyperparameters_by_dotted_name_and_as_a_group():
+    from bandpo.engines._verl_options import resolve
+
+    base, policy = documented(0)[:2], "+actor_rollout_ref.actor.policy_loss"
+    dotted = actor(*base, f"{policy}.method_kwargs.max_ratio=10", f"{policy}.method_kwargs.dual_clip=null")
+    group = actor(*base, f"{policy}.method_kwargs={{max_ratio: 10, dual_clip: null}}")
+    for one in (dotted, group):
+        assert resolve(one.policy_loss).options["max_ratio"] == 10
+
+
+def test_bypass_mode_reaches_the_loss_by_the_documented_line():
+    lines = [*documented(0)[:2], *documented(1)]
+    policy = actor(*lines).policy_loss
+    assert policy.method == "dppo-tv" and policy.rollout_correction["bypass_mode"] is True
+    with pytest.raises(Exception, match="bypass_mode=True"):
+        actor(*lines, "algorithm.rollout_correction.bypass_mode=False")
+
+
+def test_what_only_verls_bypass_loss_does_is_refused():
+    lines = [*documented(0)[:2], *documented(1)]
+    for line in ("rollout_rs=token_k1", "loss_type=reinforce"):
+        with pytest.raises(Exception, match=line.split("=")[0]):
+            actor(*lines, f"algorithm.rollout_correction.{line}")
+
+
+def test_verl_refuses_our_options_without_the_target_line():
+    with pytest.raises(Exception, match="band_delta"):
+        actor("+actor_rollout_ref.actor.policy_loss.band_delta=0.05")
+
+
+def test_the_driver_refuses_before_workers_start():
+    from verl.utils.config import validate_config
+
+    lines = documented(0)
+    config = configured(*lines, "data.train_batch_size=1024", "trainer.n_gpus_per_node=1")
+    config.actor_rollout_ref.actor.policy_loss.method = "quatro"
+    with pytest.raises(Exception, match=r"quatro.* needs group_rewards, which verl does not hand to a loss"):
+        validate_config(config=config, use_reference_policy=False, use_critic=False)
+
+
+def fresh(code, **environment):
+    """A finished Python process in which nothing but `code` has imported anything."""
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+HAS = "import verl; from verl.trainer.ppo.core_algos import get_policy_loss_fn as f; print(f('bandpo').__module__)"
+
+
+@pytest.mark.skipif(VERSION < (0, 9), reason="verl before 0.9 has no plugins")
+def test_a_plain_import_of_verl_registers_the_loss_late():
+    done = fresh("import sys, verl; print('bandpo.engines.verl' in sys.modules, 'bandpo' in sys.modules)")
+    assert done.stdout.split() == ["False", "True"], done.stderr
+    done = fresh(HAS)
+    assert done.stdout.split() == ["bandpo.engines.verl"], done.stderr
+
+
+@pytest.mark.skipif(VERSION < (0, 9), reason="verl before 0.9 has no plugins")
+def test_a_failure_of_the_plugin_is_a_warning_that_says_why():
+    block = "import sys; sys.modules['bandpo.engines.doctor'] = None; "
+    done = fresh(block + HAS)
+    assert "RuntimeWarning: verl will not know policy_loss.loss_mode=bandpo" in done.stderr
+    assert "bandpo.engines.doctor" in done.stderr and "Unsupported loss mode: bandpo" in done.stderr
+
+
+def test_the_environment_variable_registers_the_loss():
+    done = fresh(HAS, VERL_USE_EXTERNAL_MODULES="bandpo.engines.verl", VERL_USE_EXTERNAL_PLUGINS="none")
+    assert done.stdout.split() == ["bandpo.engines.verl"], done.stderr
+
+
+def test_an_old_verl_is_refused_by_version():
+    done = fresh("import verl; verl.__version__ = '0.6.1'; import bandpo.engines.verl")
+    assert "needs verl 0.7 or newer, this is 0.6.1" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.exercises("real worker")
+def test_a_ray_worker_process_finds_the_loss_by_name():
+    ray = pytest.importorskip("ray")
+    config = configured(*documented(0))
+
+    class Worker:
+        """As verl's actor worker: a process of its own, that gets the configuration and turns it into dataclasses."""
+
+        def __init__(self, actor):
+            from verl.utils.config import omega_conf_to_dataclass
+
+            self.actor = omega_conf_to_dataclass(actor)
+
+        def loss(self):
+            from verl.trainer.ppo.core_algos import get_policy_loss_fn
+
+            policy = self.actor.policy_loss
+            return os.getpid(), policy.loss_mode, policy.band_delta, get_policy_loss_fn(policy.loss_mode).__module__
+
+    runtime = {"env_vars": {"VERL_USE_EXTERNAL_PLUGINS": "none"}}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=runtime)
+    try:
+        worker = ray.remote(Worker).remote(config.actor_rollout_ref.actor)
+        # What verl's older trainer does in bypass mode, on the driver and after the workers were made.
+        config.actor_rollout_ref.actor.policy_loss.loss_mode = "bypass_mode"
+        process, *found = ray.get(worker.loss.remote(), timeout=240)
+    finally:
+        ray.shutdown()
+    assert process != os.getpid()
+    assert found == ["bandpo", 0.05, "bandpo.engines.verl"]
+
+
+def test_the_configuration_is_verls_own_where_nothing_is_said():
+    assert type(actor().policy_loss) is PolicyLossConfig
