@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from bandpo.engines._handover import check_choice
-from bandpo.engines.doctor import Finding, Options, installed, number, prefixed
+from bandpo.engines._handover import check_choice, choice
+from bandpo.engines.doctor import Finding, Options, installed, number
 from bandpo.engines.skyrl import NAME, PROVIDED, choose
 
 ENTRYPOINT = "bandpo.engines.skyrl"
@@ -28,17 +28,17 @@ def check(options: Options) -> list[Finding]:
     name = options.get("trainer.algorithm.policy_loss_type", NAME)
     if name != NAME:
         found.append(Finding("fail", f"trainer.algorithm.policy_loss_type={name!r}: another loss", "leave it out"))
-    choice = prefixed(options, "trainer.algorithm.bandpo")
-    finding = check_choice("SkyRL", choice, PROVIDED, "SkyRL's recomputed")
+    given = choice(options, "trainer.algorithm.bandpo")
+    finding = check_choice("SkyRL", given, PROVIDED, "SkyRL's recomputed")
     if finding.level == "ok":
-        finding = _settings(options, choice, finding)
+        finding = _settings(options, given, finding)
     return [*found, finding, _updates(options)]
 
 
-def _settings(options: Options, choice: dict, finding: Finding) -> Finding:
+def _settings(options: Options, given: dict, finding: Finding) -> Finding:
     """`finding`, or what contradicts it in the rest of the options."""
     tis = options.get("trainer.algorithm.off_policy_correction.tis_ratio_type")
-    config = SimpleNamespace(bandpo=choice, off_policy_correction=SimpleNamespace(tis_ratio_type=tis))
+    config = SimpleNamespace(bandpo=given, off_policy_correction=SimpleNamespace(tis_ratio_type=tis))
     try:
         one = choose(config)
     except (TypeError, ValueError) as error:
