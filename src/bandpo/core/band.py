@@ -7,20 +7,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import can_inspect, check_floating, check_logp, check_number, check_radius
+from bandpo.core.band_options import BandOptions, check_band
+from bandpo.core.checks import check_number
 from bandpo.core.divergences import Divergence, get_divergence
 from bandpo.core.special import log1mexp
 from bandpo.kernels.region import ClipRegion, band_region, serves
-
-# The fp32 KL solver multiplies four factors of size e^δ; e^80 still fits.
-MAX_DELTA = 20.0
-SIDES = ("band", "mirror", "none")
 
 
 class Interval(NamedTuple):
@@ -64,18 +61,6 @@ def _side(
         mirrored = -opposite(log1mexp(logp), delta)
         return mirrored if name == "lower" else torch.minimum(mirrored, -logp)
     return divergence.lower(logp, delta) if name == "lower" else divergence.upper(logp, delta)
-
-
-def _check_side(name: str, rule: object, radius: object, radius_name: str, eps: float | None, eps_name: str) -> None:
-    if rule not in SIDES:
-        raise ValueError(f"{name}={rule!r}: expected one of {', '.join(map(repr, SIDES))}")
-    if eps is not None:
-        check_number(eps_name, eps, 0.0, 1.0 if name == "lower" else math.inf)
-        if rule != "band" or radius is not None:
-            other = f"{name}={rule!r}" if rule != "band" else f"{radius_name}={radius!r}"
-            raise ValueError(f"{eps_name}={eps!r} fixes the {name} bound and {other} sets it too: give one")
-    if rule == "none" and radius is not None:
-        raise ValueError(f"{name}='none' takes no radius, got {radius_name}={radius!r}")
 
 
 @torch.no_grad()
@@ -139,25 +124,14 @@ def band(
     tensor([0.8000])
     """
     chosen = get_divergence(divergence)
-    arguments: dict[str, Any] = {
-        "delta": delta,
-        "delta_low": delta_low,
-        "delta_high": delta_high,
-        "lower": lower,
-        "upper": upper,
-        "eps_low": eps_low,
-        "eps_high": eps_high,
-        "max_ratio": max_ratio,
-        "relax": relax,
-    }
-    check_band(logp_old, chosen, **arguments, check=check)
-    region = _kernel_region(kernel, logp_old, chosen, toward, arguments)
+    options = BandOptions(delta, delta_low, delta_high, lower, upper, eps_low, eps_high, max_ratio, relax)
+    check_band(logp_old, chosen, options, check)
+    region = _kernel_region(kernel, logp_old, chosen, toward, options)
     if region is not None:
         from bandpo.kernels.band import band_bounds
 
         return Interval(*band_bounds(logp_old.detach(), region))
-    radius_low = delta if delta_low is None else delta_low
-    radius_high = delta if delta_high is None else delta_high
+    radius_low, radius_high = options.radii
     logp = working(logp_old)
     is_plain = lower == upper == "band" and eps_low is None and eps_high is None and radius_low is radius_high
     if toward is not None and is_plain:
@@ -175,51 +149,17 @@ def band(
 
 
 def _kernel_region(
-    kernel: str, logp: Tensor, divergence: Divergence, toward: Tensor | None, arguments: Mapping[str, Any]
+    kernel: str, logp: Tensor, divergence: Divergence, toward: Tensor | None, options: BandOptions
 ) -> ClipRegion | None:
     """What to hand to the kernel, None where the torch code is to run; a compiler fuses that by itself."""
     wanted = serves(kernel, logp) and toward is None and not torch.compiler.is_compiling()
-    region = band_region(divergence.name, **arguments) if wanted else None
+    region = band_region(divergence.name, options) if wanted else None
     if region is None and kernel == "triton":
         raise ValueError(
             f"kernel='triton' with divergence={divergence.name!r} and {logp.dtype}: expected kl, tv, chi2 or hellinger "
             "with number radii and no mirrored side, fp32 or less, eager code and no `toward`"
         )
     return region
-
-
-def check_band(
-    logp_old: Tensor,
-    divergence: Divergence,
-    *,
-    delta: float | Tensor,
-    delta_low: float | Tensor | None,
-    delta_high: float | Tensor | None,
-    lower: str,
-    upper: str,
-    eps_low: float | None,
-    eps_high: float | None,
-    max_ratio: float | None,
-    relax: Sequence[float] | None,
-    check: bool,
-) -> None:
-    """Raise what `band` raises for these arguments; `check` covers what needs a look at the tensors."""
-    check_floating("logp_old", logp_old)
-    _check_side("lower", lower, delta_low, "delta_low", eps_low, "eps_low")
-    _check_side("upper", upper, delta_high, "delta_high", eps_high, "eps_high")
-    inspect = check and can_inspect(logp_old)
-    if inspect:
-        check_logp("logp_old", logp_old)
-    for name, radius in (("delta", delta), ("delta_low", delta_low), ("delta_high", delta_high)):
-        if radius is not None:
-            check_radius(name, radius, logp_old.shape, divergence.supremum, MAX_DELTA, inspect)
-    if relax is not None:
-        if isinstance(relax, str) or not isinstance(relax, Sequence) or len(relax) != 2:
-            raise ValueError(f"relax={relax!r}: expected a pair (eps_low, eps_high)")
-        check_number("relax[0]", relax[0], 0.0, 1.0)
-        check_number("relax[1]", relax[1], 0.0, math.inf)
-    if max_ratio is not None:
-        check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True)
 
 
 def fixed_interval(logp_old: Tensor, eps_low: float, eps_high: float) -> Interval:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.band_options import BandOptions
 from bandpo.core.method import Method
 from bandpo.core.methods import get_method
 from bandpo.kernels.region import FIXED, ClipRegion, band_region, serves
@@ -47,7 +48,7 @@ def _region_of(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | No
         low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
         region = ClipRegion(FIXED, low, FIXED, math.log1p(eps_high))
     elif method.divergence is not None:
-        region = band_region(method.divergence.name, **options)
+        region = band_region(method.divergence.name, BandOptions(**options))
     else:
         region = None
     return region if region is None or dual is None else region._replace(log_dual_clip=math.log(dual))

@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from bandpo.core.band import MAX_DELTA, Interval, working
+from bandpo.core.band import Interval, working
+from bandpo.core.band_options import MAX_DELTA
 from bandpo.core.checks import check_number
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.band import Interval
+from bandpo.core.band_options import BandOptions
 from bandpo.core.checks import check_number
 from bandpo.core.clipping import clip_to
 from bandpo.core.divergences import Divergence
@@ -175,7 +176,8 @@ class Method:
         """
         if self.divergence is None:
             raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
-        return root_free_surrogate(tokens, self.divergence, check=check, **options)
+        dual_clip = options.pop("dual_clip", None)
+        return root_free_surrogate(tokens, self.divergence, BandOptions(**options), dual_clip=dual_clip, check=check)
 
     def validate(self, hyperparameters: Mapping[str, Any]) -> None:
         """Raise what the method raises for these hyperparameters, by running it on one made-up token."""

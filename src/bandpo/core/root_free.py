@@ -8,12 +8,11 @@ p = 1 a KL bound lies within rounding of q = 1: a token at logp = 0 is then outs
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bandpo.core.band import check_band
+from bandpo.core.band_options import BandOptions, check_band
 from bandpo.core.divergences import Divergence
 from bandpo.core.projection import projected_divergence
 from bandpo.core.special import log1mexp
@@ -23,16 +22,8 @@ from bandpo.core.tokens import Surrogate, Tokens
 def root_free_surrogate(
     tokens: Tokens,
     divergence: Divergence,
+    options: BandOptions,
     *,
-    delta: float | Tensor = 0.05,
-    delta_low: float | Tensor | None = None,
-    delta_high: float | Tensor | None = None,
-    lower: str = "band",
-    upper: str = "band",
-    eps_low: float | None = None,
-    eps_high: float | None = None,
-    max_ratio: float | None = None,
-    relax: Sequence[float] | None = None,
     dual_clip: float | None = None,
     check: bool = True,
 ) -> Surrogate:
@@ -41,33 +32,22 @@ def root_free_surrogate(
     Args:
         tokens: the batch.
         divergence: what δ measures.
-        delta, delta_low, delta_high, lower, upper, eps_low, eps_high, max_ratio, relax, check: as `band`.
+        options, check: as `band`.
         dual_clip: ratio above which bad tokens are left alone.
 
     Raises:
         TypeError, ValueError: as `band`.
 
     >>> tokens = Tokens(torch.tensor([0.2, 0.4]), *torch.full((2, 2), -0.69), torch.ones(2), torch.ones(2) > 0)
-    >>> root_free_surrogate(tokens, bandpo.get_divergence("js"), delta=0.02).gradient
+    >>> root_free_surrogate(tokens, bandpo.get_divergence("js"), BandOptions(0.02)).gradient
     tensor([-1.2214,  0.0000])
     """
     d, old, advantages = tokens.log_ratio.detach(), tokens.logp_anchor, tokens.advantages
-    check_band(
-        old,
-        divergence,
-        delta=delta,
-        delta_low=delta_low,
-        delta_high=delta_high,
-        lower=lower,
-        upper=upper,
-        eps_low=eps_low,
-        eps_high=eps_high,
-        max_ratio=max_ratio,
-        relax=relax,
-        check=check,
-    )
-    above = _outside(d, old, divergence, upper, eps_high, delta if delta_high is None else delta_high, sign=1)
-    below = _outside(d, old, divergence, lower, eps_low, delta if delta_low is None else delta_low, sign=-1)
+    check_band(old, divergence, options, check)
+    radius_low, radius_high = options.radii
+    above = _outside(d, old, divergence, options.upper, options.eps_high, radius_high, sign=1)
+    below = _outside(d, old, divergence, options.lower, options.eps_low, radius_low, sign=-1)
+    relax, max_ratio = options.relax, options.max_ratio
     if relax is not None:
         below, above = below & (d < math.log1p(-relax[0])), above & (d > math.log1p(relax[1]))
     if max_ratio is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from bandpo.core.band_options import BandOptions
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KERNELS = ("auto", "torch", "triton")
@@ -43,40 +44,30 @@ def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def band_region(
-    divergence: str,
-    *,
-    delta: float | Tensor,
-    delta_low: float | Tensor | None = None,
-    delta_high: float | Tensor | None = None,
-    lower: str = "band",
-    upper: str = "band",
-    eps_low: float | None = None,
-    eps_high: float | None = None,
-    max_ratio: float | None = None,
-    relax: Sequence[float] | None = None,
-) -> ClipRegion | None:
-    """The band of these arguments in the kernels' terms, None where they have no formula for it.
+def band_region(divergence: str, options: BandOptions) -> ClipRegion | None:
+    """The band of these options in the kernels' terms, None where they have no formula for it.
 
     They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers; not for mirrored
-    sides. The arguments are those of `band`, validated there.
+    sides. The options are validated by `band`.
 
-    >>> band_region("kl", delta=0.05, max_ratio=10.0)
+    >>> from bandpo.core.band_options import BandOptions
+    >>> band_region("kl", BandOptions(max_ratio=10.0))
     ClipRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
-    >>> band_region("kl", delta=0.05, lower="mirror") is None
+    >>> band_region("kl", BandOptions(lower="mirror")) is None
     True
     """
-    low = _side(divergence, lower, delta if delta_low is None else delta_low, eps_low, -1)
-    high = _side(divergence, upper, delta if delta_high is None else delta_high, eps_high, +1)
+    radius_low, radius_high = options.radii
+    low = _side(divergence, options.lower, radius_low, options.eps_low, -1)
+    high = _side(divergence, options.upper, radius_high, options.eps_high, +1)
     if low is None or high is None:
         return None
-    relax_low, relax_high = relax or (0.0, 0.0)
+    relax_low, relax_high = options.relax or (0.0, 0.0)
     return ClipRegion(
         *low,
         *high,
         low_at_most=math.log1p(-relax_low),
         high_at_least=math.log1p(relax_high),
-        log_cap=math.inf if max_ratio is None else math.log(max_ratio),
+        log_cap=math.inf if options.max_ratio is None else math.log(options.max_ratio),
     )
 
 

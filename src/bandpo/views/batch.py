@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandpo.core.band import MAX_DELTA
+from bandpo.core.band_options import MAX_DELTA
 from bandpo.core.divergences import get_divergence
 from bandpo.core.loss import MAX_LOG_RATIO, policy_loss
 from bandpo.core.metrics import metric_means
