@@ -63,7 +63,7 @@ def test_the_reward_rule_and_the_machines_are_chosen():
     found = overrides("qwen2.5-7b", "grpo", answer_line=True, gpus=4, machines=2, data="/d")
     assert found["+reward.custom_reward_function.reward_kwargs.rule"] == "answer-line"
     assert (found["trainer.n_gpus_per_node"], found["trainer.nnodes"]) == ("4", "2")
-    assert found["data.val_files"] == "[/d/verl/aime24.parquet,/d/verl/aime25.parquet,/d/verl/amc23.parquet]"
+    assert found["data.val_files"] == "[/d/aime24.verl.parquet,/d/aime25.verl.parquet,/d/amc23.verl.parquet]"
 
 
 @pytest.mark.parametrize(("model", "method"), RUNS)

@@ -109,6 +109,16 @@ def test_a_hub_data_set_without_a_connection(here, name):
     assert f"dataset={name!r}: not loaded" in message(dataset_source, name, "train")
 
 
+def test_several_files_are_put_one_after_another(here):
+    for name in "ab":
+        Dataset.from_list([{**row, "source": name} for row in ROWS]).to_parquet(f"{name}.parquet")
+    found = dataset_source("a.parquet, b.parquet", "train")
+    assert found["source"] == ["a", "a", "b", "b"]
+    Dataset.from_list(ROWS).to_parquet("other.parquet")
+    assert "columns differ" in message(dataset_source, "a.parquet,other.parquet", "train")
+    assert "no such file" in message(dataset_source, "a.parquet,absent.parquet", "train")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [

@@ -104,7 +104,7 @@ def verl_overrides(run: PaperRun) -> list[str]:
     >>> verl_overrides(PaperRun("qwen2.5-3b-instruct", "band-kl"))[0]
     'data.train_batch_size=256'
     """
-    train, test = ([str(Path(run.data, "verl", f"{name}.parquet")) for name in names] for names in data_names())
+    train, test = ([_file(run, name, "verl") for name in names] for names in data_names())
     arm, loss = arms()[run.method], "actor_rollout_ref.actor.policy_loss"
     own = {
         "data.train_files": train,
@@ -122,6 +122,11 @@ def verl_overrides(run: PaperRun) -> list[str]:
     }
     shared = dict(_flat(_content("paper/verl.yaml")))
     return [f"{name}={_hydra(value)}" for name, value in {**shared, **own}.items()]
+
+
+def _file(run: PaperRun, name: str, engine: str) -> str:
+    """Where `bandpo data prepare NAME` put a data set."""
+    return str(Path(run.data, f"{name}.{engine}.parquet"))
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -160,7 +165,7 @@ def trl_options(run: PaperRun) -> list[str]:
     own = {
         "config": "paper",
         "model": models()[run.model]["hub"],
-        "dataset": str(Path(run.data, "trl", "train.parquet")),
+        "dataset": ",".join(_file(run, name, "trl") for name in data_names()[0]),
         "reward": f"bandpo.rewards.{'answer_line' if run.answer_line else 'math'}_reward",
         "method": arm["method"],
         **({"band_delta": arm["band_delta"]} if "band_delta" in arm else {}),
@@ -223,7 +228,7 @@ def gpu_hours(model: str) -> float:
     """Estimated H200 hours of one verl run of this model: the authors' logged step time, scaled by tokens and size.
 
     108.9 s a step for Qwen2.5-3B-Instruct on 8 H200 (`time/*.txt` of their release) times parameters and mean response
-    relative to it, times 1020 steps. An order of magnitude, not a promise: attention, batching and memory do not scale so.
+    relative to it, times 1020 steps. An order of magnitude, not a promise: attention and batching do not scale so.
 
     >>> round(gpu_hours("qwen2.5-3b-instruct"))
     247
