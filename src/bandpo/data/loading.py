@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import Dataset
 
-from bandpo.data.catalogue import DATASETS, MathData
+from bandpo.data.catalogue import DATASETS, MathData, reference
 from bandpo.data.reading import read_table
 from bandpo.data.templates import get_template, without_template
 
 COLUMNS = ("prompt", "answer", "source", "id")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem before it is put in a prompt.
+
+    Attributes:
+        problem: its text, or a chat that asks for it.
+        answer: the reference answer.
+        source: the data set it is from.
+        id: unique in its data set.
+    """
+
+    problem: str | list[dict[str, str]]
+    answer: str
+    source: str
+    id: str
+
+    @property
+    def text(self) -> str:
+        """The problem itself: the text, or the last user message without a known template around it.
+
+        >>> from bandpo.data.loading import Problem
+        >>> Problem([{"role": "user", "content": "1 + 1?"}], "2", "mine", "mine/0").text
+        '1 + 1?'
+        """
+        if isinstance(self.problem, str):
+            return self.problem
+        said = [message["content"] for message in self.problem if message["role"] == "user"]
+        return without_template(said[-1]) if said else ""
 
 
 def load(name: str, source: str | None = None, *, split: str | None = None, template: str = "boxed") -> Dataset:
@@ -32,7 +63,23 @@ def load(name: str, source: str | None = None, *, split: str | None = None, temp
     >>> rows.column_names, rows[0]["answer"]
     (['prompt', 'answer', 'source', 'id'], '47')
     """
+    get_template(template)
+    return in_schema(read_problems(name, source, split=split), template)
+
+
+def in_schema(problems: Sequence[Problem], template: str) -> Dataset:
+    """Problems as rows of `prompt`, `answer`, `source` and `id`, those that are no chat yet in a template."""
     text = get_template(template)
+    chats = [
+        [{"role": "user", "content": text.format(problem=p.problem)}] if isinstance(p.problem, str) else p.problem
+        for p in problems
+    ]
+    answers, sources, ids = zip(*((p.answer, p.source, p.id) for p in problems), strict=True)
+    return Dataset.from_dict(dict(zip(COLUMNS, (chats, list(answers), list(sources), list(ids)), strict=True)))
+
+
+def read_problems(name: str, source: str | None = None, *, split: str | None = None) -> list[Problem]:
+    """The problems of a data set as they are, before any template; arguments and errors as those of `load`."""
     data = DATASETS.get(name)
     place = source or (data.hub if data else name)
     option = "source" if source else "dataset"
@@ -44,39 +91,22 @@ def load(name: str, source: str | None = None, *, split: str | None = None, temp
         expected=f"a path, a Hub id or one of {', '.join(DATASETS)}",
     )
     label = f"{option}={place!r}"
-    row_of = _known_rows(data, table, label) if data else _common_rows(name, table, label)
-    rows = []
-    for number, row in enumerate(table):
-        made = row_of(number, row)
-        if made is not None:
-            rows.append(_checked(made, text, f"{label}, row {number}"))
-    if not rows:
-        raise ValueError(f"{label}: no row of its {len(table)} belongs to {name}")
-    return Dataset.from_dict({column: [row[column] for row in rows] for column in COLUMNS})
+    is_common = data is None or {"prompt", "answer"} <= set(table.column_names)
+    row_of = _common_rows(name, table, label) if data is None or is_common else _known_rows(data, table, label)
+    found = [_checked(made, f"{label}, row {n}") for n, row in enumerate(table) if (made := row_of(n, row)) is not None]
+    if not found:
+        raise ValueError(f"{label}: none of its {len(table)} rows belongs to {name}, expected at least one")
+    return found
 
 
-def problem_text(prompt: Any) -> str:
-    """The problem in a prompt: the last user message, or the text, without the paper's words around it.
-
-    >>> from bandpo.data.loading import problem_text
-    >>> problem_text([{"role": "system", "content": "Think."}, {"role": "user", "content": "1 + 1?"}])
-    '1 + 1?'
-    """
-    if not isinstance(prompt, str):
-        prompt = next((message["content"] for message in reversed(prompt) if message["role"] == "user"), "")
-    return without_template(prompt)
-
-
-_RowMaker = Callable[[int, Any], "dict[str, Any] | None"]
+_RowMaker = Callable[[int, Any], "Problem | None"]
 
 
 def _known_rows(data: MathData, table: Dataset, label: str) -> _RowMaker:
     """From a row of a data set of the catalogue to (problem, answer, source, id); None where it does not belong."""
-    if set(COLUMNS) <= set(table.column_names):
-        return _common_rows(data.name, table, label)
     _require(table, data.columns, label)
 
-    def make(number: int, row: Any) -> dict[str, Any] | None:
+    def make(number: int, row: Any) -> Problem | None:
         if not data.keep(row):
             return None
         identifier = row.get(data.identifier) if data.identifier else None
@@ -84,12 +114,9 @@ def _known_rows(data: MathData, table: Dataset, label: str) -> _RowMaker:
             answer = data.read_answer(row[data.answer])
         except ValueError as error:
             raise ValueError(f"{label}, row {number}: {error}") from None
-        return {
-            "problem": row[data.problem],
-            "answer": answer,
-            "source": data.name,
-            "id": f"{data.name}/{number if identifier is None else identifier}",
-        }
+        return Problem(
+            row[data.problem], answer, data.name, f"{data.name}/{number if identifier is None else identifier}"
+        )
 
     return make
 
@@ -105,14 +132,14 @@ def _common_rows(name: str, table: Dataset, label: str) -> _RowMaker:
             "reward_model or solution"
         )
 
-    def make(number: int, row: Any) -> dict[str, Any]:
-        reference = row[answer]
-        return {
-            "problem": row[problem],
-            "answer": reference["ground_truth"] if isinstance(reference, dict) else reference,
-            "source": row.get("source") or row.get("data_source") or name,
-            "id": str(row["id"]) if row.get("id") is not None else f"{name}/{number}",
-        }
+    def make(number: int, row: Any) -> Problem:
+        value = row[answer].get("ground_truth") if isinstance(row[answer], dict) else row[answer]
+        return Problem(
+            row[problem],
+            "" if value is None else reference(value),
+            str(row.get("source") or row.get("data_source") or name),
+            str(row["id"]) if row.get("id") is not None else f"{name}/{number}",
+        )
 
     return make
 
@@ -126,15 +153,12 @@ def _require(table: Dataset, columns: tuple[str, ...], label: str) -> None:
         )
 
 
-def _checked(row: dict[str, Any], template: str, label: str) -> dict[str, Any]:
-    """The row in the schema, its problem made a chat.
+def _checked(row: Problem, label: str) -> Problem:
+    """The row, a text freed of the paper's words around it.
 
     Raises:
         ValueError: an empty problem or answer.
     """
-    problem, answer = row["problem"], row["answer"]
-    if not problem or answer is None or not str(answer).strip():
-        raise ValueError(f"{label}: expected a problem and an answer, got {problem!r:.60} and {answer!r:.60}")
-    if isinstance(problem, str):
-        problem = [{"role": "user", "content": template.format(problem=without_template(problem))}]
-    return {"prompt": problem, "answer": str(answer).strip(), "source": str(row["source"]), "id": row["id"]}
+    if not row.problem or not row.answer:
+        raise ValueError(f"{label}: expected a problem and an answer, got {row.problem!r:.60} and {row.answer!r:.60}")
+    return replace(row, problem=without_template(row.problem)) if isinstance(row.problem, str) else row

@@ -7,10 +7,11 @@ _PAPER_BEFORE = (
     "Answer: $Answer (without quotes) where $Answer is the answer to the problem.\n\n"
 )
 _PAPER_AFTER = '\n\nRemember to put your answer on its own line after "Answer:".'
+_BOXED_AFTER = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
 
 TEMPLATES = {
     "paper": _PAPER_BEFORE + "{problem}" + _PAPER_AFTER,
-    "boxed": "{problem}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+    "boxed": "{problem}" + _BOXED_AFTER.replace("{}", "{{}}"),
     "none": "{problem}",
 }
 
@@ -41,10 +42,10 @@ def get_template(template: str) -> str:
 
 
 def without_template(text: str) -> str:
-    """A problem without the paper's words around it, which some copies of DAPO-Math-17k have in their rows.
+    """A problem without the words of the known templates, which copies of DAPO-Math-17k have in their rows.
 
     >>> from bandpo.data.templates import get_template, without_template
     >>> without_template(get_template("paper").format(problem="1 + 1?"))
     '1 + 1?'
     """
-    return text.removeprefix(_PAPER_BEFORE).removesuffix(_PAPER_AFTER).strip()
+    return text.strip().removeprefix(_PAPER_BEFORE).removesuffix(_PAPER_AFTER).removesuffix(_BOXED_AFTER).strip()
