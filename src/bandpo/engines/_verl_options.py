@@ -16,7 +16,7 @@ NAME = "bandpo"
 # The actor's clip settings, what the core calls them, and verl's defaults: another value, somebody has set.
 CLIP = {"clip_ratio_low": ("eps_low", 0.2), "clip_ratio_high": ("eps_high", 0.2), "clip_ratio_c": ("dual_clip", 3.0)}
 BYPASS = (
-    "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and the loss knows "
+    "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and a loss knows "
     "by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
     "policy_loss.anchor=old to divide by the log-probs that verl recomputes"
 )
