@@ -15,6 +15,7 @@ FLOORS = {
     "tasks": 3,
     "rewards": 3,
     "data": 3,
+    "evals": 3,
     "runs": 3,
     "views": 3,
     "bench": 3,

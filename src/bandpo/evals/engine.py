@@ -1,0 +1,119 @@
+"""What a generation engine is: prompts with seeds in, samples out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+ENGINES = ("auto", "vllm", "transformers")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One sample to be drawn.
+
+    Attributes:
+        prompt: token ids.
+        seed: of its own random numbers.
+    """
+
+    prompt: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One completion.
+
+    Attributes:
+        ids: its tokens, up to and including the one that ended it.
+        text: without special tokens.
+        truncated: whether it was cut off at max_tokens instead of ending.
+        entropy_sum: sum over its tokens of the exact entropy in nats at the sampling temperature, over the whole
+            vocabulary; None where the engine does not give it.
+        surprisal_sum: sum of -log of the probability with which each token was drawn (temperature and top_p included):
+            on average the entropy of what was drawn from. None where the engine does not give it.
+    """
+
+    ids: list[int]
+    text: str
+    truncated: bool
+    entropy_sum: float | None = None
+    surprisal_sum: float | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample; temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What an engine is made from.
+
+    Attributes:
+        source: folder or Hub id of the model.
+        revision: of the Hub, None for the newest.
+        dtype: "auto", "bfloat16", "float16" or "float32".
+        longest: tokens of the longest prompt and its answer together.
+        options: handed on to the engine.
+    """
+
+    source: str
+    revision: str | None
+    dtype: str
+    longest: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """A loaded model that draws samples."""
+
+    about: dict[str, Any]
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:
+        """One sample for each request, in their order."""
+        ...
+
+
+def engine_name(name: str) -> str:
+    """The engine that a name stands for here: "auto" is vLLM where it is installed and a GPU is present.
+
+    Raises:
+        ValueError: an unknown name, or vLLM where it is not installed.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine={name!r}: expected one of {', '.join(ENGINES)}")
+    has_vllm = importlib.util.find_spec("vllm") is not None
+    if name == "vllm" and not has_vllm:
+        raise ValueError("engine='vllm': vllm is not installed here, expected `pip install vllm` or transformers")
+    if name != "auto":
+        return name
+    import torch
+
+    return "vllm" if has_vllm and torch.cuda.is_available() else "transformers"
+
+
+def default_batch_size(name: str) -> int:
+    """Samples drawn and saved at once: vLLM schedules them itself, transformers pads them into one batch."""
+    return 4096 if name == "vllm" else 64
+
+
+def load_engine(name: str, tokenizer: Any, options: EngineOptions) -> Engine:
+    """The engine of this name with the model loaded.
+
+    Raises:
+        ValueError: the model cannot be loaded or is too small for `longest`.
+    """
+    if name == "vllm":
+        from bandpo.evals.vllm_engine import VllmEngine
+
+        return VllmEngine(tokenizer, options)
+    from bandpo.evals.transformers_engine import TransformersEngine
+
+    return TransformersEngine(tokenizer, options)

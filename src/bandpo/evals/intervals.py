@@ -1,0 +1,132 @@
+"""Uncertainty over problems, by scipy: bootstrap intervals, and paired tests between two evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+BOOTSTRAP = "BCa bootstrap over problems (scipy.stats.bootstrap)"
+PERMUTATION = "paired permutation test over problems (scipy.stats.permutation_test)"
+LEVEL, RESAMPLES = 0.95, 9999
+_CELLS = 10_000_000
+
+
+def ratio_of_sums(numerators: Any, denominators: Any, axis: int = -1) -> Any:
+    """What every score is: sum over problems by sum over problems (all denominators 1 for a mean)."""
+    return np.sum(numerators, axis=axis) / np.sum(denominators, axis=axis)
+
+
+def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float], seed: int) -> dict[str, Any]:
+    """The 95 % BCa interval of a score when problems are drawn again.
+
+    A problem's score holds the noise of its samples too, so the interval covers both.
+
+    Args:
+        numerators, denominators: one of each a problem; the score is the ratio of their sums.
+        seed: of the resampling.
+
+    Returns:
+        low and high, None where there is no interval, and then `why`.
+
+    >>> bootstrap_interval([1.0, 1.0, 1.0], [1, 1, 1], seed=0)["why"]
+    'every problem has the same score'
+    """
+    top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
+    why = _no_interval(top, bottom)
+    if why is None:
+        low, high = _bootstrap((top, bottom), ratio_of_sums, seed)
+        if np.isfinite([low, high]).all():
+            return {"low": low, "high": high}
+        why = "the BCa interval does not exist: all but a few resamples are alike"
+    return {"low": None, "high": None, "why": why}
+
+
+def paired_difference(
+    a: tuple[Sequence[float], Sequence[float]], b: tuple[Sequence[float], Sequence[float]], seed: int
+) -> dict[str, Any]:
+    """Score of a minus score of b on the same problems, with interval and two-sided p.
+
+    Args:
+        a, b: numerators and denominators of each, one a problem, in the same order.
+        seed: of the resampling. All 2^n exchanges are counted where they are no more than the resamples.
+
+    Returns:
+        difference, low, high, p, and `why` where there is no interval.
+
+    >>> same = ([1.0, 0.0, 1.0], [1, 1, 1])
+    >>> paired_difference(same, same, seed=0)
+    {'difference': 0.0, 'low': None, 'high': None, 'p': 1.0, 'why': 'no problem differs'}
+    """
+    columns = [np.asarray(column, float) for column in (*a, *b)]
+
+    def difference(top_a: Any, bottom_a: Any, top_b: Any, bottom_b: Any, axis: int = -1) -> Any:
+        return ratio_of_sums(top_a, bottom_a, axis) - ratio_of_sums(top_b, bottom_b, axis)
+
+    here = ratio_of_sums(columns[0], columns[1]) - ratio_of_sums(columns[2], columns[3])
+    entry: dict[str, Any] = {"difference": float(here), "low": None, "high": None}
+    if np.array_equal(columns[0], columns[2]) and np.array_equal(columns[1], columns[3]):
+        return {**entry, "p": 1.0, "why": "no problem differs"}
+    entry["p"] = _permutation(columns, seed)
+    if len(columns[0]) < 2:
+        return {**entry, "why": "a single problem"}
+    low, high = _bootstrap(tuple(columns), difference, seed)
+    if np.isfinite([low, high]).all():
+        return {**entry, "low": low, "high": high}
+    return {**entry, "why": "every problem differs by the same"}
+
+
+def _no_interval(top: np.ndarray, bottom: np.ndarray) -> str | None:
+    if len(top) < 2:
+        return "a single problem"
+    return "every problem has the same score" if np.ptp(top * bottom.sum() - bottom * top.sum()) == 0 else None
+
+
+def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, seed: int) -> tuple[float, float]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = _quiet(
+            stats.bootstrap,
+            columns,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, _CELLS // len(columns[0])),
+            confidence_level=LEVEL,
+            method="BCa",
+            random_state=np.random.default_rng(seed),
+        )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _permutation(columns: Sequence[np.ndarray], seed: int) -> float:
+    """Two-sided p when the two evaluations are exchanged problem by problem; places stand for problems."""
+    top, bottom = np.concatenate([columns[0], columns[2]]), np.concatenate([columns[1], columns[3]])
+    count = len(columns[0])
+
+    def difference(x: Any, y: Any, axis: int = -1) -> Any:
+        x, y = np.asarray(x, int), np.asarray(y, int)
+        return ratio_of_sums(top[x], bottom[x], axis) - ratio_of_sums(top[y], bottom[y], axis)
+
+    test: Any = stats.permutation_test
+    result = test(
+        (np.arange(count), np.arange(count, 2 * count)),
+        difference,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, _CELLS // count),
+        random_state=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def _quiet(function: Any, *arguments: Any, **options: Any) -> Any:
+    """Call without scipy's warning of a degenerate sample, which the result says too."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        return function(*arguments, **options)
