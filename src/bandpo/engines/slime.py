@@ -43,6 +43,8 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
     low, high = one.epsilons(torch.cat(batch[name], dim=0))
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(one, "--eps-clip-c", args.eps_clip_c)
+    if settings.eps_clip_c is not None and "eps_clip_c" not in policy_loss_function.__code__.co_names:
+        raise ValueError(f"dual_clip={settings.eps_clip_c!r}: this slime's loss takes no dual clip, newer ones do")
     total, metrics = policy_loss_function(settings, batch, logits, sum_of_sample_mean)
     metrics["band/bound_low"] = sum_of_sample_mean(1 - low)
     metrics["band/log_bound_high"] = sum_of_sample_mean(torch.log1p(high).nan_to_num(posinf=0.0))

@@ -158,6 +158,13 @@ def test_missing_log_probs_and_missing_configuration_are_named(engine):
         Samples().run(protocol.arguments())
 
 
+def test_a_slime_that_forgets_the_dual_clip_is_refused(engine, monkeypatch):
+    """Up to the tag v0.3.1 slime's loss does not read its own --eps-clip-c."""
+    monkeypatch.setattr(engine, "policy_loss_function", lambda args, *_: (args.eps_clip + args.eps_clip_high, {}))
+    with pytest.raises(ValueError, match=r"dual_clip=3\.0: this slime's loss takes no dual clip"):
+        Samples().run(arguments("dual-clip"))
+
+
 def test_arguments_are_not_changed(engine):
     args = arguments()
     before = dict(vars(args))
