@@ -39,7 +39,7 @@ def encode(tokenizer: Any, prompts: Sequence[Any], template: Mapping[str, Any] |
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad: int | None, device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_left(rows: Sequence[Sequence[int]], pad: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, (rows, longest), padded on the left.
 
     >>> pad_left([[5], [6, 7]], pad=0, device=torch.device("cpu"))[0].tolist()

@@ -25,6 +25,9 @@ class Task:
         training: (count, seed) -> columns of that many problems to train on.
         held_out: columns of the problems to evaluate on.
         describe: completions -> shares worth watching, by name.
+        reward: TRL's signature, 1.0 where an answer is right.
+        answer: the answer in a completion, None where there is none; equal ones are votes for the same.
+        answer_tokens: every answer's length, None where answers end themselves.
     """
 
     name: str
@@ -32,6 +35,9 @@ class Task:
     training: Callable[[int, int], Columns]
     held_out: Callable[[], Columns]
     describe: Callable[[Sequence[str]], dict[str, float]]
+    reward: Callable[..., list[float]]
+    answer: Callable[[str], str | None]
+    answer_tokens: int | None
 
 
 TASKS = {
@@ -41,5 +47,8 @@ TASKS = {
         lambda count, seed: {"prompt": [problem.prompt for problem in countdown.training_problems(count, seed)]},
         lambda: {"prompt": [problem.prompt for problem in countdown.held_out_problems()]},
         countdown.describe,
+        countdown.reward,
+        lambda text: text if countdown.is_well_formed(text) else None,
+        countdown.ANSWER_TOKENS,
     )
 }
