@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("verl", reason="verl is not installed")
+pytest.importorskip("verl.trainer", reason="verl is not installed: make test-engines ENGINES=verl")
 
 import verl
 from hydra import compose, initialize_config_dir

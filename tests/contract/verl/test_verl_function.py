@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-pytest.importorskip("verl", reason="verl is not installed")
+pytest.importorskip("verl.trainer", reason="verl is not installed: make test-engines ENGINES=verl")
 
 from verl.trainer.ppo import core_algos
 from verl.workers.config import ActorConfig, PolicyLossConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("verl.plugin.platform", reason="verl 0.9 is not installed, whose platforms can be a CPU")
+pytest.importorskip("verl.plugin.platform", reason="verl 0.9 is not installed, whose platform can be a CPU")
 
 pytestmark = [pytest.mark.exercises("real worker"), pytest.mark.slow]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 VOCABULARY, GOOD, GROUP, GROUPS, LENGTH = 32, 4, 8, 4, 8
-RANK, RANKS = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 POLICY = "actor_rollout_ref.actor.policy_loss"
 
 
