@@ -1,0 +1,58 @@
+"""tinker_cookbook's training steps with another loss: they know tinker's own losses by name, and no others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+Loss = Callable[[list[Any], list[Tensor]], tuple[Tensor, dict[str, float]]]
+STEPS = ("train_step", "do_train_step_streaming_and_get_sampling_client")
+
+
+class BandTrainingClient:
+    """A tinker `TrainingClient` whose `forward_backward` computes this loss, whichever it is asked for.
+
+    Args:
+        client: tinker's.
+        loss: from `band_loss`.
+    """
+
+    def __init__(self, client: Any, loss: Loss):
+        self._client, self._loss = client, loss
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def forward_backward(self, data: list[Any], loss_fn: Any = None, loss_fn_config: Any = None) -> Any:
+        return self._client.forward_backward_custom(data, self._loss)
+
+
+def use_in_cookbook(loss: Loss) -> None:
+    """Let `tinker_cookbook.rl.train` train with this loss in place of its `loss_fn`, in this process.
+
+    Raises:
+        RuntimeError: the cookbook's training steps are not where they were in the releases this was written for.
+    """
+    from tinker_cookbook.rl import train  # pyright: ignore[reportMissingImports]
+
+    for name in STEPS:
+        step = getattr(train, name, None)
+        step = getattr(step, "without_band", step)
+        if step is None or "training_client" not in inspect.signature(step).parameters:
+            raise RuntimeError(f"tinker_cookbook.rl.train has no {name} with a training_client")
+        setattr(train, name, _with_client(step, loss))
+
+
+def _with_client(step: Any, loss: Loss) -> Any:
+    """A training step of the cookbook with its client wrapped."""
+
+    async def with_band(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(step).bind(*args, **kwargs)
+        given.arguments["training_client"] = BandTrainingClient(given.arguments["training_client"], loss)
+        return await step(*given.args, **given.kwargs)
+
+    with_band.without_band = step  # pyright: ignore[reportFunctionMemberAccess]
+    return with_band
