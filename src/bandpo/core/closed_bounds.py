@@ -8,7 +8,12 @@ dtype of logp. They avoid differences of near-equal numbers, so few digits are l
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from decimal import Context, Decimal, localcontext
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,16 +41,62 @@ def _log1p(x: Radius) -> Radius:
     return torch.log1p(x) if isinstance(x, Tensor) else math.log1p(x)
 
 
-def _log_floor_gap(logp: Tensor, odds: Radius) -> Tensor:
-    """log(1 - floor/p), -inf where p <= floor: from there on q = 0 is allowed. odds = (1 - floor)/floor.
-
-    log floor is split into a part that fp32 holds exactly and a rest, so that the subtraction keeps every digit
-    where p is close to the floor and the ratio close to 0.
-    """
-    log_floor = -_log1p(odds)
-    coarse = 0.0 if isinstance(log_floor, Tensor) else math.floor(log_floor * 2**19) / 2**19
-    gap = (coarse - logp) + (log_floor - coarse)
+def _log_floor_gap(logp: Tensor, divergence: str, delta: Radius) -> Tensor:
+    """log(1 - floor/p), -inf where p <= floor: from there on q = 0 is allowed."""
+    if isinstance(delta, Tensor):
+        coarse, fine = _floor_of_tensor(divergence, delta, logp.dtype)
+    else:
+        coarse, fine = log_floor(divergence, *delta.as_integer_ratio(), logp.dtype)
+    gap = (coarse - logp) + fine
     return torch.where(gap >= 0, -math.inf, log1mexp(gap.clamp_max(-1e-30)))
+
+
+# (1 - floor)/floor, floor the old probability from which on down the sampled token may vanish.
+_ODDS: dict[str, Callable[[Any], Any]] = {
+    "tv": lambda delta: (1 - delta) / delta,
+    "chi2": lambda delta: 1 / delta,
+    "hellinger": lambda delta: (1 - delta / 2) ** 2 / (delta / 2 * (2 - delta / 2)),
+    "le-cam": lambda delta: (2 - delta) / (2 * delta),
+}
+# A multiple of this leaves fp32 the digits to subtract a log-prob of any size below 16 from it exactly.
+_COARSE = 2.0**-19
+
+
+@functools.lru_cache
+def _floor_of_number(divergence: str, numerator: int, denominator: int, is_double: bool) -> tuple[float, float]:
+    odds = _ODDS[divergence](Fraction(numerator, denominator))
+    with localcontext(Context(prec=60)):
+        exact = -(1 + Decimal(odds.numerator) / Decimal(odds.denominator)).ln()
+        coarse = float(exact) if is_double else math.floor(exact / Decimal(_COARSE)) * _COARSE
+        return coarse, float(exact - Decimal(coarse))
+
+
+def log_floor(divergence: str, numerator: int, denominator: int, dtype: torch.dtype) -> tuple[float, float]:
+    """log floor in two parts, so that log floor - logp keeps every digit where p is close to it and the ratio to 0.
+
+    Args:
+        divergence: "tv", "chi2", "hellinger" or "le-cam".
+        numerator, denominator: δ's `as_integer_ratio`: exact, and in compiled code a constant where δ may be a symbol.
+        dtype: of the log-probs; the first part leaves it room for an exact subtraction.
+
+    >>> coarse, fine = log_floor("tv", *(0.05).as_integer_ratio(), torch.float64)
+    >>> coarse == math.log(0.05), abs(fine) < 1e-15
+    (True, True)
+    """
+    return _floor_of_number(divergence, numerator, denominator, dtype == torch.float64)
+
+
+# What torch.compiler.assume_constant_result sets; calling that would import the whole compiler with this module.
+log_floor._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _floor_of_tensor(divergence: str, delta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The same for every radius of a tensor; in fp64 there is nothing finer at hand, and the second part is 0."""
+    exact = -torch.log1p(_ODDS[divergence](delta.double()))
+    if dtype == torch.float64:
+        return exact, torch.zeros_like(exact)
+    coarse = torch.floor(exact / _COARSE) * _COARSE
+    return coarse.to(dtype), (exact - coarse).to(dtype)
 
 
 def tv_upper(logp: Tensor, delta: Radius) -> Tensor:
@@ -57,7 +108,7 @@ def tv_upper(logp: Tensor, delta: Radius) -> Tensor:
 def tv_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = |u - 1|/2: r = 1 - δ/p, and 0 from p = δ down."""
     drop = delta / _simplex(logp)[0]
-    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, (1 - delta) / delta))
+    return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, "tv", delta))
 
 
 def chi2_upper(logp: Tensor, delta: Radius) -> Tensor:
@@ -70,7 +121,7 @@ def chi2_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²: r = 1 - √(δ w/p), and 0 from p = δ/(1 + δ) down; near 0, (1 - e)(1 + e) = (1 + δ)(1 - floor/p)."""
     p, w, _ = _simplex(logp)
     drop = torch.sqrt(delta * w / p)
-    near_zero = _log_floor_gap(logp, 1 / delta) + _log1p(delta) - torch.log1p(drop)
+    near_zero = _log_floor_gap(logp, "chi2", delta) + _log1p(delta) - torch.log1p(drop)
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
 
 
@@ -89,7 +140,7 @@ def hellinger_lower(logp: Tensor, delta: Radius) -> Tensor:
     h = delta / 2
     spread = torch.sqrt(h * (2 - h) * w / p)
     drop = h + spread
-    near_zero = _log_floor_gap(logp, (1 - h) ** 2 / (h * (2 - h))) - torch.log(1 - h + spread)
+    near_zero = _log_floor_gap(logp, "hellinger", delta) - torch.log(1 - h + spread)
     return 2 * torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
 
 
@@ -126,5 +177,5 @@ def le_cam_lower(logp: Tensor, delta: Radius) -> Tensor:
     step = torch.where(skew <= 0, (root - skew) / (2 + delta), 4 * delta * p * w / (root + skew))
     drop = step / p
     scale = torch.log((2 + delta) * p / (2 * p + delta * w + root))
-    near_zero = _log_floor_gap(logp, (2 - delta) / (2 * delta)) + scale
+    near_zero = _log_floor_gap(logp, "le-cam", delta) + scale
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)

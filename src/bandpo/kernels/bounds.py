@@ -5,7 +5,6 @@ The tests hold both against each other.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ import triton
 import triton.language as tl
 
 from bandpo.core import kl_table as layout
+from bandpo.core.closed_bounds import log_floor
 from bandpo.core.kl_bounds import LOGP_MIN
 from bandpo.core.kl_table import kl_table
 from bandpo.kernels.region import CHI2, HELLINGER, KL, TV, ClipRegion
@@ -163,11 +163,6 @@ def launch_arguments(region: ClipRegion, device: torch.device) -> list[Any]:
 
 
 def _log_floor(kind: int, delta: float) -> tuple[float, float]:
-    """log of the probability below which the lower bound is 0, split so that fp32 keeps all its digits."""
-    if kind not in (TV, CHI2, HELLINGER):
-        return 0.0, 0.0
-    h = delta / 2
-    odds = {TV: (1 - delta) / delta, CHI2: 1 / delta, HELLINGER: (1 - h) ** 2 / (h * (2 - h))}[kind]
-    log_floor = -math.log1p(odds)
-    coarse = math.floor(log_floor * 2**19) / 2**19
-    return coarse, log_floor - coarse
+    """`log_floor` of a side, of use below alone and for the divergences that have one."""
+    names = {TV: "tv", CHI2: "chi2", HELLINGER: "hellinger"}
+    return log_floor(names[kind], *delta.as_integer_ratio(), torch.float32) if kind in names else (0.0, 0.0)
