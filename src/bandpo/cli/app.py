@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bandpo.cli import benchmarking, data, recipe, seeing
+from bandpo.cli import benchmarking, data, evaluating, recipe, seeing
 from bandpo.cli.console import console, fail, user_errors
 from bandpo.cli.doctor import doctor
 
@@ -30,6 +30,7 @@ _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 _INTERRUPTED = 130
 
 app.add_typer(data.data, name="data")
+app.command(name="eval")(evaluating.evaluate)
 app.command(context_settings=_FORWARD)(doctor)
 app.command(context_settings=_FORWARD)(recipe.recipe)
 

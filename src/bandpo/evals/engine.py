@@ -59,7 +59,7 @@ class EngineOptions:
     Attributes:
         source: folder or Hub id of the model.
         revision: of the Hub, None for the newest.
-        dtype: "auto", "bfloat16", "float16" or "float32".
+        dtype: "bfloat16", "float16", "float32"; with vLLM also "auto", the model's own.
         longest: tokens of the longest prompt and its answer together.
         options: handed on to the engine.
     """
@@ -73,8 +73,6 @@ class EngineOptions:
 
 class Engine(Protocol):
     """A loaded model that draws samples."""
-
-    about: dict[str, Any]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:
         """One sample for each request, in their order."""
@@ -97,6 +95,24 @@ def engine_name(name: str) -> str:
     import torch
 
     return "vllm" if has_vllm and torch.cuda.is_available() else "transformers"
+
+
+def resolved_device() -> str:
+    """ "cuda" where there is one, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def resolved_dtype(engine: str, dtype: str) -> str:
+    """The type that "auto" stands for: bf16 on a GPU and fp32 on the CPU; vLLM's "auto" is the model's own.
+
+    >>> resolved_dtype("vllm", "auto"), resolved_dtype("transformers", "float16")
+    ('auto', 'float16')
+    """
+    if dtype != "auto" or engine == "vllm":
+        return dtype
+    return "bfloat16" if resolved_device() == "cuda" else "float32"
 
 
 def default_batch_size(name: str) -> int:

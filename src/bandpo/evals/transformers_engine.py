@@ -14,13 +14,13 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from bandpo.evals.engine import EngineOptions, Request, Sample, Sampling
+from bandpo.evals.engine import EngineOptions, Request, Sample, Sampling, resolved_device
 from bandpo.evals.prompts import end_tokens, pad_left, until_end
 from bandpo.evals.sampling import EntropyRecorder, SeededChoice
 
 
 class TransformersEngine:
-    """A causal model on the GPU in bf16 where there is one, else on the CPU in fp32.
+    """A causal model, on the GPU where there is one.
 
     Args:
         tokenizer: of the model.
@@ -32,21 +32,17 @@ class TransformersEngine:
 
     def __init__(self, tokenizer: Any, options: EngineOptions):
         self.tokenizer = tokenizer
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        automatic = torch.bfloat16 if device.type == "cuda" else torch.float32
-        dtype = automatic if options.dtype == "auto" else getattr(torch, options.dtype)
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(
-                options.source, revision=options.revision, dtype=dtype, **options.options
+                options.source, revision=options.revision, dtype=getattr(torch, options.dtype), **options.options
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"model={options.source!r}: not loaded by transformers, {reason}") from error
-        self.model = (model if "device_map" in options.options else model.to(device)).eval()
+        self.model = (model if "device_map" in options.options else model.to(resolved_device())).eval()
         self.ends = end_tokens(tokenizer, model.generation_config)
         # generate() fills what our settings leave open, such as a repetition penalty, from the model's own.
         model.generation_config = GenerationConfig()
-        self.about = {"device": str(model.device.type), "dtype": str(dtype).removeprefix("torch.")}
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:

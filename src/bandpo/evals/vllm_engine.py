@@ -40,7 +40,6 @@ class VllmEngine:
         }
         self.llm = self.vllm.LLM(**settings)
         self.ends = end_tokens(tokenizer, _generation_config(options))
-        self.about = {"device": "cuda", "dtype": options.dtype}
 
     def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:
         """One sample for each request, in their order, each with its own seed."""

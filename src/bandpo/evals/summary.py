@@ -1,0 +1,92 @@
+"""From saved samples to scores: one numerator and denominator per problem, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bandpo.evals.intervals import bootstrap_interval, ratio_of_sums
+from bandpo.evals.scores import problem_maj_at_k, problem_pass_at_k
+from bandpo.tasks import TASKS
+
+Record = Mapping[str, Any]
+Columns = dict[str, tuple[list[float], list[float]]]
+
+DEFINITIONS = {
+    "mean@n": "mean reward of the samples",
+    "pass@k": "chance that k of the n samples hold a right one (reward 1 or more), unbiased, mean over problems",
+    "maj@k": "chance that the most frequent answer of k of the n samples is right, exact over all subsets, "
+    "ties drawn alike, samples without an answer do not vote",
+    "length": "tokens of an answer, the end token included",
+    "truncated": "share of answers cut off at max_tokens",
+    "entropy": "nats, mean over tokens, exact over the vocabulary at the sampling temperature (1 if greedy), "
+    "before top_p",
+    "entropy_estimate": "nats, mean over tokens of -log of the probability each was drawn with, temperature and top_p "
+    "included",
+}
+
+
+def by_problem(records: Sequence[Record], problems: int) -> list[list[Record]]:
+    """Records of each problem, its samples in order."""
+    rows: list[list[Record]] = [[] for _ in range(problems)]
+    for record in records:
+        rows[record["problem"]].append(record)
+    return [sorted(row, key=lambda record: record["sample"]) for row in rows]
+
+
+def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], task: str) -> Columns:
+    """Numerator and denominator of every score, one each a problem; a score is the ratio of their sums.
+
+    Args:
+        rows: records of each problem.
+        config: of the evaluation's folder.
+        task: name in it.
+    """
+    n, ks = config["n"], config["k"]
+    once = [1.0] * len(rows)
+    columns: Columns = {f"mean@{n}": ([sum(r["reward"] for r in row) / n for row in rows], once)}
+    correct = [sum(r["correct"] for r in row) for row in rows]
+    columns |= {f"pass@{k}": ([problem_pass_at_k(c, n, k) for c in correct], once) for k in ks}
+    votes = [[_vote(r, config[f"{task}.one_answer"]) for r in row] for row in rows]
+    verdicts = [[r["correct"] for r in row] for row in rows]
+    for k in ks:
+        wins = [problem_maj_at_k(vote, verdict, k) for vote, verdict in zip(votes, verdicts, strict=True)]
+        columns[f"maj@{k}"] = wins, once
+    tokens = [float(sum(r["tokens"] for r in row)) for row in rows]
+    columns["length"] = [count / n for count in tokens], once
+    if not config[f"{task}.fixed_length"]:
+        columns["truncated"] = [sum(r["truncated"] for r in row) / n for row in rows], once
+    for name, key in (("entropy", "entropy_sum"), ("entropy_estimate", "surprisal_sum")):
+        if all(r.get(key) is not None for row in rows for r in row):
+            columns[name] = [sum(r[key] for r in row) for row in rows], tokens
+    return columns | _described(rows, task, once)
+
+
+def _vote(record: Record, one_answer: bool) -> tuple[str, bool] | None:
+    """What a completion votes for: where a problem has one right answer, all right ones are the same."""
+    if one_answer and record["correct"]:
+        return "", True
+    return None if record["answer"] is None else (record["answer"], record["correct"])
+
+
+def _described(rows: Sequence[Sequence[Record]], task: str, once: list[float]) -> Columns:
+    """Shares that an embedded task finds worth watching."""
+    if task not in TASKS:
+        return {}
+    shares = [TASKS[task].describe([r["completion"] for r in row]) for row in rows]
+    return {name: ([share[name] for share in shares], once) for name in shares[0]}
+
+
+def summarise(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Every score of a task as value, low and high (None, and `why`, where there is no interval)."""
+    return {
+        name: {"value": float(ratio_of_sums(top, bottom)), **bootstrap_interval(top, bottom, config["seed"])}
+        for name, (top, bottom) in score_columns(rows, config, task).items()
+    }
+
+
+def logged_means(records: Sequence[Record]) -> dict[str, float]:
+    """What the reward function logged, such as the share of refused answers, mean over samples."""
+    names = sorted({name for record in records for name in record.get("logged", {})})
+    values = {name: [r["logged"][name] for r in records if name in r.get("logged", {})] for name in names}
+    return {name: sum(entries) / len(entries) for name, entries in values.items()}
