@@ -1,6 +1,7 @@
 """Answers that hang, crash or fill the memory of graders: each must be graded or refused in time.
 
-A list of (name, reference, completion); the tests run it, and `benchmarks/grading.py` measures it.
+Lists of (name, reference, completion); the tests run them, `benchmarks/grading.py` measures them. `MEMORY` has those
+that need more than 128 MB before they need much time.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ TORTURE: list[tuple[str, str, str]] = [
     ("polynomial equation of degree 60", "x=1", _box("x^{60}+x^{59}-3x^{7}+" + "x^{2}+" * 40 + "1=0")),
     ("tower of twos", "5", _box(r"2^{2^{2^{2^{2^{2}}}}}")),
     ("floor of a huge quotient", "5", _box(r"\lfloor 10^{3000000000} / 7 \rfloor")),
-    ("memory: 2^10^10", "5", _box("2^{10000000000}")),
-    ("memory: 2^10^10 against x", "x", _box("x+2^{9999999999}")),
+    ("2^10^10", "5", _box("2^{10000000000}")),
+    ("2^10^10 against x", "x", _box("x+2^{9999999999}")),
     ("control characters", "5", _box("\x00\x01\ud800\u202e5")),
     ("emoji", "5", _box("🎉" * 300)),
     ("Python in the answer", "5", _box("__import__('os').system('sleep 60')")),
@@ -81,3 +82,8 @@ TORTURE: list[tuple[str, str, str]] = [
     ("scientific with a huge exponent", "5", _box(r"1 \times 10^{999999999}")),
     ("primorial-like gcd", "5", _box(r"\gcd(" + "9" * 300 + "," + "7" * 300 + ")")),
 ]  # fmt: skip
+
+MEMORY: list[tuple[str, str, str]] = [
+    ("2^3000000000", "x^2+y", _box("2^{3000000000}")),
+    ("(x+y+z+1)^3000", "x^2+y", _box("(x+y+z+1)^{3000}")),
+]

@@ -71,7 +71,7 @@ class Grader:
         rule: "math-verify", mathematical equality; or "answer-line", the exact match of the paper's runs.
         timeout: seconds that one answer may take.
         memory_mb: address space of a grading process, 64 of it for itself.
-        workers: grading processes; as many as cores by default, 8 at most.
+        workers: grading processes; as many as cores by default, 16 at most.
 
     Raises:
         ValueError: an unknown rule, a limit out of range.
@@ -84,7 +84,7 @@ class Grader:
     def __init__(
         self, rule: str = "math-verify", *, timeout: float = 5.0, memory_mb: int = 512, workers: int | None = None
     ):
-        workers = min(8, _cores()) if workers is None else workers
+        workers = min(16, _cores()) if workers is None else workers
         if rule not in RULES:
             raise ValueError(f"rule={rule!r}: expected one of {', '.join(RULES)}")
         if not 0 < timeout < float("inf"):
