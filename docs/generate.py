@@ -1,8 +1,14 @@
-"""Writes docs/methods.md from `bandpo.methods()`: `python docs/generate.py`; with --check, exit 1 where it is stale."""
+"""Writes docs/methods.md from `bandpo.methods()`, and the table in docs/engines.md from the contract tests' results.
+
+    python docs/generate.py [--check]
+
+With --check it writes nothing and exits with 1 where a page is stale.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -14,6 +20,10 @@ from bandpo.core.method import FAMILIES, Method
 from bandpo.core.methods import ALIASES
 
 PAGE = Path(__file__).with_name("methods.md")
+ENGINES = Path(__file__).with_name("engines.md")
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+# What is between these lines of docs/engines.md is written here, the rest by hand.
+START, END = "<!-- table: docs/generate.py -->\n", "<!-- end of table -->\n"
 
 INTRODUCTION = """\
 # Methods
@@ -165,19 +175,55 @@ def page() -> str:
     return "".join([*parts, "\n", EXPERIMENTAL, *notes])
 
 
+def engine_rows() -> list[tuple[str, ...]]:
+    """The engines' contract tests as they last ran: engine, release, what ran of it, tests, Python, torch, date."""
+    found = json.loads((RESULTS / "engines.json").read_text(encoding="utf-8"))["rows"]
+    trl = json.loads((RESULTS / "trl_versions.json").read_text(encoding="utf-8"))
+    rows = [
+        engine_row(
+            "trl", one["versions"]["trl"], "real worker", one, trl["python"], one["versions"]["torch"], trl["date"]
+        )
+        for one in trl["releases"]
+    ]
+    for one in found:
+        exercised = one["exercised"] or f"nothing: {one['note'] or 'no test passed'}"
+        rows.append(engine_row(one["engine"], one["version"], exercised, one, one["python"], one["torch"], one["date"]))
+    return rows
+
+
+def engine_row(
+    engine: str, version: str | None, exercised: str, counts: Any, python: str | None, torch: str | None, date: str
+) -> tuple[str, ...]:
+    page = ENGINES.parent / "engines" / f"{engine}.md"
+    name = f"[{engine}](engines/{engine}.md)" if page.is_file() else engine
+    tests = f"{counts['passed']}, {len(counts['failed'])}, {sum(counts['skipped'].values())}"
+    return name, version or "–", exercised, tests, python or "–", torch or "–", date
+
+
+def engines_page() -> str:
+    """docs/engines.md with its table as of now; ValueError where the lines around it are missing."""
+    text = ENGINES.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"{ENGINES}: expected the lines {START.strip()!r} and {END.strip()!r}")
+    heads = ("engine", "release", "exercised", "passed, failed, skipped", "Python", "torch", "date")
+    return f"{before}{start}\n{table(heads, engine_rows())}\n{end}{after}"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if the page is stale")
-    parser.add_argument("--out", type=Path, default=PAGE, help="the page, docs/methods.md")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is stale")
+    parser.add_argument("--out", type=Path, help="write the page of methods there, and nothing else")
     options = parser.parse_args(arguments)
-    text = page()
-    if not options.check:
-        options.out.write_text(text, encoding="utf-8")
-        return 0
-    if options.out.is_file() and options.out.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{options.out} is stale: run python docs/generate.py", file=sys.stderr)
-    return 1
+    pages = {options.out: page()} if options.out else {PAGE: page(), ENGINES: engines_page()}
+    stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if options.check:
+            print(f"{path} is stale: run python docs/generate.py", file=sys.stderr)
+        else:
+            path.write_text(pages[path], encoding="utf-8")
+    return int(options.check and bool(stale))
 
 
 if __name__ == "__main__":

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from bandpo.core.loss import MAX_LOG_RATIO
 from bandpo.engines.objective import Objective, objective
 
 NAME = "bandpo"
 # The actor's clip settings, what the core calls them, and verl's defaults: another value, somebody has set.
 CLIP = {"clip_ratio_low": ("eps_low", 0.2), "clip_ratio_high": ("eps_high", 0.2), "clip_ratio_c": ("dual_clip", 3.0)}
+NEVER = math.exp(MAX_LOG_RATIO)  # a cap that no ratio reaches is no cap
 BYPASS = (
     "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and a loss knows "
     "by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
@@ -92,7 +95,8 @@ def _check_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, 
     method, options = chosen.method.name, chosen.options
     for name, (option, default) in CLIP.items():
         value = clip.get(name, default)
-        if value not in (default, options.get(option)):
+        is_off = option == "dual_clip" and value >= NEVER and options.get(option) is None
+        if value not in (default, options.get(option)) and not is_off:
             instead = f"use method_kwargs.{option}" if option in options else "the method has nothing like it"
             raise ValueError(f"actor.{name}={value!r} has no effect with method={method!r}: {instead}, leave {default}")
 
@@ -104,7 +108,8 @@ def unused_dual_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[
     "verl's dual clip, actor.clip_ratio_c=3.0, does not act with method='band-kl'; ..."
     >>> unused_dual_clip(resolve({}), {"dual_clip": None}, {"clip_ratio_c": 3.0})
     """
-    if "clip_ratio_c" not in clip or chosen.options.get("dual_clip", 0) is not None or "dual_clip" in given:
+    acts = chosen.options.get("dual_clip", 0) is not None
+    if acts or "dual_clip" in given or clip.get("clip_ratio_c", NEVER) >= NEVER:
         return None
     return (
         f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with "

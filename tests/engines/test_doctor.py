@@ -1,0 +1,185 @@
+"""Findings: of versions, of verl's and TRL's options, and of engines that plug in."""
+
+import importlib.metadata
+import sys
+import types
+
+import pytest
+
+from bandpo.engines import _verl_options, doctor
+from bandpo.engines.activity import why_one_update
+from bandpo.engines.checks import verl
+from bandpo.engines.doctor import Finding, diagnose, engines, installed, number, prefixed, release
+
+ACTOR = "actor_rollout_ref.actor"
+POLICY = f"{ACTOR}.policy_loss"
+LINES = {f"{POLICY}._target_": verl.TARGET, f"{POLICY}.loss_mode": "bandpo", f"{POLICY}.method": "band-kl"}
+BYPASS = {
+    "algorithm.rollout_correction.bypass_mode": True,
+    f"{POLICY}.rollout_correction": "${algorithm.rollout_correction}",
+}
+
+
+@pytest.fixture(autouse=True)
+def _verl_is_installed(monkeypatch):
+    """verl as the checks see it; they import nothing else of it."""
+    _verl_options._resolved.cache_clear()
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.9.1" if name == "verl" else version(name))
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", types.ModuleType("bandpo.engines.verl"))
+    for name in ("VERL_USE_EXTERNAL_MODULES", "VERL_USE_EXTERNAL_PLUGINS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def found(engine, *options):
+    merged = {name: value for one in options for name, value in one.items()}
+    return diagnose(engine, merged)
+
+
+def levels(findings, level):
+    return [finding.text for finding in findings if finding.level == level]
+
+
+def failure(*options):
+    """The one failure of these verl options."""
+    (finding,) = [one for one in found("verl", *options) if one.level == "fail"]
+    return finding
+
+
+def test_the_documented_lines_are_well():
+    findings = found("verl", LINES, {f"{POLICY}.method_kwargs.dual_clip": None})
+    assert levels(findings, "fail") == levels(findings, "warn") == []
+    assert "used for 4 updates" in findings[-1].text
+    assert any("recomputes at temperature 1" in finding.text for finding in findings)
+
+
+def test_a_stock_loss_mode_is_a_failure_with_the_lines_to_add():
+    finding = failure({f"{ACTOR}.ppo_epochs": 2})
+    assert "loss_mode='vanilla'" in finding.text and verl.TARGET in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("batch", "mini", "epochs", "acts"),
+    [(1024, 256, 1, True), (256, 256, 1, False), (256, 256, 2, True), ("128", "256", "1", False)],
+)
+def test_one_update_per_batch_is_a_failure(batch, mini, epochs, acts):
+    options = {"data.train_batch_size": batch, f"{ACTOR}.ppo_mini_batch_size": mini, f"{ACTOR}.ppo_epochs": epochs}
+    failures = levels(found("verl", LINES, options), "fail")
+    assert failures == [] if acts else "every batch is used for one optimizer step only" in failures[0]
+    assert (why_one_update(int(batch), int(mini), int(epochs)) is None) == acts
+
+
+def test_the_dual_clip_that_does_not_act_is_a_warning_every_time():
+    for _ in range(2):
+        (text,) = levels(found("verl", LINES), "warn")
+        assert "clip_ratio_c=3.0, does not act" in text
+
+
+def test_a_contradicting_clip_setting_is_a_failure():
+    assert "clip_ratio_c=10" in failure(LINES, {f"{ACTOR}.clip_ratio_c": 10}).text
+    assert levels(found("verl", LINES, {f"{POLICY}.method": "grpo", f"{ACTOR}.clip_ratio_c": 10}), "fail") == []
+
+
+def test_options_without_the_target_line_are_a_failure():
+    lines = {name: value for name, value in LINES.items() if "_target_" not in name}
+    assert "not an option of verl's own PolicyLossConfig" in failure(lines).text
+
+
+@pytest.mark.parametrize(
+    ("environment", "version", "options", "acts"),
+    [
+        ({}, "0.9.1", {}, True),
+        ({"VERL_USE_EXTERNAL_PLUGINS": "other,bandpo"}, "0.9.1", {}, True),
+        ({"VERL_USE_EXTERNAL_PLUGINS": "none"}, "0.9.1", {}, False),
+        ({}, "0.8.0", {}, False),
+        ({"VERL_USE_EXTERNAL_MODULES": "mine,bandpo.engines.verl"}, "0.8.0", {}, True),
+        ({}, "0.8.0", {"actor_rollout_ref.model.external_lib": "bandpo.engines.verl"}, True),
+    ],
+)
+def test_ways_into_the_workers(monkeypatch, environment, version, options, acts):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    failures = levels(found("verl", {f"{POLICY}.loss_mode": "bandpo"}, options), "fail")
+    assert failures == [] if acts else "nothing makes the workers import the loss" in failures[0]
+
+
+def test_a_rollout_anchored_method_needs_bypass_mode_and_the_line_that_tells_the_loss():
+    dppo = {f"{POLICY}.method": "dppo-tv"}
+    assert "bypass_mode=True" in failure(LINES, dppo).text
+    assert "bypass_mode=True" in failure(LINES, dppo, {"algorithm.rollout_correction.bypass_mode": True}).text
+    findings = found("verl", LINES, dppo, BYPASS)
+    assert levels(findings, "fail") == []
+    assert any("old_log_probs are the sampler's" in finding.text for finding in findings)
+
+
+def test_what_bypass_mode_changes_is_said():
+    warned = levels(found("verl", LINES, {f"{POLICY}.method_kwargs.dual_clip": None}, BYPASS), "warn")
+    assert any("bypass mode puts the sampler's in their place" in text for text in warned)
+    no_log_probs = {"actor_rollout_ref.rollout.calculate_log_probs": False}
+    assert "without the sampler's log-probs" in failure(LINES, BYPASS, no_log_probs).text
+    rejection = {
+        "algorithm.rollout_correction.bypass_mode": True,
+        "algorithm.rollout_correction.rollout_rs": "token_k1",
+    }
+    assert "rollout_rs='token_k1'" in failure(LINES, rejection).text
+
+
+def test_one_update_is_a_warning_where_the_anchor_is_the_sampler():
+    one = {"data.train_batch_size": 8, f"{ACTOR}.ppo_mini_batch_size": 8, f"{POLICY}.method": "dppo-tv"}
+    findings = found("verl", LINES, BYPASS, one)
+    assert levels(findings, "fail") == [] and findings[-1].level == "warn"
+
+
+def test_cut_sampling_and_another_mean_are_warnings():
+    cut = {"actor_rollout_ref.rollout.top_p": 0.9, f"{POLICY}.method": "gspo"}
+    warned = levels(found("verl", LINES, cut), "warn")
+    assert any("top_p=0.9" in text for text in warned) and any("mean over each response" in text for text in warned)
+    same = {"actor_rollout_ref.rollout.top_p": 1.0, f"{ACTOR}.loss_agg_mode": "seq-mean-token-mean"}
+    assert levels(found("verl", LINES, {f"{POLICY}.method": "gspo"}, same), "warn") == []
+
+
+def test_a_broken_adapter_is_a_failure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", None)
+    assert "the loss is not registered" in failure(LINES).text
+
+
+def test_trl():
+    assert levels(found("trl", {"num_iterations": 2}), "fail") == []
+    assert "every batch is used for one optimizer step" in levels(found("trl", {}), "fail")[0]
+    assert "'sequence'" in levels(found("trl", {"importance_sampling_level": "sequence"}), "fail")[0]
+    warned = levels(found("trl", {"num_iterations": 2, "top_p": 0.9, "dataset": "x"}), "warn")
+    assert len(warned) == 2 and "dataset" in warned[0] and "top_p=0.9" in warned[1]
+
+
+def test_every_engine_has_a_check_that_answers_for_no_options():
+    for name in engines():
+        findings = doctor.find_check(name)({})
+        assert findings and all(isinstance(finding, Finding) for finding in findings)
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="no engine 'vrel': expected one of"):
+        diagnose("vrel", {})
+
+
+def test_versions(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.10.0.dev1")
+    assert release("0.10.0.dev1") == (0, 10, 0) and release("main") == ()
+    assert installed("verl", "0.7").level == "ok"
+    assert installed("verl", "0.11").level == "fail"
+    assert installed("verl", "0.7", tested=("0.9.1",)).level == "warn"
+    assert installed("verl", "0.7", below="0.10").level == "fail"
+
+
+def test_numbers_and_prefixes():
+    assert number({"a": "1e-6"}, "a") == 1e-6 and number({"a": None}, "a", 3) == 3
+    for value in ("many", True, [1]):
+        with pytest.raises(ValueError, match=r"a=.*expected a number"):
+            number({"a": value}, "a")
+    assert prefixed({"a.b": 1, "ab.c": 2}, "a") == {"b": 1}
+
+
+def test_a_level_that_is_none():
+    with pytest.raises(ValueError, match="level='bad'"):
+        Finding("bad", "text")

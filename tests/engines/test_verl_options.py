@@ -1,0 +1,114 @@
+"""verl's options without verl: what they name, what is refused, what is said."""
+
+import warnings
+
+import pytest
+
+from bandpo.core.methods import methods
+from bandpo.engines import _verl_options
+from bandpo.engines._verl_options import CLIP, resolve
+
+DEFAULTS = {name: default for name, (_, default) in CLIP.items()}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_resolved():
+    _verl_options._resolved.cache_clear()
+
+
+def test_grpo_has_verls_clip_settings():
+    chosen = resolve({"method": "grpo"}, {"clip_ratio_low": 0.1, "clip_ratio_high": 0.28, "clip_ratio_c": 10.0})
+    assert chosen.options == {"eps_low": 0.1, "eps_high": 0.28, "dual_clip": 10.0}
+
+
+def test_method_kwargs_win_over_verls_defaults_but_not_over_what_somebody_set():
+    policy = {"method": "grpo", "method_kwargs": {"eps_high": 0.3, "dual_clip": None}}
+    assert resolve(policy, DEFAULTS).options == {"eps_low": 0.2, "eps_high": 0.3, "dual_clip": None}
+    with pytest.raises(ValueError, match=r"actor.clip_ratio_high=0.28 has no effect"):
+        resolve(policy, {**DEFAULTS, "clip_ratio_high": 0.28})
+
+
+def test_by_default_it_is_band_kl():
+    with pytest.warns(UserWarning):
+        chosen = resolve({}, DEFAULTS)
+    assert (chosen.method.name, chosen.options["delta"], chosen.anchor) == ("band-kl", 0.05, "old")
+
+
+@pytest.mark.parametrize("value", [3.0, 10.0])
+def test_the_same_value_in_both_places_is_no_contradiction(value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = resolve({"method_kwargs": {"dual_clip": value}}, {**DEFAULTS, "clip_ratio_c": value})
+    assert chosen.options["dual_clip"] == value
+
+
+def test_clip_higher_takes_its_own_values_in_verls_place():
+    policy = {"method": "clip-higher", "method_kwargs": {"dual_clip": None}}
+    assert resolve(policy, {**DEFAULTS, "clip_ratio_high": 0.28}).options["eps_high"] == 0.28
+
+
+@pytest.mark.parametrize("method", ["band-kl", "band-tv", "clip-higher"])
+def test_the_dual_clip_that_does_not_act_is_spoken_of_once(method):
+    with pytest.warns(UserWarning, match=f"does not act with method='{method}'"):
+        resolve({"method": method}, DEFAULTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve({"method": method}, DEFAULTS)
+        resolve({"method": method, "method_kwargs": {"dual_clip": None}}, DEFAULTS)
+        resolve({"method": method})  # the actor's settings are not known yet
+
+
+def test_a_cap_that_nothing_reaches_is_no_dual_clip_and_no_contradiction():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for method in ("band-kl", "sapo"):
+            assert resolve({"method": method}, {**DEFAULTS, "clip_ratio_c": 1e9}).options.get("dual_clip") is None
+    with pytest.raises(ValueError, match=r"clip_ratio_c=1000000000\.0 has no effect"):
+        resolve({"method": "dcpo"}, {**DEFAULTS, "clip_ratio_c": 1e9})
+
+
+def test_methods_that_have_no_dual_clip_say_nothing_of_it():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("maspo", "sapo", "cispo", "gspo"):
+            resolve({"method": name}, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "message"),
+    [
+        ({"method": "band-lk"}, ValueError, "method='band-lk'"),
+        ({"method_kwargs": {"deltta": 1}}, TypeError, "takes no 'deltta'"),
+        ({"method_kwargs": "max_ratio=3"}, TypeError, "expected names and values"),
+        ({"band_delta": -1.0}, ValueError, "delta=-1.0"),
+        ({"band_delta": 0.1, "method_kwargs": {"delta": 0.1}}, ValueError, "same radius"),
+        ({"anchor": "new"}, ValueError, "anchor='new'"),
+        ({"anchor": "rollout"}, ValueError, "policy_loss.anchor=old"),
+        ({"method": "dppo-tv"}, ValueError, "bypass_mode=True"),
+        ({"method": "entropy"}, ValueError, "needs entropy, which verl does not hand to a loss"),
+        ({"method": "flex-entropy"}, ValueError, "needs progress"),
+        ({"method": "dppo-tv", "rollout_correction": {"bypass_mode": True, "rollout_rs": "seq"}}, ValueError, "seq"),
+    ],
+    ids=str,
+)
+def test_refusals(policy, kind, message):
+    with pytest.raises(kind, match=message):
+        resolve(policy)
+
+
+def test_bypass_mode_is_the_samplers_anchor():
+    policy = {"method": "dppo-kl", "rollout_correction": {"bypass_mode": True, "rollout_rs": None}}
+    assert resolve(policy).anchor == "rollout"
+    assert resolve({"anchor": "rollout", "rollout_correction": {"bypass_mode": True}}).anchor == "rollout"
+    assert resolve({"method": "dppo-kl", "anchor": "old"}).anchor == "old"
+
+
+@pytest.mark.parametrize("method", methods())
+def test_every_method_is_taken_or_refused_by_name(method):
+    policy = {"method": method, "rollout_correction": {"bypass_mode": True}}
+    needed = [name for name, one in methods()[method].inputs.items() if not one.optional]
+    if needed or method == "flex-entropy":
+        with pytest.raises(ValueError, match=r"needs \w+"):
+            resolve(policy)
+    else:
+        assert resolve(policy).method.name == method
