@@ -160,7 +160,13 @@ def _compare(folders: tuple[str, str], output_dir: str | None) -> None:
             if _is_shown(name):
                 interval = "" if entry["low"] is None else f"  {entry['low']:+.3f} .. {entry['high']:+.3f}"
                 change = _number(entry["difference"], "+") + interval
-                table.add_row(name, _number(entry["a"]), _number(entry["b"]), change, f"{entry['p']:.2g}")
+                table.add_row(
+                    name,
+                    _number(entry["a"]),
+                    _number(entry["b"]),
+                    change,
+                    "" if entry["p"] is None else f"{entry['p']:.2g}",
+                )
         console.print(table)
     for letter, side in zip("AB", ("a", "b"), strict=True):
         model = result[side]["settings"]["model"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ BOOTSTRAP = "BCa bootstrap over problems (scipy.stats.bootstrap)"
 PERMUTATION = "paired permutation test over problems (scipy.stats.permutation_test)"
 LEVEL, RESAMPLES = 0.95, 9999
 _CELLS = 10_000_000
+_ROUNDING = 1e-12
 
 
 def ratio_of_sums(numerators: Any, denominators: Any, axis: int = -1) -> Any:
@@ -35,13 +37,11 @@ def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float
     'every problem has the same score'
     """
     top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
-    why = _no_interval(top, bottom)
-    if why is None:
-        low, high = _bootstrap((top, bottom), ratio_of_sums, seed)
-        if np.isfinite([low, high]).all():
-            return {"low": low, "high": high}
-        why = "the BCa interval does not exist: all but a few resamples are alike"
-    return {"low": None, "high": None, "why": why}
+    if len(top) < 2:
+        return {"low": None, "high": None, "why": "a single problem"}
+    if _is_constant(_influence(top, bottom), top, bottom):
+        return {"low": None, "high": None, "why": "every problem has the same score"}
+    return _bootstrap((top, bottom), ratio_of_sums, seed)
 
 
 def paired_difference(
@@ -54,7 +54,7 @@ def paired_difference(
         seed: of the resampling. All 2^n exchanges are counted where they are no more than the resamples.
 
     Returns:
-        difference, low, high, p, and `why` where there is no interval.
+        difference, low, high, p, and `why` where there is no interval; p is None for a single problem.
 
     >>> same = ([1.0, 0.0, 1.0], [1, 1, 1])
     >>> paired_difference(same, same, seed=0)
@@ -62,32 +62,36 @@ def paired_difference(
     """
     columns = [np.asarray(column, float) for column in (*a, *b)]
 
-    def difference(top_a: Any, bottom_a: Any, top_b: Any, bottom_b: Any, axis: int = -1) -> Any:
+    def difference(top_a: Any, bottom_a: Any, top_b: Any, bottom_b: Any, axis: Any = -1) -> Any:
         return ratio_of_sums(top_a, bottom_a, axis) - ratio_of_sums(top_b, bottom_b, axis)
 
-    here = ratio_of_sums(columns[0], columns[1]) - ratio_of_sums(columns[2], columns[3])
-    entry: dict[str, Any] = {"difference": float(here), "low": None, "high": None}
+    entry: dict[str, Any] = {"difference": float(difference(*columns)), "low": None, "high": None, "p": None}
     if np.array_equal(columns[0], columns[2]) and np.array_equal(columns[1], columns[3]):
         return {**entry, "p": 1.0, "why": "no problem differs"}
-    entry["p"] = _permutation(columns, seed)
     if len(columns[0]) < 2:
         return {**entry, "why": "a single problem"}
-    low, high = _bootstrap(tuple(columns), difference, seed)
-    if np.isfinite([low, high]).all():
-        return {**entry, "low": low, "high": high}
-    return {**entry, "why": "every problem differs by the same"}
+    entry["p"] = _permutation(columns, seed)
+    if _is_constant(_influence(*columns[:2]) - _influence(*columns[2:]), *columns[:2]):
+        return {**entry, "why": "every problem differs by the same"}
+    return {**entry, **_bootstrap(tuple(columns), difference, seed)}
 
 
-def _no_interval(top: np.ndarray, bottom: np.ndarray) -> str | None:
-    if len(top) < 2:
-        return "a single problem"
-    return "every problem has the same score" if np.ptp(top * bottom.sum() - bottom * top.sum()) == 0 else None
+def _influence(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """What each problem adds to the score's deviation from itself, to first order."""
+    return (top - ratio_of_sums(top, bottom) * bottom) / bottom.sum()
 
 
-def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, seed: int) -> tuple[float, float]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = _quiet(
-            stats.bootstrap,
+def _is_constant(influence: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> bool:
+    """Whether the problems are alike but for rounding."""
+    return bool(np.ptp(influence) <= _ROUNDING * (np.abs(top).max() + np.abs(bottom).max()) / bottom.sum())
+
+
+def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, seed: int) -> dict[str, Any]:
+    bootstrap: Any = stats.bootstrap
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        # The result says so too.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        result = bootstrap(
             columns,
             statistic,
             paired=True,
@@ -98,7 +102,10 @@ def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, seed: int) -> tu
             method="BCa",
             random_state=np.random.default_rng(seed),
         )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    if np.isfinite([low, high]).all():
+        return {"low": low, "high": high}
+    return {"low": None, "high": None, "why": "the BCa interval does not exist: nearly all resamples are alike"}
 
 
 def _permutation(columns: Sequence[np.ndarray], seed: int) -> float:
@@ -121,12 +128,3 @@ def _permutation(columns: Sequence[np.ndarray], seed: int) -> float:
         random_state=np.random.default_rng(seed),
     )
     return float(result.pvalue)
-
-
-def _quiet(function: Any, *arguments: Any, **options: Any) -> Any:
-    """Call without scipy's warning of a degenerate sample, which the result says too."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        return function(*arguments, **options)
