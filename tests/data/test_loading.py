@@ -12,6 +12,7 @@ from bandpo.data.templates import get_template, without_template
 SAMPLES = Path(__file__).parent / "samples"
 FILES = {
     "dapo-math-17k": ("dapo-math-17k.parquet", 13),
+    "dapo-math-17k-all": ("dapo-math-17k.parquet", 13),
     "math-3to5": ("math.parquet", 9),
     "math500": ("math500.jsonl", 9),
     "aime24": ("aime24.jsonl", 10),

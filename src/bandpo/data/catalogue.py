@@ -107,6 +107,10 @@ DATASETS = {
             "DAPO's problems in English, without duplicates; integer answers; the paper trains on it", config="en",
         ),
         MathData(
+            "dapo-math-17k-all", "open-r1/DAPO-Math-17k-Processed", "train", "prompt", "solution", "17,398",
+            "the same with the Chinese problems", config="all",
+        ),
+        MathData(
             "math-3to5", "nlile/hendrycks-MATH-benchmark", "train", "problem", "answer", "about 8,900",
             "MATH, training problems of levels 3 to 5; the paper trains on it",
             identifier="unique_id", also=("level",), keep=lambda row: level(row) >= 3,
