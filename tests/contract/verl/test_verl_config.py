@@ -138,7 +138,6 @@ def test_an_old_verl_is_refused_by_version():
 
 
 @pytest.mark.slow
-@pytest.mark.exercises("real worker")
 def test_a_ray_worker_process_finds_the_loss_by_name():
     ray = pytest.importorskip("ray")
     config = configured(*documented(0))

@@ -17,7 +17,7 @@ ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 POLICY, CORRECTION = f"{ACTOR}.policy_loss", "algorithm.rollout_correction"
 TARGET = "bandpo.engines.verl.BandPolicyLossConfig"
 OURS = ("method", "band_delta", "method_kwargs", "anchor")
-TESTED = ("0.7.1", "0.9.1")
+TESTED = ("0.7.1", "0.8.0", "0.9.1")
 
 
 def check(options: Options) -> list[Finding]:
