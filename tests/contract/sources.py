@@ -5,6 +5,7 @@
 runs the same tests on checkouts/slime, its own files executed one by one with what they import and do not use replaced.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -53,3 +54,26 @@ def execute(monkeypatch, name, path):
     monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     return module
+
+
+def installed_file(distribution, path):
+    """A file of an installed distribution that cannot be imported as a whole; skips without it."""
+    try:
+        found = importlib.metadata.distribution(distribution).locate_file(path)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed: make test-engines ENGINES={distribution}")
+    return Path(str(found))
+
+
+def anything(monkeypatch, *names):
+    """Modules of these names in which every name is there, and of no use."""
+    for name in names:
+        stub(monkeypatch, name)
+        monkeypatch.setitem(sys.modules, name, _Anything(name))
+
+
+class _Anything(types.ModuleType):
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return object

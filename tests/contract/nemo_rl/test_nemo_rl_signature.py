@@ -2,14 +2,14 @@
 
 import pickle
 import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import nemo_rl_protocol as protocol
 import pytest
 import torch
 from independent import FINITE_GARBAGE, batch, close, gradient, per_token
 from snippets import arguments, as_options, blocks
-from sources import both, checkout, execute, stub
+from sources import anything, both, checkout, execute, stub
 
 from bandpo.engines import nemo_rl as adapter
 from bandpo.engines.checks.nemo_rl import check
@@ -20,18 +20,7 @@ def engine(request, monkeypatch):
     if request.param == "protocol":
         return protocol
     folder = checkout("nemo-rl") / "nemo_rl"
-
-    class Anything(ModuleType):
-        def __getattr__(self, name):
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return object
-
-    def blank(name):
-        stub(monkeypatch, name)
-        monkeypatch.setitem(sys.modules, name, Anything(name))
-
-    for name in (
+    unused = (
         "algorithms.x_token.loss_utils",
         "distributed.model_utils",
         "models.dtensor.parallelize",
@@ -39,11 +28,10 @@ def engine(request, monkeypatch):
         "models.policy",
         "utils.fastokens",
         "utils.logger",
-    ):
-        blank(f"nemo_rl.{name}")
+    )
+    anything(monkeypatch, *(f"nemo_rl.{name}" for name in unused))
     for name in ("pydantic", "transformers"):
-        if name not in sys.modules:
-            pytest.importorskip(name)
+        pytest.importorskip(name)
     stub(monkeypatch, "nemo_rl.distributed.batched_data_dict", BatchedDataDict=dict)
     execute(monkeypatch, "nemo_rl.algorithms.utils", folder / "algorithms/utils.py")
     execute(monkeypatch, "nemo_rl.algorithms.loss.interfaces", folder / "algorithms/loss/interfaces.py")

@@ -1,15 +1,14 @@
 """ROLL's own loss_func, run by our worker class on logits."""
 
 import json
-import sys
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import roll_protocol as protocol
 import torch
 from independent import Batch, band_kl, close, gradient, per_token
 from snippets import blocks
-from sources import both, checkout, execute, stub
+from sources import anything, both, checkout, execute, stub
 
 from bandpo.engines import roll as adapter
 from bandpo.engines.checks.roll import WORKER, check
@@ -26,13 +25,8 @@ def worker_class(request, monkeypatch):
     else:
         folder = checkout("roll") / "roll"
 
-        class Anything(ModuleType):
-            def __getattr__(self, name):
-                if name.startswith("__"):
-                    raise AttributeError(name)
-                return object
-
-        for name in (
+        anything(
+            monkeypatch,
             "roll.configs.base_config",
             "roll.pipeline.rlvr.rlvr_config",
             "roll.platforms",
@@ -40,9 +34,7 @@ def worker_class(request, monkeypatch):
             "roll.pipeline.agentic.utils",
             "roll.distributed.scheduler.protocol",
             "tensordict",
-        ):
-            stub(monkeypatch, name)
-            monkeypatch.setitem(sys.modules, name, Anything(name))
+        )
         stub(monkeypatch, "roll.utils.logging", get_logger=lambda: None)
         stub(monkeypatch, "roll.pipeline.base_worker", ActorWorker=protocol.ActorWorker)
         execute(monkeypatch, "roll.utils.functionals", folder / "utils/functionals.py")
