@@ -124,7 +124,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['typer'] = None; from bandpo.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip() == "bandpo: the command line needs typer: pip install 'bandpo[train]'"
+    assert done.stderr.strip() == "bandpo: the command line needs typer: pip install 'bandpo[cli]'"
 
 
 @pytest.fixture

@@ -10,5 +10,5 @@ def main() -> None:
     try:
         from bandpo.cli.app import app
     except ImportError as error:
-        sys.exit(f"bandpo: the command line needs {error.name}: pip install 'bandpo[train]'")
+        sys.exit(f"bandpo: the command line needs {error.name}: pip install 'bandpo[cli]'")
     app(prog_name="bandpo")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from bandpo.cli.console import console, user_errors
 
@@ -35,7 +36,7 @@ def doctor(
         from bandpo.engines.doctor import diagnose, engines
 
         if engine is None:
-            _print_table([*((name, diagnose(name, {})[0]) for name in engines())])
+            _print_table(((name, diagnose(name, {})[0]) for name in engines()), {**_MARKS, "fail": "[dim]–[/dim]"})
             return
         findings = diagnose(engine, read_options(context.args))
     _print_table([(None, finding) for finding in findings])
@@ -45,13 +46,13 @@ def doctor(
     raise typer.Exit(0 if will_act else 1)
 
 
-def _print_table(rows: Iterable[tuple[str | None, Any]]) -> None:
+def _print_table(rows: Iterable[tuple[str | None, Any]], marks: Mapping[str, str] = _MARKS) -> None:
     table = Table.grid(padding=(0, 2))
     for column in range(3):
         table.add_column(overflow="fold", no_wrap=column < 2)
     for name, finding in rows:
         text = finding.text + (f"\n→ {finding.advice}" if finding.advice else "")
-        table.add_row(name or "", _MARKS[finding.level], text.replace("[", r"\["))
+        table.add_row(name or "", marks[finding.level], Text(text))
     console.print(table)
 
 

@@ -137,8 +137,16 @@ def test_an_old_verl_is_refused_by_version():
     assert "needs verl 0.7 or newer, this is 0.6.1" in done.stderr
 
 
+def test_the_lines_for_several_nodes_reach_rays_runtime_environment():
+    lines = re.findall(r"`'?(\+ray_kwargs[^`']*)'?`", PAGE)
+    assert len(lines) == 2
+    ray_init = configured(*documented(0), *lines).ray_kwargs.ray_init
+    assert ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES == "bandpo.engines.verl"
+    assert ray_init.runtime_env.pip == ["bandpo"]
+
+
 @pytest.mark.slow
-def test_a_ray_worker_process_finds_the_loss_by_name():
+def test_ray_worker_processes_find_the_loss_by_name():
     ray = pytest.importorskip("ray")
     config = configured(*documented(0))
 
@@ -154,19 +162,29 @@ def test_a_ray_worker_process_finds_the_loss_by_name():
             from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
             policy = self.actor.policy_loss
-            return os.getpid(), policy.loss_mode, policy.band_delta, get_policy_loss_fn(policy.loss_mode).__module__
+            return os.getpid(), type(policy).__name__, get_policy_loss_fn(policy.loss_mode).__module__
 
-    runtime = {"env_vars": {"VERL_USE_EXTERNAL_PLUGINS": "none"}}
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=runtime)
+    modules = {"VERL_USE_EXTERNAL_MODULES": "bandpo.engines.verl"}
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"VERL_USE_EXTERNAL_PLUGINS": "none"}},
+    )
     try:
-        worker = ray.remote(Worker).remote(config.actor_rollout_ref.actor)
+        by_target = ray.remote(Worker).remote(config.actor_rollout_ref.actor)
         # What verl's older trainer does in bypass mode, on the driver and after the workers were made.
         config.actor_rollout_ref.actor.policy_loss.loss_mode = "bypass_mode"
-        process, *found = ray.get(worker.loss.remote(), timeout=240)
+        stock = configured("actor_rollout_ref.actor.policy_loss.loss_mode=bandpo").actor_rollout_ref.actor
+        by_variable = ray.remote(Worker).options(runtime_env={"env_vars": modules}).remote(stock)
+        found = ray.get([by_target.loss.remote(), by_variable.loss.remote()], timeout=240)
     finally:
         ray.shutdown()
-    assert process != os.getpid()
-    assert found == ["bandpo", 0.05, "bandpo.engines.verl"]
+    assert os.getpid() not in [process for process, *_ in found]
+    assert [rest for _, *rest in found] == [
+        ["BandPolicyLossConfig", "bandpo.engines.verl"],
+        ["PolicyLossConfig", "bandpo.engines.verl"],
+    ]
 
 
 def test_the_configuration_is_verls_own_where_nothing_is_said():

@@ -83,3 +83,16 @@ def test_two_ranks_are_one_rank(model, on_one_rank, tmp_path):
     assert found["first"]["grad_norm"] == pytest.approx(on_one_rank["first"]["grad_norm"], rel=1e-4)
     rewards = found["rewards"]
     assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.1
+
+
+def test_external_lib_registers_the_loss_when_the_model_is_configured(model):
+    code = (
+        "from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY as known\n"
+        "from verl.workers.config import HFModelConfig\n"
+        "before = 'bandpo' in known\n"
+        f"HFModelConfig(path={str(model)!r}, load_tokenizer=False, external_lib='bandpo.engines.verl')\n"
+        "print(before, 'bandpo' in known)"
+    )
+    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["False", "True"], done.stderr
