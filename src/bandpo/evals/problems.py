@@ -118,12 +118,16 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
     """A math set or a file; with a reward function of one's own, the rows of a file as they are."""
     known, _, copy = name.partition("=")
     graded_here = reward in (None, MATH_REWARD, ANSWER_LINE_REWARD)
-    if known in DATASETS or graded_here:
-        table = load(known, copy or None, template=template or "boxed")
-    elif template is not None:
+    as_it_is = known not in DATASETS and not graded_here
+    if as_it_is and template is not None:
         raise ValueError(f"template={template!r}: rows of {name} go to {reward} as they are, expected no template")
-    else:
-        table = read_table(name, "test", option="tasks", expected=_EXPECTED)
+    try:
+        if as_it_is:
+            table = read_table(name, "test", expected=_EXPECTED)
+        else:
+            table = load(known, copy or None, template=template or "boxed")
+    except ValueError as error:
+        raise ValueError(f"tasks: {error}") from error
     if "prompt" not in table.column_names:
         raise ValueError(f"tasks={name!r} has columns {', '.join(table.column_names)}: expected one named 'prompt'")
     columns: dict[str, list[Any]] = {column: list(table[column][:limit]) for column in table.column_names}

@@ -264,12 +264,24 @@ def _version(package: str) -> str | None:
 
 def _default_folder(settings: EvalSettings, tasks: Sequence[EvalTask], config: dict[str, Any], overwrite: bool) -> str:
     """runs/eval-MODEL-TASKS, with a number behind it where another evaluation is there."""
-    base = f"runs/eval-{Path(settings.model).name}-{'+'.join(task.name for task in tasks)}"
+    base = f"runs/eval-{_model_label(settings.model)}-{'+'.join(task.name for task in tasks)}"
     for name in (base if i == 1 else f"{base}-{i}" for i in range(1, 10_000)):
         folder = RunFolder(name)
         if overwrite or not folder.path.exists() or (folder.config() and folder.difference(config) is None):
             return name
     raise ValueError(f"output_dir: {base} and its followers are taken, expected --output-dir")
+
+
+def _model_label(model: str) -> str:
+    """A model's name for a folder; `model` and `checkpoint-N` of a run are called after the run.
+
+    >>> _model_label("Qwen/Qwen2.5-3B"), _model_label("runs/mine/model"), _model_label("runs/mine/checkpoint-50")
+    ('Qwen2.5-3B', 'mine', 'mine-checkpoint-50')
+    """
+    path = Path(model).expanduser().resolve()
+    if path.name == "model":
+        return path.parent.name
+    return f"{path.parent.name}-{path.name}" if path.name.startswith("checkpoint-") else path.name
 
 
 def _claim(folder: RunFolder, config: dict[str, Any], overwrite: bool) -> bool:
