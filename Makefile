@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy bench warm-start test-trl-versions test-engines clean
+.PHONY: setup train test test-slow lint docs compare accuracy bench rehearsal warm-start test-trl-versions test-engines clean
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,9 @@ bench: setup
 	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e7,1e8 --budget 0.5 --out benchmarks/results
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/logits_memory.py
+
+rehearsal: setup
+	$(BIN)/python benchmarks/rehearsal.py
 
 warm-start: setup
 	$(BIN)/python -m bandpo.tasks.countdown_warm_start

@@ -93,9 +93,9 @@ def stock_clip(batch: Batch) -> Tensor:
     return (losses * batch.mask).sum() / batch.mask.sum()
 
 
-def _loss(method: str, *, metrics: bool, kernel: str = "torch") -> Callable[[Batch], Tensor]:
+def _loss(method: str, *, metrics: bool, kernel: str = "torch", bounds: bool = True) -> Callable[[Batch], Tensor]:
     def run(batch: Batch) -> Tensor:
-        options = {"aggregation": "token-mean", "metrics": metrics, "kernel": kernel, "check": False}
+        options = {"aggregation": "token-mean", "metrics": metrics, "kernel": kernel, "bounds": bounds, "check": False}
         return policy_loss(*batch, method=method, **options).loss
 
     return run
@@ -179,6 +179,9 @@ def loss_peers(device: str) -> list[Peer]:
         Peer("band-kl, eager", both_ways(_loss("band-kl", metrics=False)), 1e7),
         Peer("band-kl with metrics, compiled", both_ways(_compiled(_loss("band-kl", metrics=True)))),
         Peer("band-kl with metrics, eager", both_ways(_loss("band-kl", metrics=True)), 1e7),
+        Peer("band-js, bounds searched, eager", both_ways(_loss("band-js", metrics=False)), 1e6),
+        Peer("band-js without bounds, eager", both_ways(_loss("band-js", metrics=False, bounds=False)), 1e7),
+        Peer("band-js without bounds, compiled", both_ways(_compiled(_loss("band-js", metrics=False, bounds=False)))),
     ]
     if device == "cuda" and has_triton():
         fused = both_ways(_loss("band-kl", metrics=False, kernel="triton"))
