@@ -1,0 +1,39 @@
+"""What `bandpo doctor openrlhf` asks, of OpenRLHF's flags by their dotted names and `bandpo.*` of the JSON object."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from bandpo.engines._handover import check_choice, choice
+from bandpo.engines.doctor import Finding, Options, installed, number
+from bandpo.engines.openrlhf import RELEASES, choose
+
+
+def check(options: Options) -> list[Finding]:
+    """Findings for OpenRLHF.
+
+    >>> [finding.level for finding in check({"bandpo.method": "band-kl", "train.max_epochs": 2})][1:]
+    ['ok', 'ok']
+    """
+    found = [installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3")]
+    given = choice(options, "bandpo")
+    low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    stock = SimpleNamespace(
+        policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
+        clip_eps_low=low,
+        clip_eps_high=high,
+        dual_clip=number(options, "actor.dual_clip"),
+    )
+    try:
+        choose(stock, given)
+    except (TypeError, ValueError) as error:
+        found.append(Finding("fail", f"the adapter refuses these options: {error}"))
+    else:
+        found.append(check_choice("OpenRLHF", given, whose="the actor's recomputed"))
+    epochs = number(options, "train.max_epochs", 1)
+    rollouts = number(options, "rollout.batch_size", 1024) * number(options, "rollout.n_samples_per_prompt", 1)
+    updates = epochs * rollouts / number(options, "train.batch_size", 128)
+    if updates > 1:
+        return [*found, Finding("ok", f"{updates:g} updates a rollout: the ratio leaves 1, the region acts")]
+    text = "each rollout is used for one update: the ratio is always 1, every method trains like every other"
+    return [*found, Finding("fail", text, "--train.max_epochs 2")]
