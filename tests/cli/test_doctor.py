@@ -3,30 +3,44 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from bandpo.cli.app import app
 from bandpo.cli.doctor import flat, read_options
 
 
-def test_trl_options_that_act_and_that_do_not(bandpo_command, tmp_path):
-    done = bandpo_command(["doctor", "trl", "--num-iterations", "2", "--method=band-tv"], tmp_path)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def doctor(monkeypatch, tmp_path):
+    """(arguments...) -> the finished command, run in this process and an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["doctor", *arguments])
+
+
+def test_trl_options_that_act_and_that_do_not(doctor):
+    done = doctor("trl", "--num-iterations", "2", "--method=band-tv")
+    assert done.exit_code == 0, done.output
     assert "method='band-tv'" in done.stdout and "The trust region will act." in done.stdout
-    done = bandpo_command(["doctor", "trl"], tmp_path)
-    assert done.returncode == 1
+    done = doctor("trl")
+    assert done.exit_code == 1
     assert "FAIL" in done.stdout and "The trust region will not act as asked." in done.stdout
 
 
-def test_a_configuration_file_and_later_options_win(bandpo_command, tmp_path):
+def test_a_configuration_file_and_later_options_win(doctor, tmp_path):
     (tmp_path / "run.yaml").write_text("method: band-kl\nnum_iterations: 1\n")
-    assert bandpo_command(["doctor", "trl", "run.yaml"], tmp_path).returncode == 1
-    done = bandpo_command(["doctor", "trl", "--config", "run.yaml", "--num-iterations", "3"], tmp_path)
-    assert done.returncode == 0, done.stdout
+    assert doctor("trl", "run.yaml").exit_code == 1
+    done = doctor("trl", "--config", "run.yaml", "--num-iterations", "3")
+    assert done.exit_code == 0, done.output
 
 
-def test_without_an_engine_it_lists_what_is_installed(bandpo_command, tmp_path):
-    done = bandpo_command(["doctor"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "trl" in done.stdout and "verl" in done.stdout
+def test_without_an_engine_it_lists_what_is_installed(doctor):
+    done = doctor()
+    assert done.exit_code == 0, done.output
+    assert "trl" in done.stdout and "verl" in done.stdout and "FAIL" not in done.stdout
+
+
+def test_brackets_are_shown_as_they_are(doctor):
+    done = doctor("verl", "actor_rollout_ref.actor.policy_loss.loss_mode='[bold]x'")
+    assert done.exit_code == 1 and "[bold]x" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -39,10 +53,14 @@ def test_without_an_engine_it_lists_what_is_installed(bandpo_command, tmp_path):
         (["verl", "actor_rollout_ref.actor.policy_loss.loss_mode=bandpo", "data.train_batch_size=many"], "many"),
     ],
 )
-def test_mistakes_end_in_one_line(arguments, message, bandpo_command, tmp_path):
-    done = bandpo_command(["doctor", *arguments], tmp_path)
-    assert done.returncode == 2
+def test_mistakes_end_in_one_line(arguments, message, doctor):
+    done = doctor(*arguments)
+    assert done.exit_code == 2
     assert message in done.stderr and done.stderr.startswith("bandpo doctor:") and done.stderr.count("\n") == 1
+
+
+def test_the_command_is_there(bandpo_command, tmp_path):
+    assert bandpo_command(["doctor", "verl"], tmp_path).returncode == 1
 
 
 def test_options_of_every_kind(tmp_path):
