@@ -156,6 +156,26 @@ def test_a_worker_that_dies_at_work_is_replaced(grader):
     assert graded_by_algebra(grader, 10) == EXPECTED
 
 
+def test_a_worker_that_is_stopped_is_killed():
+    own = pool.Pool(seconds=0.5, megabytes=512, workers=1)
+    own.equal(r"\boxed{2x}", r"\boxed{x+x}")
+    [process] = own.processes()
+    os.kill(process, signal.SIGSTOP)
+    started = time.monotonic()
+    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") == "timeout"
+    assert time.monotonic() - started < 5 and gone(process, 5)
+    own.close()
+
+
+def test_a_nursery_that_was_killed_is_started_again():
+    own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=1)
+    assert own.equal(r"\boxed{2x}", r"\boxed{x+x}") is True
+    os.killpg(os.getpgid(own._nursery.process.pid), signal.SIGKILL)
+    own._nursery.process.wait()
+    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") is False
+    own.close()
+
+
 def test_workers_are_replaced_after_their_share():
     own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=2)
     processes = []

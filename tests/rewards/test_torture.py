@@ -10,7 +10,7 @@ from bandpo.rewards import Grader
 from benchmarks.grading_torture import MEMORY, TORTURE
 
 LIMIT = 0.5
-SLACK = 3.0  # starting a process and a busy machine
+SLACK = 5.0  # the first start and a busy machine
 QUICK = {
     "a million digits", "1 MB of text, answer at its end", "1 MB in the box", "1 MB of Answer: lines",
     "1 MB of spaces in an answer line", "1 MB of digits and commas after Answer:", "100,000 open boxes",

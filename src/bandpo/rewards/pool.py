@@ -1,7 +1,7 @@
 """Grading processes: each answer has a wall-clock and a memory limit, and a process that breaks one is replaced.
 
-Plain child processes on a socket, no `multiprocessing`: its spawned children run the user's script again where it has
-no `__main__` guard, its forked ones copy CUDA and locked threads, and daemonic processes may not have any. Pebble, the
+A child process on a socket, no `multiprocessing`: its spawned children run the user's script again where it has no
+`__main__` guard, its forked ones copy CUDA and locked threads, and daemonic processes may not have any. Pebble, the
 library that kills on time-out, is built on it.
 """
 
@@ -11,27 +11,54 @@ import atexit
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 _PROGRAM = Path(__file__).with_name("worker.py")
-_START_SECONDS = 60.0
+_START_SECONDS, _END_SECONDS = 60.0, 5.0
+_LATE_SECONDS = 1.0  # after its limit, when its own timer should have ended a process long ago
 
 
-class _Process:
-    """One grading process and the socket to it; used by one thread at a time."""
+class _Line:
+    """Messages over a socket, a line of JSON each, with a deadline for every one."""
+
+    def __init__(self, connection: socket.socket):
+        self.socket, self._unread = connection, b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """The next message, {} where the other end is closed; TimeoutError after the deadline."""
+        while b"\n" not in self._unread:
+            self.socket.settimeout(max(deadline - time.monotonic(), 1e-6))
+            part = self.socket.recv(65536)
+            if not part:
+                return {}
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return json.loads(line)
+
+
+class _Nursery:
+    """The process that has loaded math-verify and forks the grading ones.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
 
     def __init__(self, seconds: float, megabytes: int):
-        self.seconds, self.answers = seconds, 0
-        self.socket, theirs = socket.socketpair()
+        control, theirs = socket.socketpair()
         command = [sys.executable, str(_PROGRAM), str(theirs.fileno()), str(seconds), str(megabytes)]
         with theirs:
             self.process = subprocess.Popen(
@@ -43,64 +70,90 @@ class _Process:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
                 start_new_session=True,
             )
-        self._unread = b""
-        self._is_ready = False
-
-    def start(self) -> None:
-        """Wait until it has imported math-verify.
-
-        Raises:
-            RuntimeError: it could not.
-        """
-        if self._is_ready:
-            return
+        self.control = control
         try:
-            message = self._receive(time.monotonic() + _START_SECONDS)
-        except (TimeoutError, OSError) as error:
+            message = _Line(control).receive(time.monotonic() + _START_SECONDS)
+        except OSError as error:
             message = {"error": repr(error)}
+        except BaseException:
+            self.close()
+            raise
         if "ready" not in message:
-            self.kill()
-            raise RuntimeError(f"a grading process did not start: {message.get('error', 'it died')}")
-        self._is_ready = True
+            self.close()
+            raise RuntimeError(f"the grading process did not start: {message.get('error', 'it died')}")
 
-    def equal(self, gold: str, answer: str) -> bool | str:
-        """Whether the two are equal, or why that was refused: "timeout", "memory" or "crash"."""
-        deadline = time.monotonic() + self.seconds
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End it and all that it forked, and wait until they are gone."""
+        self.control.close()
         try:
-            self.socket.settimeout(self.seconds)
-            self.socket.sendall(json.dumps({"gold": gold, "answer": answer}).encode() + b"\n")
-            message = self._receive(deadline)
-        except TimeoutError:
-            return "timeout"
-        except OSError:
-            return "crash"
-        self.answers += 1
-        return message.get("equal", message.get("refused", "crash"))
-
-    def _receive(self, deadline: float) -> dict:
-        while b"\n" not in self._unread:
-            self.socket.settimeout(max(deadline - time.monotonic(), 1e-6))
-            part = self.socket.recv(65536)
-            if not part:
-                return {}
-            self._unread += part
-        line, _, self._unread = self._unread.partition(b"\n")
-        return json.loads(line)
-
-    def kill(self) -> None:
-        """End it at once and wait until it is gone."""
-        self.socket.close()
-        self.process.kill()
-        self.process.wait()
+            self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def abandon(self) -> None:
         """In a forked child: close the copy of the parent's socket and forget the process, which is not ours."""
-        self.socket.close()
+        self.control.close()
         self.process.returncode = 0
 
 
+class _Process:
+    """One grading process; used by one thread at a time.
+
+    Raises:
+        RuntimeError: the nursery could not fork.
+    """
+
+    def __init__(self, nursery: _Nursery, seconds: float):
+        self.seconds, self.answers = seconds, 0
+        ours, theirs = socket.socketpair()
+        self.line = _Line(ours)
+        try:
+            with theirs:
+                socket.send_fds(nursery.control, [b"f"], [theirs.fileno()])
+            self.id: int = self.line.receive(time.monotonic() + _START_SECONDS)["process"]
+        except (OSError, KeyError) as error:
+            ours.close()
+            raise RuntimeError(f"no grading process could be forked: {error!r}") from error
+
+    def equal(self, gold: str, answer: str) -> bool | str:
+        """Whether the two are equal, or why that was refused: "timeout", "memory" or "crash"."""
+        started = time.monotonic()
+        try:
+            self.line.socket.settimeout(self.seconds + _LATE_SECONDS)
+            self.line.send({"gold": gold, "answer": answer})
+            message = self.line.receive(started + self.seconds + _LATE_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.id, signal.SIGKILL)
+            return "timeout"
+        except OSError:
+            message = {}
+        self.answers += 1
+        died = "timeout" if time.monotonic() - started >= self.seconds else "crash"
+        return message.get("equal", message.get("refused", died))
+
+    def is_idle(self) -> bool:
+        """Whether it waits for a request; one that was killed from outside has closed its end."""
+        self.line.socket.settimeout(0)
+        try:
+            self.line.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """Close our end, upon which it ends, or its timer ends it."""
+        self.line.socket.close()
+
+
 class Pool:
-    """Up to `workers` grading processes, started when first needed, shared by all threads of this process.
+    """Up to `workers` grading processes, forked when needed, shared by all threads of this process.
 
     Args:
         seconds: wall-clock limit for an answer.
@@ -110,17 +163,19 @@ class Pool:
 
     Raises:
         ModuleNotFoundError: math-verify is not installed.
+        OSError: not Linux or macOS.
     """
 
     def __init__(self, seconds: float, megabytes: int, workers: int, answers_each: int = 10_000):
+        if not hasattr(os, "fork"):
+            raise OSError("grading by math-verify needs processes of Linux or macOS")
         if find_spec("math_verify") is None:
             raise ModuleNotFoundError("grading needs math-verify: pip install 'bandpo[math]'", name="math_verify")
         self.seconds, self.megabytes, self.workers, self.answers_each = seconds, megabytes, workers, answers_each
+        self._nursery: _Nursery | None = None
         self._idle: list[_Process] = []
         self._alive: set[_Process] = set()
-        self._places = threading.BoundedSemaphore(workers)
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._places, self._lock = threading.BoundedSemaphore(workers), threading.Lock()
         _pools.add(self)
 
     def equal(self, gold: str, answer: str) -> bool | str:
@@ -132,7 +187,6 @@ class Pool:
         with self._places:
             process = self._take()
             try:
-                process.start()
                 verdict = process.equal(gold, answer)
             except BaseException:
                 self._drop(process)
@@ -160,44 +214,49 @@ class Pool:
             threads.shutdown(wait=True)
 
     def processes(self) -> list[int]:
-        """Process ids of the workers that are alive."""
+        """Ids of the grading processes."""
         with self._lock:
-            return [process.process.pid for process in self._alive]
+            return [process.id for process in self._alive]
 
     def close(self) -> None:
         """End all processes; the next answer starts new ones."""
         with self._lock:
-            ended, self._idle, self._alive = list(self._alive), [], set()
-        _kill(ended)
+            nursery, idle = self._nursery, self._idle
+            self._nursery, self._idle, self._alive = None, [], set()
+        if nursery is not None:
+            nursery.close()
+        for process in idle:
+            process.close()
 
     def _take(self) -> _Process:
         with self._lock:
             while self._idle:
                 process = self._idle.pop()
-                if process.process.poll() is None:
+                if process.is_idle():
                     return process
-                self._alive.discard(process)  # killed from outside while idle: no answer is to blame
-                process.kill()
-            process = _Process(self.seconds, self.megabytes)
+                self._alive.discard(process)
+                process.close()
+            if self._nursery is not None and not self._nursery.is_alive():
+                self._nursery.close()
+                self._nursery = None
+            self._nursery = self._nursery or _Nursery(self.seconds, self.megabytes)
+            process = _Process(self._nursery, self.seconds)
             self._alive.add(process)
             return process
 
     def _drop(self, process: _Process) -> None:
         with self._lock:
             self._alive.discard(process)
-        process.kill()
+        process.close()
 
     def _forget(self) -> None:
+        """In a forked child: begin with no process, those that were copied are the parent's."""
         for process in self._alive:
-            process.abandon()
-        self._idle, self._alive = [], set()
+            process.close()
+        if self._nursery is not None:
+            self._nursery.abandon()
+        self._nursery, self._idle, self._alive = None, [], set()
         self._places, self._lock = threading.BoundedSemaphore(self.workers), threading.Lock()
-
-
-def _kill(processes: Iterable[_Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(OSError):
-            process.kill()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -214,4 +273,5 @@ def _forget_all() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forget_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

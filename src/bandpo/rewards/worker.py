@@ -1,11 +1,12 @@
-"""The program of one grading process: reads (gold, answer) pairs from a socket, writes whether they are equal.
+"""The program that grades: a nursery that has loaded math-verify and forks one process for each socket it is handed.
 
 Run by path, not as `bandpo.rewards.worker`, so that it imports math-verify and nothing of torch: half a second and
-60 MB. It knows no clock but the kernel's: the parent kills it at the limit, and the timer set here ends it should the
-parent be gone.
+60 MB, once. Its forks take milliseconds, so a process that broke a limit is replaced for nothing. The kernel's timer
+ends an answer that takes too long, in C code as in Python, whatever has become of the parent.
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -13,29 +14,14 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 MEGABYTE = 2**20
+Equal = Callable[[str, str], bool]
 
 
-def limit_memory(megabytes: int) -> None:
-    """Let this process have so much address space and no more, and write no core files."""
-    size = megabytes * MEGABYTE
-    with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def peak_memory() -> int:
-    """Megabytes of address space at their peak, 0 where the system has no /proc."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) for line in lines if line.startswith("VmPeak")) // 1024
-    except OSError:
-        return 0
-
-
-def load() -> Any:
+def load() -> Equal:
     """`equal(gold, answer)` by math-verify, its own clocks off: they use an alarm, which fails outside main threads."""
     from math_verify import parse, verify
     from sympy import Basic, Float, I, MatrixBase, Rational, Symbol
@@ -57,13 +43,30 @@ def load() -> Any:
         )
         return bool(verify(expected, given, timeout_seconds=None, allow_set_relation_comp=True))
 
-    equal(r"\boxed{\frac{1}{2}}", r"\boxed{0.5}")  # builds the parser's tables
+    equal(r"\boxed{\frac{1}{2}x}", r"\boxed{0.5x+1}")  # builds the parser's tables
     return equal
 
 
-def serve(connection: socket.socket, seconds: float, megabytes: int) -> None:
-    """Answer requests, one line of JSON each, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so much address space and no more, and write no core files."""
+    size = megabytes * MEGABYTE
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses RLIMIT_AS
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def peak_memory() -> int:
+    """Megabytes of address space at their peak, 0 where the system has no /proc."""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmPeak")) // 1024
+    except OSError:
+        return 0
+
+
+def serve(connection: socket.socket, equal: Equal, seconds: float, megabytes: int) -> None:
+    """Answer requests, a line of JSON each, until the other end is closed; one that takes too long is the end."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     limit_memory(megabytes)
     stream = connection.makefile("rwb")
@@ -72,29 +75,51 @@ def serve(connection: socket.socket, seconds: float, megabytes: int) -> None:
         stream.write(json.dumps(message).encode() + b"\n")
         stream.flush()
 
-    try:
-        equal = load()
-    except BaseException as error:
-        reply({"error": f"{type(error).__name__}: {error}"})
-        return
-    reply({"ready": True})
+    reply({"process": os.getpid()})
     for line in stream:
         request = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             verdict = equal(request["gold"], request["answer"])
         except MemoryError:
-            reply({"refused": "memory"})
+            message: dict[str, Any] = {"refused": "memory"}
         except Exception:
-            reply({"equal": False})
+            message = {"equal": False}
         else:
             # math-verify swallows MemoryError: a negative verdict at the limit is none.
             is_full = not verdict and peak_memory() > 0.9 * megabytes
-            reply({"refused": "memory"} if is_full else {"equal": verdict})
+            message = {"refused": "memory"} if is_full else {"equal": verdict}
         signal.setitimer(signal.ITIMER_REAL, 0)
+        reply(message)
+
+
+def nursery(control: socket.socket, seconds: float, megabytes: int) -> None:
+    """Fork a process for each socket that comes, until the parent is gone; then end those that are left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets the dead
+    try:
+        equal = load()
+    except BaseException as error:
+        control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        return
+    gc.freeze()
+    control.sendall(b'{"ready": true}\n')
+    while True:
+        _, handed, _, _ = socket.recv_fds(control, 1, 1)
+        if not handed:
+            break
+        if os.fork() == 0:
+            control.close()
+            serve(socket.socket(fileno=handed[0]), equal, seconds, megabytes)
+            os._exit(0)
+        os.close(handed[0])
+    os.killpg(0, signal.SIGTERM)
+    with contextlib.suppress(ChildProcessError):
+        os.wait()
 
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder, whose names are not top-level modules
-    serve(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]))
+    nursery(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]))
     os._exit(0)
