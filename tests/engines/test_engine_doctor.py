@@ -113,6 +113,11 @@ def test_a_rollout_anchored_method_needs_bypass_mode_and_the_line_that_tells_the
     assert any("old_log_probs are the sampler's" in finding.text for finding in findings)
 
 
+def test_bypass_mode_told_to_the_loss_but_not_to_verl_is_a_failure():
+    told = {f"{POLICY}.rollout_correction.bypass_mode": True, f"{POLICY}.method": "dppo-tv"}
+    assert "old_log_probs are recomputed" in failure(LINES, told).text
+
+
 def test_what_bypass_mode_changes_is_said():
     warned = levels(found("verl", LINES, {f"{POLICY}.method_kwargs.dual_clip": None}, BYPASS), "warn")
     assert any("bypass mode puts the sampler's in their place" in text for text in warned)

@@ -123,6 +123,9 @@ def _anchor(options: Options, chosen: Objective) -> list[Finding]:
             "workers keep theirs"
         )
         found.append(Finding("warn", text, "actor/band_* in the logs says that this loss runs"))
+    elif chosen.anchor == "rollout":
+        text = f"policy_loss.rollout_correction says bypass mode, {CORRECTION} does not: old_log_probs are recomputed"
+        return [Finding("fail", text, f"{CORRECTION}.bypass_mode=True")]
     else:
         text = f"the ratio is divided by old_log_probs, which verl recomputes at temperature {temperature:g}"
         found = [Finding("ok", text)]
