@@ -120,6 +120,7 @@ def nursery(control: socket.socket, seconds: float, megabytes: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, whose names are not top-level modules
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != folder]  # its names are no top-level modules
     nursery(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]))
     os._exit(0)
