@@ -69,7 +69,9 @@ def anything(monkeypatch, *names):
     """Modules of these names in which every name is there, and of no use."""
     for name in names:
         stub(monkeypatch, name)
-        monkeypatch.setitem(sys.modules, name, _Anything(name))
+        module = _Anything(name)
+        module.__path__ = []
+        monkeypatch.setitem(sys.modules, name, module)
 
 
 class _Anything(types.ModuleType):

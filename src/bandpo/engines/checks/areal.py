@@ -1,0 +1,30 @@
+"""What `bandpo doctor areal` asks, of AReaL's configuration by dotted names and `bandpo.*` of `install`'s options."""
+
+from __future__ import annotations
+
+from bandpo.engines._handover import check_choice, choice
+from bandpo.engines.areal import PROVIDED, RELEASES, check_settings, choose
+from bandpo.engines.doctor import Finding, Options, installed, number, prefixed
+
+
+def check(options: Options) -> list[Finding]:
+    """Findings for AReaL.
+
+    >>> [finding.level for finding in check({"bandpo.method": "band-kl"})][1:]
+    ['ok', 'ok']
+    """
+    found = [installed("areal", RELEASES[0], RELEASES, below="1.0.5")]
+    given, actor = choice(options, "bandpo"), prefixed(options, "actor")
+    try:
+        one = choose(given)
+        check_settings(one, {"eps_clip": 0.2, **{n: v for n, v in actor.items() if v is not None}})
+    except (TypeError, ValueError) as error:
+        found.append(Finding("fail", f"the adapter refuses these options: {error}"))
+    else:
+        found.append(check_choice("AReaL", given, PROVIDED, "AReaL's proximal"))
+    if actor.get("use_sapo_loss") in (True, "true"):
+        found.append(Finding("fail", "actor.use_sapo_loss=true: AReaL's own loss, not ours", "use_sapo_loss: false"))
+    if number(options, "actor.ppo_n_minibatches", 4) > 1:
+        return [*found, Finding("ok", "several mini-batches a step: the ratio leaves 1, the region acts")]
+    text = "ppo_n_minibatches=1: only staleness (prox_logp_method) moves the ratio away from 1"
+    return [*found, Finding("warn", text, "actor.ppo_n_minibatches=4")]
