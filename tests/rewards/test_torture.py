@@ -62,10 +62,13 @@ def test_the_same_hostile_answer_costs_its_limit_once():
     grader = Grader(timeout=LIMIT, workers=1)
     hostile = r"\boxed{9^{9^{9^{9}}}}"
     started = time.monotonic()
-    verdicts = grader.grade([hostile] * 200, ["5"] * 200) + grader.grade([hostile], ["5"])
-    grader.close()
-    assert time.monotonic() - started < 2 * (LIMIT + SLACK)
+    verdicts = grader.grade([hostile] * 200, ["5"] * 200)
+    assert time.monotonic() - started < LIMIT + SLACK
+    started = time.monotonic()
+    verdicts += grader.grade([hostile], ["5"])
+    assert time.monotonic() - started < LIMIT  # remembered: it would take its whole limit again
     assert {v.refused for v in verdicts} == {"timeout"} and grader.statistics.refused == {"timeout": 201}
+    grader.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory limits need Linux")
