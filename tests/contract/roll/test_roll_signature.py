@@ -226,7 +226,8 @@ def test_doctor():
         return [finding.level for finding in check({"ppo_epochs": 2, **good, **changes})][1:]
 
     assert levels() == levels(ppo_epochs=1, async_generation_ratio=1) == ["ok", "ok", "ok"]
-    assert levels(**{"actor_train.system_envs.BANDPO": {"method": "band-kl"}}) == ["ok", "ok", "ok"]
+    read = {"actor_train.system_envs.BANDPO": "", "actor_train.system_envs.BANDPO.method": "band-kl"}
+    assert levels(**read) == ["ok", "ok", "ok"]
     assert levels(**{"actor_train.worker_cls": None}) == ["fail", "ok", "ok"]
     assert levels(pg_clip=0.3) == levels(**{"actor_train.system_envs.BANDPO": "x"}) == ["ok", "fail", "ok"]
     assert levels(ppo_epochs=1) == ["ok", "ok", "warn"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from bandpo.engines._handover import check_choice
+from bandpo.engines._handover import check_choice, choice
 from bandpo.engines.doctor import Finding, Options, installed, number
 from bandpo.engines.roll import PROVIDED, VARIABLE, choose
 
@@ -36,8 +36,9 @@ def check(options: Options) -> list[Finding]:
     config = SimpleNamespace(**{name: options.get(name, default) for name, default in _DEFAULTS.items()})
     is_weight = options.get("train_infer_correction.is_weight.enabled") in (True, "true")
     config.train_infer_correction = SimpleNamespace(is_weight=SimpleNamespace(enabled=is_weight))
-    text = options.get(f"actor_train.system_envs.{VARIABLE}", "")
-    text = text if isinstance(text, str) else json.dumps(text)  # the command line may have read it already
+    # `bandpo doctor` may have read the JSON object already, into options of dotted names.
+    given = choice(options, f"actor_train.system_envs.{VARIABLE}")
+    text = json.dumps(given) if given else str(options.get(f"actor_train.system_envs.{VARIABLE}", ""))
     try:
         choose(config, {VARIABLE: text})
     except (TypeError, ValueError) as error:
