@@ -260,6 +260,14 @@ def test_several_tasks_in_one_folder(here, model_folder):
     assert [r["seed"] for r in lines(planned.folder, "a")] != [r["seed"] for r in lines(planned.folder, "b")]
 
 
+def test_a_missing_grader_is_known_before_anything_is_drawn(here, model_folder, monkeypatch):
+    tasks = write_jsonl(here / "sums.jsonl", [{"prompt": "1 + 2 ?", "answer": "3"}])
+    monkeypatch.setattr("bandpo.evals.problems.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="math-verify"):
+        plan(settings(model=str(model_folder), tasks=tasks, max_tokens=5), "out")
+    assert plan(settings(), "out").samples_total() == 40, "countdown needs none"
+
+
 def test_batches_are_longest_first_and_whole():
     batches = plan_batches([2, 9, 9, 4], n=3, batch_size=5)
     assert [p for batch in batches for p, _ in batch] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0, 0]
