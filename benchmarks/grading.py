@@ -33,7 +33,7 @@ TABLE = ROOT / "tests" / "rewards" / "labelled.tsv"
 RESULT = Path(__file__).parent / "results" / "grading.json"
 TIMEOUT, MEMORY_MB = 3.0, 512
 MEMORY_SECONDS, LITTLE_MEMORY_MB = 30.0, 128
-ALGEBRA, TURNS = 200, 3
+ALGEBRA, TURNS = 120, 5
 
 
 def labelled() -> list[dict[str, str]]:
@@ -203,12 +203,16 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def _machine_line(about: dict[str, Any]) -> str:
-    return f"{about['processor']}, {about['cores']} cores, math-verify {about['packages']['math-verify']}."
+    return (
+        f"{about['processor']}, {about['cores']} cores at a load average of {about['load_average']} before it began, "
+        f"math-verify {about['packages']['math-verify']}."
+    )
 
 
 def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     about = machine("cpu", 1)
+    about["load_average"] = round(os.getloadavg()[0], 1)
     about["packages"] |= {name: importlib.metadata.version(name) for name in ("math-verify", "sympy")}
     result = {
         "machine": about,
