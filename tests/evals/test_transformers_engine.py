@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from bandpo.evals.engine import EngineOptions, Request, Sampling, engine_name, load_engine, resolved_dtype
+from bandpo.evals.engine import EngineOptions, Request, Sampling, engine_name, resolved_dtype
+from bandpo.evals.loading import load_engine
 from bandpo.evals.prompts import encode, end_tokens, plain_text
 from bandpo.evals.sampling import uniforms
 from bandpo.evals.transformers_engine import TransformersEngine

@@ -8,7 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from bandpo.evals.engine import EngineOptions, Request, Sampling, load_engine
+from bandpo.evals.engine import EngineOptions, Request, Sampling
+from bandpo.evals.loading import load_engine
 
 END = 2
 LLM_OPTIONS = {

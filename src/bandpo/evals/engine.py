@@ -118,18 +118,3 @@ def resolved_dtype(engine: str, dtype: str) -> str:
 def default_batch_size(name: str) -> int:
     """Samples drawn and saved at once: vLLM schedules them itself, transformers pads them into one batch."""
     return 4096 if name == "vllm" else 64
-
-
-def load_engine(name: str, tokenizer: Any, options: EngineOptions) -> Engine:
-    """The engine of this name with the model loaded.
-
-    Raises:
-        ValueError: the model cannot be loaded or is too small for `longest`.
-    """
-    if name == "vllm":
-        from bandpo.evals.vllm_engine import VllmEngine
-
-        return VllmEngine(tokenizer, options)
-    from bandpo.evals.transformers_engine import TransformersEngine
-
-    return TransformersEngine(tokenizer, options)

@@ -32,12 +32,12 @@ from bandpo.evals.engine import (
     Sampling,
     default_batch_size,
     engine_name,
-    load_engine,
     resolved_device,
     resolved_dtype,
 )
 from bandpo.evals.grading import grade
 from bandpo.evals.intervals import BOOTSTRAP, LEVEL, RESAMPLES
+from bandpo.evals.loading import load_engine
 from bandpo.evals.models import identify, load_tokenizer
 from bandpo.evals.problems import EvalTask, load_tasks
 from bandpo.evals.prompts import encode, is_chat, plain_text

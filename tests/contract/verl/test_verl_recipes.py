@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-pytest.importorskip("verl", reason="verl is not installed here: make test-engines")
+pytest.importorskip("verl.trainer", reason="verl is not installed here: make test-engines")
 pytest.importorskip("hydra")
 
 from bandpo.runs.paper import PaperRun, arms, models, validate_verl
