@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy bench rehearsal warm-start test-trl-versions test-engines clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading bench rehearsal warm-start test-trl-versions test-engines clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,10 @@ compare: setup
 
 accuracy: setup
 	$(BIN)/python benchmarks/accuracy.py
+
+# The math grader: labelled pairs, hostile answers, speed; about four minutes.
+grading: setup
+	$(BIN)/python benchmarks/grading.py
 
 # Speed: the operator and the loss against their peers, then a training step against stock TRL.
 bench: setup
