@@ -20,13 +20,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import chosen, metric_floats
+from bandpo.engines._handover import chosen, metric_floats, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 NAME = "bandpo"
 PROVIDED = ("logp_rollout",)
 # Advantages arrive divided by the number of tokens; these losses would not scale with them.
 NOT_PROPORTIONAL = ("clip-cov", "kl-cov", "maspo")
+CLIP_SETTINGS = (
+    ("eps_clip_low", 0.2, "eps_low"),
+    ("eps_clip_high", 0.2, "eps_high"),
+    ("clip_ratio_c", 3.0, "dual_clip"),
+)
 
 
 def loss(
@@ -65,7 +70,8 @@ def choose(config: Any) -> Objective:
 
     Raises:
         TypeError: a hyperparameter the method does not take.
-        ValueError: an unknown method, one that needs what SkyRL does not hand to a loss, or a double correction.
+        ValueError: an unknown method, one that needs what SkyRL does not hand to a loss, or settings that contradict
+            it.
     """
     options = getattr(config, "bandpo", None)
     if options is None:
@@ -78,6 +84,8 @@ def choose(config: Any) -> Objective:
         raise ValueError(
             f"off_policy_correction.tis_ratio_type={correction!r} with ratios to the sampler counts the mismatch twice"
         )
+    for name, default, hyperparameter in CLIP_SETTINGS:
+        refuse_clip_range(one, {f"trainer.algorithm.{name}": (getattr(config, name, None), default, hyperparameter)})
     return one
 
 

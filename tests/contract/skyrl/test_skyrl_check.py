@@ -31,6 +31,7 @@ def test_a_good_command_line():
         ({"trainer.algorithm.bandpo.method": "band-kl2"}, "band-kl2"),
         ({"trainer.algorithm.bandpo.method": "maspo"}, "divides advantages"),
         ({"trainer.algorithm.bandpo.delta": 0.1}, "'delta'"),
+        ({"trainer.algorithm.eps_clip_high": 0.28}, "eps_clip_high=0.28 has no effect with method='band-kl'"),
         ({"trainer.train_batch_size": 256}, "used for one update"),
         (ASYNC, "keeps no old policy"),
         (

@@ -142,6 +142,8 @@ def test_configuration_and_loss_travel_to_workers():
         (["bandpo.method=band-kl2"], ValueError, "band-kl2"),
         (["bandpo.delta=0.1"], TypeError, "'delta': SkyRL takes method, band_delta"),
         (["bandpo.method=maspo"], ValueError, "maspo.*divides advantages"),
+        (["eps_clip_low=0.1"], ValueError, r"trainer\.algorithm\.eps_clip_low=0\.1 has no effect"),
+        (["clip_ratio_c=5.0"], ValueError, r"clip_ratio_c=5\.0 has no effect with method='band-kl': write dual_clip"),
         (["bandpo.method=tre"], ValueError, "needs logits, which SkyRL does not hand"),
         (["bandpo.anchor=rollout", "off_policy_correction.tis_ratio_type=token"], ValueError, "tis_ratio_type='token'"),
     ],

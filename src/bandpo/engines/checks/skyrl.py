@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
 from bandpo.engines.doctor import Finding, Options, installed, number
-from bandpo.engines.skyrl import NAME, PROVIDED, choose
+from bandpo.engines.skyrl import CLIP_SETTINGS, NAME, PROVIDED, choose
 
 ENTRYPOINT = "bandpo.engines.skyrl"
 
@@ -38,7 +38,8 @@ def check(options: Options) -> list[Finding]:
 def _settings(options: Options, given: dict, finding: Finding) -> Finding:
     """`finding`, or what contradicts it in the rest of the options."""
     tis = options.get("trainer.algorithm.off_policy_correction.tis_ratio_type")
-    config = SimpleNamespace(bandpo=given, off_policy_correction=SimpleNamespace(tis_ratio_type=tis))
+    clip = {name: options.get(f"trainer.algorithm.{name}") for name, *_ in CLIP_SETTINGS}
+    config = SimpleNamespace(bandpo=given, off_policy_correction=SimpleNamespace(tis_ratio_type=tis), **clip)
     try:
         one = choose(config)
     except (TypeError, ValueError) as error:
