@@ -380,6 +380,16 @@ def test_nothing_is_claimed_before_the_sources_are_there(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_reward_that_asks_for_a_column_the_data_lacks_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Dataset.from_list([{"prompt": "1 + 1", "solution": "2"}]).to_json("mine.jsonl")
+    run = RunArguments(dataset="mine.jsonl", reward=["bandpo.rewards.math_reward"])
+    expected = "reward='bandpo.rewards.math_reward' needs a column 'answer': dataset='mine.jsonl' has prompt, solution"
+    with pytest.raises(ValueError, match=expected):
+        plan(run, arguments(output_dir=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
+
+
 def test_answers_longer_than_the_models_positions_are_refused(tiny, tmp_path):
     with pytest.raises(ValueError, match="max_completion_length=13: expected less than 13"):
         plan(*parse_train([*tiny, "--max_completion_length", "13", "--output_dir", str(tmp_path / "run")]))

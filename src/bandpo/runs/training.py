@@ -7,6 +7,7 @@ run folder, evaluation on held-out problems between rollouts, checkpoints betwee
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -262,6 +263,8 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     rewards = [reward_source(dotted) for dotted in run.reward]
     source, tokenizer = model_source(run.model)
     data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
+    for dotted, reward in zip(run.reward, rewards, strict=True):
+        _check_columns(dotted, reward, run.dataset, data.column_names)
     is_main = args.process_index == 0
     has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
     evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
@@ -281,6 +284,19 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(_Progress)
     return Plan(run, args, folder, trainer, evaluator, checkpoint)
+
+
+# What TRL hands to every reward function, whatever the data set has.
+_FROM_TRL = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"}
+
+
+def _check_columns(dotted: str, reward: Any, dataset: str, columns: Sequence[str]) -> None:
+    """Raise ValueError where a reward function asks by name for a column that the data set lacks."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for name, parameter in inspect.signature(reward).parameters.items():
+        is_needed = parameter.kind in named and parameter.default is inspect.Parameter.empty
+        if is_needed and name not in _FROM_TRL and name not in columns:
+            raise ValueError(f"reward={dotted!r} needs a column {name!r}: dataset={dataset!r} has {', '.join(columns)}")
 
 
 def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
