@@ -1,5 +1,5 @@
-"""NeMo-RL 0.7's clipped loss, as far as an adapter meets it, written from its nemo_rl/algorithms/loss/
-loss_functions.py (`ClippedPGLossConfig` line 111, `ClippedPGLossFn` 180, its `__call__` 374)."""
+"""NeMo-RL's clipped loss as far as an adapter meets it, written from commit 7ea279ab, after 0.7.0:
+nemo_rl/algorithms/loss/loss_functions.py (`ClippedPGLossConfig` line 111, `ClippedPGLossFn` 180, `__call__` 374)."""
 
 from types import SimpleNamespace
 

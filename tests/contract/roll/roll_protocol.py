@@ -1,5 +1,6 @@
-"""ROLL 0.3.0's RLVR actor as far as an adapter meets it, written from its roll/pipeline/rlvr/actor_worker.py
-(`ActorWorker.loss_func` line 11) and roll/pipeline/base_worker.py (`get_old_log_probs_with_cache` 173)."""
+"""ROLL's RLVR actor as far as an adapter meets it, written from commit 8eb27cc2, after 0.3.0:
+roll/pipeline/rlvr/actor_worker.py (`ActorWorker.loss_func` line 11) and roll/pipeline/base_worker.py
+(`get_old_log_probs_with_cache` 173)."""
 
 import torch
 
