@@ -1,4 +1,4 @@
-"""How slime calls a custom loss and what its own does with the clip settings, written from commit 624b824a, after 0.3.1:
+"""How slime calls a custom loss and what its own does with the clip settings, from commit 624b824a, after 0.3.1:
 slime/backends/megatron_utils/loss.py (`loss_function` line 1283, `policy_loss_function` 934), cp_utils.py
 (`get_sum_of_sample_mean` 47) and slime/utils/ppo_utils.py (`compute_policy_loss` 133)."""
 
