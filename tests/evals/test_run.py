@@ -77,7 +77,7 @@ def test_the_embedded_task_is_sampled_and_graded(here):
     assert scores["uses *"]["value"] == pytest.approx(sum("*" in r["completion"] for r in records) / 48)
     assert "truncated" not in scores and list(scores)[:5] == ["mean@8", "pass@1", "pass@2", "pass@4", "pass@8"]
     kept = json.loads((here / "out" / "result.json").read_text())
-    assert kept["scores"] == result["scores"] and kept["command"].startswith("bandpo ")
+    assert kept["scores"] == result["scores"] and kept["command"].startswith("bandpo")
     assert kept["settings"]["model.sha256"] and kept["settings"]["version.torch"]
     assert kept["machine"]["cpus"] and kept["intervals"]["seed"] == 0
     asked = [json.loads(line) for line in (here / "out" / "countdown.problems.jsonl").read_text().splitlines()]

@@ -116,8 +116,13 @@ HANGING = """
 """
 
 
+def _as_in_a_terminal():
+    """A shell that starts tests in the background has them ignore SIGINT, and all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_hanging_batch_at_once():
-    process = python(HANGING.format(timeout=60), stderr=subprocess.PIPE)
+    process = python(HANGING.format(timeout=60), stderr=subprocess.PIPE, preexec_fn=_as_in_a_terminal)
     workers = [int(word) for word in process.stdout.readline().split()]
     time.sleep(1.0)
     started = time.monotonic()

@@ -6,7 +6,6 @@ work, or move the bytes that no implementation of it can avoid.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from bandpo.core.band import band
 from bandpo.core.loss import policy_loss
+from bandpo.engines.doctor import is_installed
 from bandpo.kernels.region import has_triton
 
 DELTA = 0.05
@@ -190,7 +190,7 @@ def loss_peers(device: str) -> list[Peer]:
             Peer("band-kl, fused kernel in a CUDA graph", _captured(fused)),
             Peer("band-kl with metrics, fused kernel", both_ways(_loss("band-kl", metrics=True, kernel="triton"))),
         ]
-    if importlib.util.find_spec("verl") is not None:
+    if is_installed("verl"):
         peers.append(Peer("verl's own clip loss, eager", both_ways(_verl_clip), 1e7))
     return peers
 

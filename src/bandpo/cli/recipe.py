@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import shutil
@@ -34,6 +33,7 @@ def recipe(
     Example:  bandpo recipe qwen2.5-3b-instruct band-kl --gpus 8
     """
     with user_errors("recipe"):
+        from bandpo.engines.doctor import is_installed
         from bandpo.runs.paper import PaperRun, command, trl_options, validate_verl
 
         if model is None:
@@ -42,11 +42,13 @@ def recipe(
         run = PaperRun(model, method, data=data, gpus=gpus, machines=machines, answer_line=answer_line)
         line = command(run, engine, context.args)
         if check and engine == "verl":
-            if importlib.util.find_spec("verl") is None:
+            if not is_installed("verl"):
                 raise ValueError("--check with --engine verl: expected verl to be installed here")
             validate_verl(run, context.args)
         elif check:
-            _check_trl(trl_options(run) + context.args)
+            from bandpo.cli.options import parse_train
+
+            parse_train([*trl_options(run), *context.args])
         if launch and shutil.which(line[0]) is None:
             raise ValueError(f"--launch: no {line[0]!r} on the path, expected {engine} to be installed here")
     if check:
@@ -64,15 +66,6 @@ def _wrapped(parts: list[str]) -> list[str]:
         starts = part.startswith("-") or "=" in part
         lines.append((" \\\n    " if starts and lines else " ") + shlex.quote(part))
     return lines
-
-
-def _check_trl(options: list[str]) -> None:
-    """Read the options as `bandpo train` does; on a machine without a GPU as if there were one."""
-    import torch
-
-    from bandpo.cli.options import parse_train
-
-    parse_train(options if torch.cuda.is_available() else [*options, "--use_cpu", "True", "--bf16", "False"])
 
 
 def _listing() -> Table:

@@ -86,6 +86,19 @@ def release(version: str) -> tuple[int, ...]:
     return tuple(map(int, leading.group().split("."))) if leading else ()
 
 
+def is_installed(package: str) -> bool:
+    """Whether a distribution of that name is installed; a folder of the name that Python could import does not count.
+
+    >>> is_installed("torch"), is_installed("no-such-engine")
+    (True, False)
+    """
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def installed(
     package: str, minimum: str, tested: tuple[str, ...] = (), below: str | None = None, install: str | None = None
 ) -> Finding:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("verl", reason="verl is not installed here: make test-engines")
+pytest.importorskip("verl.trainer", reason="verl is not installed here: make test-engines")
 
 from bandpo.data import prepare
 
