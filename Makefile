@@ -52,7 +52,7 @@ grading: setup
 
 # Speed: the operator and the loss against their peers, then a training step against stock TRL.
 bench: setup
-	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e7,1e8 --budget 0.5 --out benchmarks/results
+	$(BIN)/bandpo bench --sizes 1e3,3.3e4,1e6,1e7,1e8 --budget 0.3 --out benchmarks/results
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/logits_memory.py
 

@@ -75,14 +75,15 @@ def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
     y = -logp
     inside = y.clamp(2.0**-OCTAVES, -LOGP_MIN)
     cell, position = _locate(inside)
+    first = DEGREE + 1 if upward is True else 0
+    cubics = [table[first + power] for power in range(DEGREE + 1)]
     if isinstance(upward, Tensor):
+        # Views of what follows each power's row, so that one index finds all four of either bound.
         cell = torch.where(upward, cell + (DEGREE + 1) * CELLS, cell)
-    elif upward:
-        cell = cell + (DEGREE + 1) * CELLS
-    cubics = table.view(-1)
-    bound = cubics[cell + DEGREE * CELLS]
+        cubics = [table.view(-1)[power * CELLS :] for power in range(DEGREE + 1)]
+    bound = cubics[DEGREE][cell]
     for power in range(DEGREE - 1, -1, -1):
-        bound = bound * position + cubics[cell + power * CELLS]
+        bound = bound * position + cubics[power][cell]
     if upward is False:
         return bound
     # Beyond the table's far end q no longer depends on p; at the near end the bound is the simplex's.
