@@ -34,6 +34,7 @@ from bandpo.runs.training import Plan, plan
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "tests" / "data" / "samples"
+RESULTS = ROOT / "benchmarks" / "results"
 PHASES = ("generation", "reward", "log-probs of the old and reference policy", "forward", "loss", "backward", "update")
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
@@ -188,9 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--method", default="band-kl")
     parser.add_argument("--updates", type=int, help="optimizer steps")
-    parser.add_argument("--out", default="runs/rehearsal", help="folder, replaced")
+    parser.add_argument("--out", default="runs/rehearsal", help="new folder, or an earlier rehearsal to replace")
+    parser.add_argument("--record", action="store_true", help="keep rehearsal.json in benchmarks/results too")
     options = parser.parse_args(arguments)
     out = Path(options.out)
+    if out.exists() and not (out / "model" / "tokenizer.json").is_file():
+        parser.error(f"--out {out}: exists and is no earlier rehearsal, expected a new folder")
     shutil.rmtree(out, ignore_errors=True)
     make_policy(out / "model", options.size)
     data = ["--source", str(SAMPLES / "dapo-math-17k.parquet"), "--out", str(out), "--template", "paper"]
@@ -217,6 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "evaluations": scored,
     }
     (out / "rehearsal.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.record:
+        shutil.copy(out / "rehearsal.json", RESULTS / f"rehearsal_{options.size}_{options.device}.json")
     print(f"\n{'phase':45} ms an update   share")
     for name, seconds in table.items():
         print(f"{name:45} {seconds / steps * 1e3:12.1f} {seconds / whole:7.1%}")
