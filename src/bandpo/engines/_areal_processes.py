@@ -73,6 +73,11 @@ def _from_environment() -> dict[str, Any]:
 
 @functools.cache
 def engine_class(name: str) -> type:
+    """AReaL's engine of that name, which installs the method in the process it is made in.
+
+    Raises:
+        ValueError: when made, for a configuration whose loss is another or an environment without options.
+    """
     stock = getattr(importlib.import_module(ENGINES[name]), name)
 
     def __init__(self: Any, config: Any) -> None:

@@ -169,16 +169,12 @@ def trl_options(run: PaperRun) -> list[str]:
         "reward": f"bandpo.rewards.{'answer_line' if run.answer_line else 'math'}_reward",
         "method": arm["method"],
         **({"band_delta": arm["band_delta"]} if "band_delta" in arm else {}),
-        **_trl_method_options(arm),
+        "method_kwargs": json.dumps(arm["method_kwargs"]),
         "gradient_accumulation_steps": accumulation,
         "steps_per_generation": accumulation * UPDATES,
         "output_dir": f"runs/{run.name}",
     }
     return [part for name, value in own.items() for part in (f"--{name}", str(value))]
-
-
-def _trl_method_options(arm: Mapping[str, Any]) -> dict[str, Any]:
-    return {"method_kwargs": json.dumps(arm["method_kwargs"])} if arm["method_kwargs"] else {}
 
 
 def command(run: PaperRun, engine: str, extra: Sequence[str] = ()) -> list[str]:
