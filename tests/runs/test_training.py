@@ -1,8 +1,10 @@
 """Training runs: what they leave behind, and that neither kills nor evaluations change a weight."""
 
 import json
+import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +19,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from bandpo.cli.options import parse_train
+from bandpo.data.rows import BadRows
 from bandpo.engines.trl import BandGRPOConfig
+from bandpo.evals.reward_calls import RewardError
 from bandpo.runs import training
+from bandpo.runs.rewards import ROW
+from bandpo.runs.rollouts import prompts_needed
+from bandpo.runs.rows import TrainingRows
 from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
 from bandpo.tasks import countdown
 
@@ -26,6 +33,7 @@ TIMINGS = {"step_time"}
 PROMPTS = [problem.prompt for problem in countdown.training_problems(13, seed=3)]
 OWN_REWARD = '''
 import random
+import re
 
 def quick(completions, prompts, bonus, **_):
     """Varies within every group, and reads a column of the data."""
@@ -257,7 +265,7 @@ def test_the_order_of_rows_is_that_of_trl(here, monkeypatch):
     """Rows are read once per rollout, and training sees what it would without that."""
     options = [*OWN, "--num_train_epochs", "2"]
     ours = execute(options, here / "ours")
-    monkeypatch.setattr(training, "_Rows", lambda data: data)
+    monkeypatch.setattr(training, "TrainingRows", lambda data: data)
     assert_same(ours, execute(options, here / "plain"))
 
 
@@ -277,12 +285,12 @@ def test_rows():
             return [{"prompt": index} for index in indices]
 
     data = Counting()
-    rows = training._Rows(data)
-    assert len(rows) == 9 and rows[4] == {"prompt": 4}
+    rows = TrainingRows(data)
+    assert len(rows) == 9 and rows[4] == {"prompt": 4, ROW: 4}
     first = rows.__getitems__([1, 1, 2])
     first[0]["prompt"] = "changed"
-    assert rows.__getitems__([1, 1, 2]) == [{"prompt": 1}, {"prompt": 1}, {"prompt": 2}]
-    assert rows.__getitems__([3]) == [{"prompt": 3}]
+    assert rows.__getitems__([1, 1, 2]) == [{"prompt": 1, ROW: 1}, {"prompt": 1, ROW: 1}, {"prompt": 2, ROW: 2}]
+    assert rows.__getitems__([3]) == [{"prompt": 3, ROW: 3}]
     assert data.reads == [[1, 1, 2], [3]]
 
 
@@ -348,7 +356,7 @@ def test_updates_per_rollout(steps, iterations, accumulation, updates):
     ],
 )
 def test_the_task_makes_as_many_problems_as_a_run_uses(options, prompts):
-    assert training._problems_needed(arguments(**options)) == prompts
+    assert prompts_needed(arguments(**options)) == prompts
 
 
 def test_each_problem_is_used_once(tiny_run):
@@ -457,3 +465,182 @@ def test_two_processes(tiny, tmp_path, bandpo_command):
     again = subprocess.run([*launch, "train", *options, "cut"], cwd=tmp_path, capture_output=True, timeout=300)
     assert again.returncode == 0
     assert_same(outcome(tmp_path / "cut"), whole)
+
+
+FAULTS = [
+    {"prompt": "3 7 11 2 -> 45", "answer": "45"},
+    {"prompt": "", "answer": "45"},
+    {"answer": "45"},
+    {"prompt": 7, "answer": "45"},
+    {"prompt": [], "answer": "45"},
+    {"prompt": [{"role": "user", "content": "1 ->"}], "answer": "45"},
+    {"prompt": [{"content": "1 ->"}], "answer": "45"},
+    {"prompt": "1 2 3 4 -> 10"},
+    {"prompt": "1 2 3 4 -> 10", "answer": ""},
+    {"prompt": "1 2 3 4 -> 10", "answer": {"value": 10}},
+    {"prompt": "1 2 3 4 -> 10", "answer": ["10", []]},
+    {"prompt": " \t", "answer": None},
+    *({"prompt": f"1 2 3 4 -> {n}", "answer": str(n)} for n in range(10, 14)),
+]
+STRICT = """
+def strict(completions, answer, **_):
+    return [float(len(text) % 2) for text in completions]
+
+def check(answer):
+    if not isinstance(answer, str) or not answer:
+        raise ValueError(f"answer is {answer!r}: expected text")
+
+strict.check_answer = check
+"""
+
+
+@pytest.fixture
+def faulty(here):
+    """Data with every kind of fault beside five good rows, and a reward that says what it reads."""
+    (here / "strict_reward.py").write_text(STRICT)
+    sys.modules.pop("strict_reward", None)
+    (here / "faulty.jsonl").write_text("".join(json.dumps(row) + "\n" for row in FAULTS))
+    return [*OWN[:2], "--dataset", "faulty.jsonl", "--reward", "strict_reward.strict", *OWN[8:], "--max_steps", "2"]
+
+
+def test_every_bad_row_is_on_one_page_before_any_work(faulty, here, bandpo_command):
+    done = bandpo_command(["train", *faulty, "--output_dir", "run"], here)
+    lines = done.stderr.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("bandpo train: "))
+    page = lines[at:]
+    assert done.returncode == 2 and not (here / "run").exists() and "Traceback" not in done.stderr
+    assert max(map(len, page)) <= 100 and len(page) <= 16
+    assert page[0] == "bandpo train: dataset='faulty.jsonl': 11 of 16 rows cannot be used (the first row is row 0)"
+    assert page[-1] == "Mend these rows, or add --skip-bad-rows to go on without them."
+    for line in ("rows 1, 11: prompt is empty", "row 2: prompt is missing (null)", "row 3: prompt is an int, 7"):
+        assert any(shown.strip().startswith(line) for shown in page)
+
+
+def test_bad_rows_are_left_out_where_they_may_be(faulty, here, caplog):
+    folder = here / "run"
+    execute([*faulty, "--skip_bad_rows", "--eval_dataset", "faulty.jsonl"], folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["rows_left_out"] == 22 and result["steps"] == 2 and result["before"]["problems"] == 5
+    assert "22 of 32 rows are left out" in caplog.text
+    assert yaml.safe_load((folder / "config.yaml").read_text())["skip_bad_rows"] is True
+
+
+def test_a_data_set_without_a_good_row(faulty, here):
+    (here / "faulty.jsonl").write_text("".join(json.dumps(row) + "\n" for row in FAULTS[1:5]))
+    with pytest.raises(BadRows, match="none of its 4 rows can be used"):
+        plan(*parse_train([*faulty, "--skip_bad_rows", "true", "--output_dir", "run"]))
+
+
+def test_held_out_rows_are_looked_at_too(faulty, here):
+    (here / "good.jsonl").write_text("".join(json.dumps(row) + "\n" for row in FAULTS[-4:]))
+    options = [*faulty, "--dataset", "good.jsonl", "--output_dir", "run"]
+    assert plan(*parse_train(options)).left_out == 0
+    with pytest.raises(BadRows, match=r"eval_dataset='faulty.jsonl': 11 of 16 rows"):
+        plan(*parse_train([*options, "--overwrite", "--eval_dataset", "faulty.jsonl"]))
+    (here / "bare.jsonl").write_text('{"prompt": "1 2 3 4 -> 10"}\n')
+    with pytest.raises(ValueError, match=r"needs a column 'answer': eval_dataset='bare.jsonl' has prompt"):
+        plan(*parse_train([*options, "--overwrite", "--eval_dataset", "bare.jsonl"]))
+
+
+def test_fewer_prompts_than_a_rollout_takes_are_an_error(here):
+    rows = [{"prompt": prompt, "bonus": 0.0} for prompt in PROMPTS[:4]]
+    for count, fits in ((3, False), (4, True)):
+        Dataset.from_list(rows[:count]).to_json(here / "own.jsonl")
+        options = [*OWN, "--max_steps", "5", "--output_dir", "run", "--overwrite"]
+        if fits:
+            plan(*parse_train(options))
+            continue
+        with pytest.raises(ValueError, match=r"dataset='own.jsonl' has 3 rows and one rollout takes 4 prompts"):
+            plan(*parse_train(options))
+        assert not (here / "run").exists()
+
+
+def test_a_run_that_ends_early_is_not_complete(here):
+    class Ends(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            control.should_training_stop = state.global_step == 2
+
+    planned = plan(*parse_train([*OWN, "--output_dir", "run", "--disable_tqdm", "true"]))
+    planned.trainer.add_callback(Ends())
+    with pytest.raises(RuntimeError, match="training ended after 2 of 36 updates: the run is not complete"):
+        planned.execute()
+    assert not (here / "run" / "result.json").exists() and not (here / "run" / "model").exists()
+
+
+REWARDS = """
+def never(completions, **_):
+    return [None] * len(completions)
+
+def sometimes(completions, **_):
+    return [None if n % 2 else float(len(text) % 3) for n, text in enumerate(completions)]
+
+def nan(completions, **_):
+    return [float("nan")] * len(completions)
+
+def infinite(completions, bonus, **_):
+    return [float("inf") if extra > 0.05 else 0.0 for extra in bonus]
+
+def raising(completions, bonus, **_):
+    if max(bonus) > 0.05:
+        raise KeyError("mine")
+    return [0.0] * len(completions)
+
+def leaving(completions, bonus, **_):
+    raise SystemExit(0)
+
+def ending(completions, bonus, **_):
+    raise EOFError
+
+async def later(completions, bonus, **_):
+    return raising(completions, bonus)
+"""
+
+
+@pytest.fixture
+def rewards(here):
+    (here / "more_rewards.py").write_text(REWARDS)
+    sys.modules.pop("more_rewards", None)
+    return here
+
+
+@pytest.mark.parametrize("name", ["never", "nan", "sometimes"])
+def test_a_reward_that_does_not_apply_is_left_out(rewards, name, capsys):
+    folder = rewards / "run"
+    options = [*OWN, "--reward", f"more_rewards.{name}", "--max_steps", "4", "--logging_steps", "1"]
+    planned = plan(*parse_train([*options, "--output_dir", str(folder), "--disable_tqdm", "false"]))
+    returned = planned.execute()
+    result = json.loads((folder / "result.json").read_text())
+    metrics = records(folder / "metrics.jsonl")
+    assert result["steps"] == 4 and len(metrics) == 4
+    if name == "sometimes":
+        assert 0 <= result["after"]["mean@2"] <= 2 and all(record["reward"] is not None for record in metrics)
+    else:
+        assert result["after"]["mean@2"] is None and math.isnan(returned["after"]["mean@2"])
+        assert all(record["reward"] is None for record in metrics) and "reward=–" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("raising", RewardError, r"reward 'more_rewards.raising' raised KeyError at row \d+ of own.jsonl: 'mine'"),
+        ("later", RewardError, r"reward 'more_rewards.later' raised KeyError at row \d+ of own.jsonl"),
+        ("leaving", RewardError, r"reward 'more_rewards.leaving' raised SystemExit at row \d+ of own.jsonl: 0"),
+        ("ending", RewardError, r"reward 'more_rewards.ending' raised EOFError at row \d+ of own.jsonl"),
+        ("infinite", ValueError, r"reward 'more_rewards.infinite' gave inf for row \d+ of own.jsonl"),
+    ],
+)
+def test_a_reward_that_fails_in_training_names_its_row(rewards, name, error, said):
+    options = [*OWN[: OWN.index("--eval_dataset")], *OWN[OWN.index("--eval_dataset") + 2 :]]
+    options = [*options, "--reward", f"more_rewards.{name}", "--output_dir", "run", "--disable_tqdm", "true"]
+    with pytest.raises(error, match=said) as caught:
+        plan(*parse_train(options)).execute()
+    row = int(re.search(r"row (\d+)", str(caught.value))[1])
+    assert 0 <= row < 13 and (name in ("leaving", "ending") or row > 5), "rows from 6 on have a bonus above 0.05"
+    assert not (rewards / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["leaving", "ending"])
+def test_a_reward_that_leaves_is_a_failure_of_the_command(rewards, name, bandpo_command):
+    done = bandpo_command(["train", *OWN, "--reward", f"more_rewards.{name}", "--output_dir", "run"], rewards)
+    assert done.returncode == 1 and f"reward 'more_rewards.{name}' raised" in done.stderr
+    assert "more_rewards.py" in done.stderr and not (rewards / "run" / "result.json").exists()

@@ -12,7 +12,7 @@ from bandpo.data.catalogue import DATASETS, MathData
 from bandpo.data.messages import check_prompt, plain_messages, user_text
 from bandpo.data.reading import read_table
 from bandpo.data.references import Reference, described, read_reference
-from bandpo.data.rows import BadRow, BadRows
+from bandpo.data.rows import BadRow, BadRows, Found
 from bandpo.data.templates import get_template, without_template
 
 COLUMNS = ("prompt", "answer", "source", "id")
@@ -117,7 +117,7 @@ def read_problems(
         except ValueError as error:
             bad.append(BadRow(number, str(error)))
     if bad:
-        raise BadRows(label, len(table), bad, "Mend these rows, or take them out.")
+        raise BadRows([Found(label, len(table), bad)], "Mend these rows, or take them out.")
     problems = [problem for problem in found if problem is not None]
     if not problems:
         raise ValueError(f"{label}: none of its {len(table)} rows belongs to {name}, expected at least one")

@@ -25,21 +25,34 @@ class BadRow:
     reason: str
 
 
-class BadRows(ValueError):
-    """Rows of a data set that cannot be used; its text is the page that says which and why.
+@dataclass(frozen=True)
+class Found:
+    """What a look at a data set found.
 
-    Args:
+    Attributes:
         label: the option and its value, such as "dataset='mine.jsonl'".
         count: rows of the data set.
-        bad: what was found.
+        bad: those that cannot be used, in their order.
+    """
+
+    label: str
+    count: int
+    bad: Sequence[BadRow]
+
+
+class BadRows(ValueError):
+    """Rows that cannot be used; its text is the page that says which and why.
+
+    Args:
+        found: of each data set that has any.
         advice: a last sentence, what to do.
 
     Attributes:
         page: the text, in lines of at most 100 columns.
     """
 
-    def __init__(self, label: str, count: int, bad: Sequence[BadRow], advice: str = ""):
-        self.page = "\n".join([_title(label, count, bad), *_reasons(bad), *([_wrapped(advice, "")] if advice else [])])
+    def __init__(self, found: Sequence[Found], advice: str):
+        self.page = "\n".join([*(line for one in found for line in _described(one)), _wrapped(advice, "")])
         super().__init__(self.page)
 
 
@@ -98,20 +111,16 @@ def _key(value: Any) -> Any:
     return (type(value), value) if is_scalar else None
 
 
-def _title(label: str, count: int, bad: Sequence[BadRow]) -> str:
-    rows = len({entry.row for entry in bad})
-    how_many = f"none of its {count} rows can" if rows == count else f"{rows} of {count} rows cannot"
-    return _wrapped(f"{label}: {how_many} be used (the first row is row 0)", "")
-
-
-def _reasons(bad: Sequence[BadRow]) -> list[str]:
+def _described(found: Found) -> list[str]:
+    rows = len({entry.row for entry in found.bad})
+    how_many = f"none of its {found.count} rows can" if rows == found.count else f"{rows} of {found.count} rows cannot"
+    title = _wrapped(f"{found.label}: {how_many} be used (the first row is row 0)", "")
     groups: dict[str, list[int]] = {}
-    for entry in bad:
+    for entry in found.bad:
         groups.setdefault(entry.reason, []).append(entry.row)
-    shown = list(groups.items())[:_REASONS_SHOWN]
-    lines = [_wrapped(f"{_listed(rows)}: {reason}", "  ") for reason, rows in shown]
-    rest = {row for rows in list(groups.values())[_REASONS_SHOWN:] for row in rows}
-    return [*lines, f"  and {_counted(len(rest))} for other reasons"] if rest else lines
+    shown = [_wrapped(f"{_listed(at)}: {reason}", "  ") for reason, at in list(groups.items())[:_REASONS_SHOWN]]
+    rest = len({row for at in list(groups.values())[_REASONS_SHOWN:] for row in at})
+    return [title, *shown, *([f"  and {_counted(rest)} for other reasons"] if rest else [])]
 
 
 def _listed(rows: Sequence[int]) -> str:

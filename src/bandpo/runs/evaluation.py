@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +21,11 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from bandpo.evals.grading import RewardFunction, grade
 from bandpo.evals.prompts import encode, end_tokens, pad_left, until_end
+from bandpo.evals.reward_calls import reward_name
 from bandpo.evals.sampling import EntropyRecorder
-from bandpo.evals.scores import pass_at_k
+from bandpo.evals.scores import problem_pass_at_k
+
+logger = logging.getLogger("bandpo.runs")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Evaluation:
     """Samples of every problem and their rewards.
 
     Attributes:
-        rewards: (problems, samples), the reward function's value; 0 where it gave None or NaN.
+        rewards: (problems, samples), the reward function's value; NaN where it gave None or NaN, since it does not
+            apply to that answer.
         texts: the completions, in the same order.
         entropy: mean entropy in nats of the sampled tokens' distributions.
     """
@@ -38,12 +44,17 @@ class Evaluation:
     entropy: float
 
     def summary(self) -> dict[str, float]:
-        """mean@n, pass@k for k = 8, 32, 128 and n where k <= n, entropy; a sample is correct from reward 1 on."""
+        """Return mean@n, pass@k for k = 8, 32, 128 and n where k <= n, entropy.
+
+        An answer is correct from reward 1 on. Answers without a reward are left out, as TRL leaves them out of its
+        mean, and problems with fewer than k others out of pass@k; a score of no answer is NaN.
+        """
         problems, samples = self.rewards.shape
+        scored = (~self.rewards.isnan()).sum(-1).tolist()
         correct = (self.rewards >= 1).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
-        scores = {f"mean@{samples}": self.rewards.mean().item()}
-        scores |= {f"pass@{k}": pass_at_k(correct, samples, k) for k in ks}
+        scores = {f"mean@{samples}": self.rewards.nanmean().item()}
+        scores |= {f"pass@{k}": _pass_at_k(correct, scored, k) for k in ks}
         return {**scores, "entropy": self.entropy, "problems": problems}
 
 
@@ -60,6 +71,8 @@ def evaluate(
     batch_size: int = 2048,
     seed: int = 0,
     chat_template_kwargs: Mapping[str, Any] | None = None,
+    places: Sequence[str] = (),
+    **more: Any,
 ) -> Evaluation:
     """Sample every prompt of `columns["prompt"]` and grade the answers.
 
@@ -73,12 +86,15 @@ def evaluate(
         batch_size: completions generated at once.
         seed: of the sampling; the model and the global random states are left as they were.
         chat_template_kwargs: passed to the chat template.
+        places: where each prompt is from, for errors, such as "row 3 of mine.jsonl".
+        more: handed to the reward function as it is.
 
     Returns:
         Evaluation.
 
     Raises:
-        ValueError: no prompt, or the reward function did not give one value per completion.
+        ValueError: no prompt, or the reward function did not give one finite number or None per completion.
+        RewardError: the reward function raised an error.
     """
     prompts = [prompt for prompt in columns["prompt"] for _ in range(samples)]
     if not prompts:
@@ -117,10 +133,22 @@ def evaluate(
             answers += [row[:length] for row, length in zip(completion.tolist(), alive.sum(-1).tolist(), strict=True)]
 
         others = {name: values for name, values in repeated.items() if name != "prompt"}
-        graded = grade(reward, prompts, texts, answers, others)
+        each = [place for place in places for _ in range(samples)]
+        graded = grade(reward, prompts, texts, answers, others, places=each, **more)
+    unscored = sum(map(math.isnan, graded))
+    if unscored:
+        logger.warning(
+            "%s: no reward for %d of %d answers, which no score counts", reward_name(reward), unscored, len(graded)
+        )
     rewards = torch.tensor(graded).view(-1, samples)
     grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
     return Evaluation(rewards, grouped, entropy_sum / sum(map(len, answers)))
+
+
+def _pass_at_k(correct: Sequence[int], scored: Sequence[int], k: int) -> float:
+    """pass@k, mean over the problems with k scored answers or more."""
+    chances = [problem_pass_at_k(c, n, k) for c, n in zip(correct, scored, strict=True) if n >= k]
+    return math.fsum(chances) / len(chances) if chances else math.nan
 
 
 @contextlib.contextmanager

@@ -9,15 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from bandpo.data.reading import first_line, looks_local, read_table
+from bandpo.data.reading import first_line, looks_local, read_table, split_names
+from bandpo.evals.reward_calls import RewardError
+from bandpo.runs.rows import Part, joined
 from bandpo.tasks import TASKS
 
 
 def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
-    """Path or Hub id to load a model from, and its tokenizer; an embedded task's name is its warm-started policy.
+    """Return the path or Hub id to load a model from, and its tokenizer.
+
+    An embedded task's name is its warm-started policy.
 
     Raises:
         ValueError: no such folder, or neither folder nor Hub has a tokenizer and configuration of that name.
@@ -36,42 +40,49 @@ def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
     return source, tokenizer
 
 
-def dataset_source(name: str, split: str, *, count: int = 0, seed: int = 0, option: str = "dataset") -> Dataset:
-    """A data set with a `prompt` column (text or chat messages) from an embedded task, a file, a folder or the Hub.
+def dataset_parts(name: str, split: str, *, count: int = 0, seed: int = 0, option: str = "dataset") -> list[Part]:
+    """Return the parts of a data set with a `prompt` column, from an embedded task, files, folders or the Hub.
 
     Args:
-        name: task name; path of .jsonl, .json, .parquet or .csv; folder of `save_to_disk`; or Hub id. Several with
-            commas between are put one after another.
-        split: split of a Hub data set or saved folder.
+        name: task name; path of .jsonl, .json, .parquet or .csv; folder of tables or of `save_to_disk`; or Hub id.
+            Several with commas between are put one after another.
+        split: split of a Hub data set or folder.
         count, seed: how many problems an embedded task makes, and from which seed.
         option: what errors call the data set.
 
     Raises:
-        ValueError: not found, unknown format, no such split, no row, no `prompt` column, or several with different
-            columns.
+        ValueError: not found, unknown format, no such split, no row, or no `prompt` column.
     """
-    if "," in name:
-        parts = [dataset_source(part.strip(), split, count=count, seed=seed, option=option) for part in name.split(",")]
-        for part in parts[1:]:
-            if part.features != parts[0].features:
-                columns = ", ".join(part.column_names)
-                raise ValueError(
-                    f"{option}={name!r}: columns differ, expected {list(parts[0].features)}, got {columns}"
-                )
-        return concatenate_datasets(parts)
+    return [_part(each, split, count, seed, option) for each in split_names(name) or [name]]
+
+
+def dataset_source(name: str, split: str, *, count: int = 0, seed: int = 0, option: str = "dataset") -> Dataset:
+    """Return the rows of all parts, looked at by nobody; arguments and errors as those of `dataset_parts`.
+
+    Raises:
+        ValueError: parts with different columns.
+    """
+    return joined(dataset_parts(name, split, count=count, seed=seed, option=option))
+
+
+def _part(name: str, split: str, count: int, seed: int, option: str) -> Part:
+    label = f"{option}={name!r}"
     if name in TASKS:
-        return Dataset.from_dict(TASKS[name].training(count, seed))
+        return Part(label, name, Dataset.from_dict(TASKS[name].training(count, seed)))
     data = read_table(name, split, option=option, expected=_EXPECTED)
     if "prompt" not in data.column_names:
-        raise ValueError(f"{option}={name!r} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
-    return data
+        raise ValueError(f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
+    return Part(label, name, data)
 
 
 def reward_source(dotted: str) -> Callable[..., Any]:
-    """The reward function at a dotted path such as `my_package.rewards.exact`; the current folder is searched too.
+    """Return the reward function at a dotted path such as `my_package.rewards.exact`.
+
+    The current folder is searched too.
 
     Raises:
         ValueError: no such module, or no function of that name in it.
+        RewardError: its module ends the program, or reads from a terminal, when it is imported.
     """
     module_name, _, name = dotted.rpartition(".")
     if os.getcwd() not in sys.path:
@@ -80,6 +91,10 @@ def reward_source(dotted: str) -> Callable[..., Any]:
         function = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"reward={dotted!r}: {first_line(error)}; expected a function's dotted path") from error
+    except (SystemExit, EOFError) as error:
+        raise RewardError(
+            f"reward={dotted!r}: importing {module_name} raised {type(error).__name__}({error})"
+        ) from error
     if not callable(function):
         raise ValueError(f"reward={dotted!r} is a {type(function).__name__}: expected a function")
     return function

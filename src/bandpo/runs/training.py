@@ -6,227 +6,65 @@ run folder, evaluation on held-out problems between rollouts, checkpoints betwee
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
-from bandpo.runs.evaluation import Evaluation, evaluate
-from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder
-from bandpo.runs.sources import dataset_source, model_source, reward_source
+from bandpo.runs.arguments import RunArguments, check_settings, resolved
+from bandpo.runs.callbacks import Progress, Recorder
+from bandpo.runs.folder import EVALUATIONS, SAMPLES, RunFolder
+from bandpo.runs.held_out import Evaluator
+from bandpo.runs.inputs import read_inputs
+from bandpo.runs.rewards import with_places
+from bandpo.runs.rollouts import updates_per_rollout
+from bandpo.runs.rows import TrainingRows
+from bandpo.runs.sources import model_source, reward_source
 from bandpo.tasks import TASKS
 
-
-@dataclass
-class RunArguments:
-    """What a run is about; everything else is a field of `BandGRPOConfig`."""
-
-    model: str = field(default="countdown", metadata={"help": "Folder, Hub id or embedded task to start from."})
-    dataset: str = field(default="countdown", metadata={"help": "File, folder, Hub id or task; needs `prompt`."})
-    dataset_split: str = field(default="train", metadata={"help": "Split of a Hub data set."})
-    reward: list[str] = field(
-        default_factory=lambda: ["bandpo.tasks.countdown.reward"],
-        metadata={"help": "Dotted reward functions; the first one grades evaluations."},
-    )
-    eval_dataset: str | None = field(default=None, metadata={"help": "Held-out problems; a task brings its own."})
-    eval_samples: int = field(default=32, metadata={"help": "Answers per held-out problem."})
-    eval_batch_size: int = field(default=4096, metadata={"help": "Answers generated at once in evaluation."})
-    evaluate_every: int = field(default=10, metadata={"help": "Rollouts between evaluations."})
-    threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; 1 is best for tiny models."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace a run that is already in output_dir."})
-
-    def __post_init__(self):
-        self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
-
-
-def batches_per_rollout(args: BandGRPOConfig) -> int:
-    """Micro-batches made from one generated batch, over all its iterations."""
-    return args.num_iterations * (args.steps_per_generation or 1)
-
-
-def updates_per_rollout(args: BandGRPOConfig) -> int:
-    """Optimizer steps after which a rollout and an update end together; one rollout where its batches divide evenly."""
-    return math.lcm(batches_per_rollout(args), args.gradient_accumulation_steps) // args.gradient_accumulation_steps
-
-
-def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
-    """Every option that differs from its default, in the form a recipe has."""
-    default = BandGRPOConfig(output_dir=args.output_dir, use_cpu=args.use_cpu, bf16=args.bf16)
-    changed = {
-        f.name: getattr(args, f.name)
-        for f in dataclasses.fields(args)
-        if f.init and getattr(args, f.name) != getattr(default, f.name)
-    }
-    derived = ("generation_batch_size", "activation_checkpointing")
-    writable = (str, int, float, list, dict, type(None))
-    kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
-    named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
-    about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
-    return {**about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
-
-
-def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
-    """Raise ValueError for settings under which a run could not keep its promises."""
-    for name in ("eval_samples", "eval_batch_size", "evaluate_every", "threads"):
-        value = getattr(run, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value}: expected at least 1")
-    if run.dataset not in TASKS and run.reward == RunArguments().reward:
-        raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
-    for name in ("save_only_model", "ignore_data_skip"):
-        if getattr(args, name):
-            raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")
-
-
-class _Recorder(TrainerCallback):
-    """Writes metrics and evaluations as they come, and has checkpoints written where a run can resume exactly."""
-
-    def __init__(self, folder: RunFolder, run: RunArguments, evaluator: _Evaluator | None):
-        self.folder, self.run, self.evaluator = folder, run, evaluator
-        self.save_is_due = False
-
-    def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
-        _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
-        if state.is_world_process_zero:
-            self.folder.rewind(state.global_step)
-            if state.global_step == 0:
-                self._evaluate(state, model)
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if state.is_world_process_zero and logs and "train_runtime" not in logs:
-            self.folder.append(METRICS, [{"step": state.global_step, **logs}])
-
-    def on_step_end(self, args, state, control, *, train_dataloader, model=None, **_):
-        self._choose_save(args, state, control, train_dataloader)
-        period = self.run.evaluate_every * updates_per_rollout(args)
-        last = state.global_step >= state.max_steps
-        if state.is_world_process_zero and (last or state.global_step % period == 0):
-            self._evaluate(state, model)
-
-    def on_epoch_end(self, args, state, control, *, train_dataloader, **_):
-        self._choose_save(args, state, control, train_dataloader)
-
-    def _choose_save(self, args: Any, state: Any, control: Any, loader: Any) -> None:
-        """Put a checkpoint off to the end of the rollout, after which no answers are kept in memory.
-
-        What is logged over several steps is logged before it, for a resumed run has none of it. The last step writes
-        no checkpoint, since `model/` follows: transformers would train one step more from it.
-        """
-        self.save_is_due |= control.should_save
-        is_between_rollouts = round(state.epoch * len(loader)) % batches_per_rollout(args) == 0
-        control.should_save = self.save_is_due and is_between_rollouts and state.global_step < state.max_steps
-        if control.should_save:
-            self.save_is_due, control.should_log = False, True
-
-    def _evaluate(self, state: Any, model: Any) -> None:
-        if self.evaluator is not None:
-            self.folder.append(EVALUATIONS, [{"step": state.global_step, **self.evaluator(model, state)}])
-
-
-def _prepare_rows(loader: Any, epochs_begun: int) -> None:
-    """Draw the orders of the epochs before a checkpoint, which TRL's sampler would repeat, and move no text."""
-    batches = getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler)
-    for _ in range(epochs_begun):
-        next(iter(batches.sampler), None)
-    loader.device = None
-
-
-class _Rows(torch.utils.data.Dataset):
-    """Rows of a data set; the latest batch is kept, since TRL asks for a rollout's rows at every one of its updates."""
-
-    def __init__(self, data: Any):
-        self.data, self.indices, self.rows = data, None, []
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.data[index]
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        if indices != self.indices:
-            self.indices, self.rows = indices, self.data.__getitems__(indices)
-        return [dict(row) for row in self.rows]
-
-
-class _Evaluator:
-    """Scores a model on the held-out problems, always with the same sampling seed."""
-
-    def __init__(self, run: RunArguments, args: BandGRPOConfig, tokenizer: Any, reward: Any):
-        self.run, self.args, self.tokenizer, self.reward = run, args, tokenizer, reward
-        name = run.eval_dataset or run.dataset
-        self.task = TASKS.get(name)
-        data: Any = None if self.task else dataset_source(name, "test", option="eval_dataset")
-        self.columns: Mapping[str, Sequence[Any]] = self.task.held_out() if self.task else data.to_dict()
-        self.latest: Evaluation | None = None
-
-    def __call__(self, model: Any, state: Any) -> dict[str, float]:
-        template: Any = self.args.chat_template_kwargs
-        self.latest = evaluate(
-            getattr(model, "module", model),
-            self.tokenizer,
-            self.columns,
-            partial(self.reward, trainer_state=state, log_extra=_log_nothing, log_metric=_log_nothing),
-            samples=self.run.eval_samples,
-            max_new_tokens=self.args.max_completion_length or 256,
-            temperature=self.args.temperature,
-            batch_size=self.run.eval_batch_size,
-            chat_template_kwargs=template,
-        )
-        described = self.task.describe([t for texts in self.latest.texts for t in texts]) if self.task else {}
-        return {**self.latest.summary(), **described}
-
-    def samples(self, per_problem: int = 4) -> list[dict[str, Any]]:
-        """A few answers of each problem from the latest evaluation."""
-        if self.latest is None:
-            return []
-        prompts = self.columns["prompt"]
-        return [
-            {"prompt": prompts[i], "completion": texts[j], "reward": self.latest.rewards[i, j].item()}
-            for i, texts in enumerate(self.latest.texts)
-            for j in range(min(per_problem, len(texts)))
-        ]
-
-
-def _log_nothing(name: str, value: Any) -> None:
-    """What a reward function logs in training has no place in an evaluation."""
-
-
-class _Progress(ProgressCallback):
-    """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
-
-    def on_log(self, args, state, control, logs=None, **_):
-        shown = {"reward": "reward", "entropy": "entropy", "clipped": "band/clip"}
-        values = {label: f"{float(logs[name]):.3f}" for label, name in shown.items() if logs and name in logs}
-        if values and self.training_bar is not None:
-            self.training_bar.set_postfix(values)
+__all__ = ["Plan", "RunArguments", "plan", "resolved", "updates_per_rollout"]
 
 
 @dataclass
 class Plan:
-    """A run that has been checked and given its folder, and is ready to start."""
+    """A run that has been checked and given its folder, and is ready to start.
+
+    Attributes:
+        run, args: what it was asked for.
+        folder: its own.
+        trainer: TRL's, with the method.
+        evaluator: of held-out problems, None where there are none.
+        checkpoint: to resume from, None at the start.
+        left_out: rows of its data that cannot be used and are left out.
+    """
 
     run: RunArguments
     args: BandGRPOConfig
     folder: RunFolder
     trainer: BandGRPOTrainer
-    evaluator: _Evaluator | None
+    evaluator: Evaluator | None
     checkpoint: str | None
+    left_out: int = 0
 
     def execute(self) -> dict[str, Any]:
-        """Train to the end and return what `result.json` holds: method, seed, scores before and after."""
+        """Train to the end and return what `result.json` holds: method, seed, scores before and after.
+
+        Raises:
+            RuntimeError: training ended before its last update; the run is not complete.
+            RewardError: a reward function raised an error.
+            ValueError: a reward function gave something else than one finite number or None for each answer.
+        """
         started = time.time()
         self.trainer.train(resume_from_checkpoint=self.checkpoint)
+        done, asked = self.trainer.state.global_step, self.trainer.state.max_steps
+        if done < asked or done == 0:
+            raise RuntimeError(f"training ended after {done} of {asked} updates: the run is not complete")
         self.trainer.save_model(str(self.folder.path / "model"))
         if self.args.process_index != 0:
             return {}
@@ -235,9 +73,10 @@ class Plan:
             "method": self.args.method,
             "hyperparameters": self.args.hyperparameters(),
             "seed": self.args.seed,
-            "before": evaluations[0] if evaluations else None,
-            "after": evaluations[-1] if evaluations else None,
-            "steps": self.trainer.state.global_step,
+            "before": _scores(evaluations[0]) if evaluations else None,
+            "after": _scores(evaluations[-1]) if evaluations else None,
+            "steps": done,
+            "rows_left_out": self.left_out,
             "seconds": round(time.time() - started, 1),
             "threads": torch.get_num_threads(),
         }
@@ -255,19 +94,21 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         args: the trainer's configuration, with the method; the run lives in `args.output_dir`.
 
     Raises:
-        ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
+        ValueError: a source that does not exist, a folder that holds another run, settings that contradict, fewer
+            prompts than one rollout takes; or `BadRows`, rows that cannot be used.
     """
     check_settings(run, args)
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    rewards = [reward_source(dotted) for dotted in run.reward]
+    rewards = [(dotted, reward_source(dotted)) for dotted in run.reward]
     source, tokenizer = model_source(run.model)
-    data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
-    for dotted, reward in zip(run.reward, rewards, strict=True):
-        _check_columns(dotted, reward, run.dataset, data.column_names)
     is_main = args.process_index == 0
     has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
-    evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
+    inputs = read_inputs(run, args, rewards, is_evaluated=has_held_out)
+    evaluator = None
+    if inputs.held_out is not None:
+        sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
+        evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
 
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
@@ -275,28 +116,22 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     if checkpoint is not None:
         _check_checkpoint(checkpoint, args)
 
-    trainer = BandGRPOTrainer(source, rewards, args, train_dataset=data, processing_class=tokenizer)
+    data = inputs.train.data
+    named = [with_places(reward, dotted, inputs.train.place) for dotted, reward in rewards]
+    trainer = BandGRPOTrainer(source, named, args, train_dataset=data, processing_class=tokenizer)
     _check_model(trainer, is_evaluated=evaluator is not None)
-    trainer.train_dataset = _Rows(data)
-    trainer.add_callback(_Recorder(folder, run, evaluator))
+    trainer.train_dataset = TrainingRows(data)
+    trainer.add_callback(Recorder(folder, run.evaluate_every, evaluator))
     trainer.remove_callback(PrinterCallback)
     if not args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(_Progress)
-    return Plan(run, args, folder, trainer, evaluator, checkpoint)
+        trainer.add_callback(Progress)
+    return Plan(run, args, folder, trainer, evaluator, checkpoint, inputs.left_out)
 
 
-# What TRL hands to every reward function, whatever the data set has.
-_FROM_TRL = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"}
-
-
-def _check_columns(dotted: str, reward: Any, dataset: str, columns: Sequence[str]) -> None:
-    """Raise ValueError where a reward function asks by name for a column that the data set lacks."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    for name, parameter in inspect.signature(reward).parameters.items():
-        is_needed = parameter.kind in named and parameter.default is inspect.Parameter.empty
-        if is_needed and name not in _FROM_TRL and name not in columns:
-            raise ValueError(f"reward={dotted!r} needs a column {name!r}: dataset={dataset!r} has {', '.join(columns)}")
+def _scores(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation as it was before JSON, which has no NaN: a score of no answer."""
+    return {name: math.nan if value is None else value for name, value in evaluation.items()}
 
 
 def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
@@ -320,11 +155,3 @@ def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:
         raise ValueError(
             f"sync_ref_model=True: {checkpoint} does not hold the reference model, --overwrite starts anew"
         )
-
-
-def _problems_needed(args: BandGRPOConfig) -> int:
-    """Prompts that `max_steps` optimizer steps consume, each once; of 150 rollouts where the length is in epochs."""
-    answers = args.per_device_train_batch_size * (args.steps_per_generation or 1) * max(1, args.world_size)
-    batches = args.max_steps * args.gradient_accumulation_steps
-    rollouts = -(-batches // batches_per_rollout(args)) if args.max_steps > 0 else 150
-    return rollouts * answers // (args.num_generations or 1)

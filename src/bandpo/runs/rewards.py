@@ -1,0 +1,88 @@
+"""Reward functions of a run: named with the row where they fail, with what they need of the data."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from bandpo.evals.reward_calls import FROM_TRL, await_reward, call_reward
+
+# The column that tells a reward's call which rows it has; taken away before the function sees it.
+ROW = "bandpo_row"
+# Columns that TRL keeps to itself.
+_KEPT = ("completion",)
+
+
+def with_places(reward: Any, name: str, place: Callable[[int], str]) -> Any:
+    """Return a reward function that does what this one does, and fails with its name and the row.
+
+    Args:
+        reward: TRL's signature, asynchronous or not; a module, which is a reward model, is returned as it is.
+        name: dotted path, for errors.
+        place: from a row's index to where it is, such as "row 3 of mine.jsonl".
+
+    >>> fails = with_places(lambda completions, **_: 1 / 0, "mine.reward", "row {}".format)
+    >>> fails(completions=["a"], bandpo_row=[3])
+    Traceback (most recent call last):
+    bandpo.evals.reward_calls.RewardError: reward 'mine.reward' raised ZeroDivisionError at row 3: division by zero
+    """
+    if isinstance(reward, torch.nn.Module):
+        return reward
+    inner = _without_partial(reward)
+
+    def split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        rows = arguments.get(ROW, range(len(arguments["completions"])))
+        return {key: value for key, value in arguments.items() if key != ROW}, [place(row) for row in rows]
+
+    if inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None)):  # noqa: B004
+
+        async def checked(**arguments: Any) -> list[float]:
+            return await await_reward(reward, *split(arguments), name)
+
+    else:
+
+        def checked(**arguments: Any) -> list[float]:
+            return call_reward(reward, *split(arguments), name)
+
+    functools.update_wrapper(checked, inner)
+    # What TRL calls its metrics after.
+    checked.__name__ = getattr(inner, "__name__", type(inner).__name__)
+    return checked
+
+
+def check_columns(dotted: str, reward: Any, label: str, columns: Sequence[str]) -> None:
+    """Raise ValueError where a data set lacks a column that a reward asks for by name, or has one that is TRL's own.
+
+    Args:
+        dotted: of the reward, for errors.
+        reward: the function.
+        label: the data set's option and value, for errors.
+        columns: of the data set.
+    """
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    asked = {
+        name: parameter.default is inspect.Parameter.empty
+        for name, parameter in inspect.signature(reward).parameters.items()
+        if parameter.kind in named and name not in FROM_TRL
+    }
+    for column in columns:
+        if column in FROM_TRL or column == ROW:
+            raise ValueError(f"{label} has a column {column!r}, which rewards get from TRL: expected another name")
+        if column in _KEPT and column in asked:
+            raise ValueError(
+                f"reward={dotted!r} needs a column {column!r}, which TRL hands to no reward: expected another name, in "
+                f"{label} too"
+            )
+    for name, is_needed in asked.items():
+        if is_needed and name not in columns:
+            raise ValueError(f"reward={dotted!r} needs a column {name!r}: {label} has {', '.join(columns)}")
+
+
+def _without_partial(function: Any) -> Any:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
