@@ -9,10 +9,14 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from bandpo.rewards import Grader, math_reward, pool
+from bandpo.rewards import Grader, math_rewarder, pool
+from benchmarks.grading_torture import MEMORY
+
+math_reward = math_rewarder("math-verify", timeout=30)
 
 PAIRS = [(rf"\boxed{{{n}x+x}}", f"{n + 1}x") for n in range(12)]
 
@@ -31,7 +35,7 @@ EXPECTED = [1.0, 0.0] * 6
 
 @pytest.fixture
 def grader():
-    grader = Grader(timeout=30, workers=2)
+    grader = Grader("math-verify", timeout=30, workers=2)
     yield grader
     grader.close()
 
@@ -99,8 +103,8 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         "print('started')\n"
-        "from bandpo.rewards import math_reward\n"
-        "print(math_reward([r'\\boxed{x+x}'], answer=['2x']))\n"
+        "from bandpo.rewards import math_rewarder\n"
+        "print(math_rewarder('math-verify')([r'\\boxed{x+x}'], answer=['2x']))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:2] == ["started", "[1.0]"] and not done.stderr
@@ -109,7 +113,7 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
 HANGING = """
     import sys
     from bandpo.rewards import Grader
-    grader = Grader(timeout={timeout}, workers=2)
+    grader = Grader("math-verify", timeout={timeout}, workers=2)
     grader.grade([r"\\boxed{{x+x}}", r"\\boxed{{x+2x}}"], ["y", "y"])
     print(*grader.processes(), flush=True)
     grader.grade([rf"\\boxed{{{{9^{{{{9^{{{{9^{{{{{{n}}}}}}}}}}}}}}}}}}" for n in range(4, 20)], ["5"] * 16)
@@ -203,7 +207,7 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch, tmp_path):
 def test_without_math_verify_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(pool, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'bandpo\[math\]'"):
-        Grader(workers=1).grade([r"\boxed{x+x}"], ["y"])
+        Grader("math-verify", workers=1).grade([r"\boxed{x+x}"], ["y"])
 
 
 def test_the_parent_imports_neither_sympy_nor_math_verify():
@@ -211,8 +215,9 @@ def test_the_parent_imports_neither_sympy_nor_math_verify():
         import sys
         import bandpo
         print("bandpo.rewards" in sys.modules, "datasets" in sys.modules)
-        from bandpo.rewards import math_reward
-        print(math_reward([r"\\boxed{x+x}"], answer=["2x"]), {"math_verify", "sympy", "transformers"} & {*sys.modules})
+        from bandpo.rewards import math_rewarder
+        rewards = math_rewarder("math-verify")([r"\\boxed{x+x}"], answer=["2x"])
+        print(rewards, {"math_verify", "sympy", "transformers"} & {*sys.modules})
     """
     process = python(code)
     assert process.communicate(timeout=60)[0].split("\n")[:2] == ["False False", "[1.0] set()"]
@@ -221,7 +226,7 @@ def test_the_parent_imports_neither_sympy_nor_math_verify():
 def test_nothing_a_model_writes_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = "__import__('pathlib').Path('seen').touch()"
-    grader = Grader(timeout=5, workers=1)
+    grader = Grader("math-verify", timeout=5, workers=1)
     for text in (
         rf"\boxed{{{code}}}",
         f"Answer: {code}",
@@ -233,3 +238,52 @@ def test_nothing_a_model_writes_is_run(tmp_path, monkeypatch):
         grader.grade([text], ["5"])
     grader.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hostile_batch_takes_its_limits_and_no_more():
+    grader = Grader("math-verify", timeout=0.5, workers=2)
+    towers = [rf"\boxed{{9^{{9^{{9^{n}}}}}}}" for n in range(2, 6)]
+    started = time.monotonic()
+    verdicts = grader.grade([*towers, r"\boxed{2y}"], ["5"] * 4 + ["y+y"])
+    grader.close()
+    assert time.monotonic() - started < (4 / 2 + 1) * (0.5 + 5.0)
+    assert {v.refused for v in verdicts[:4]} == {"timeout"}
+    assert grader.statistics.refused["timeout"] >= 4 and grader.statistics.graded == 5
+
+
+def test_the_same_hostile_answer_costs_its_limit_once_in_a_batch():
+    grader = Grader("math-verify", timeout=0.5, workers=1)
+    started = time.monotonic()
+    verdicts = grader.grade([r"\boxed{9^{9^{9^{9}}}}"] * 200, ["5"] * 200)
+    assert time.monotonic() - started < 6 and {verdict.refused for verdict in verdicts} == {"timeout"}
+    grader.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory limits need Linux")
+@pytest.mark.parametrize("name, reference, completion", MEMORY, ids=[name for name, *_ in MEMORY])
+def test_a_memory_bomb_is_refused_as_one(name, reference, completion):
+    grader = Grader("math-verify", timeout=60, memory_mb=128, workers=1)
+    [verdict] = grader.grade([completion], [reference])
+    [after] = grader.grade([r"\boxed{x+x}"], ["2x"])
+    grader.close()
+    assert verdict.refused == "memory" and after.is_correct
+
+
+def test_nothing_leaks():
+    grader = Grader("math-verify", timeout=0.2, workers=1)
+    grader.grade([r"\boxed{x+1}"], ["y"])
+    files, seen = open_files(), set(grader.processes())
+    for n in range(5):
+        grader.grade([rf"\boxed{{9^{{9^{{9^{{{n + 4}}}}}}}}}"], ["5"])
+        grader.grade([rf"\boxed{{x+{n + 2}}}"], ["y"])
+        seen |= set(grader.processes())
+    assert len(grader.processes()) == 1 and len(seen) == 6 and open_files() <= files
+    grader.close()
+    assert grader.processes() == [] and open_files() <= files
+    for process in seen:
+        with pytest.raises(ProcessLookupError):  # neither running nor a zombie
+            os.kill(process, 0)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0

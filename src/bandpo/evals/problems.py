@@ -74,7 +74,7 @@ def load_tasks(
 
     Raises:
         ValueError: a task that is not found, twice the same, or an option that no task takes.
-        ModuleNotFoundError: mathematics without math-verify, before anything is generated.
+        ModuleNotFoundError: mathematics without python-flint, before anything is generated.
 
     >>> [(task.name, len(task.prompts), task.reward_name) for task in load_tasks("countdown", limit=5)]
     [('countdown', 5, 'bandpo.tasks.countdown.reward')]
@@ -123,8 +123,8 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
     as_it_is = known not in DATASETS and not graded_here
     if as_it_is and template is not None:
         raise ValueError(f"template={template!r}: rows of {name} go to {reward} as they are, expected no template")
-    if reward in (None, MATH_REWARD) and find_spec("math_verify") is None:
-        raise ModuleNotFoundError("grading needs math-verify: pip install 'bandpo[math]'", name="math_verify")
+    if reward in (None, MATH_REWARD) and find_spec("flint") is None:
+        raise ModuleNotFoundError("grading needs python-flint: pip install 'bandpo[math]'", name="flint")
     try:
         if as_it_is:
             table = read_table(name, "test", expected=_EXPECTED)

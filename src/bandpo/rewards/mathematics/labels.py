@@ -1,0 +1,63 @@
+"""Words before an answer: "The area is 12", "Total: 5", "(C) 12"; what they say must not take the answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bandpo.rewards.mathematics.tokens import Token
+from bandpo.rewards.mathematics.words import HEDGES
+
+_LINKS = frozenset(
+    "is are equals equal be get obtain have has gives yields becomes was were at costs takes weighs measures contains "
+    "totals earns receives saved spent pays 是 为 等于 有 共有".split()
+)
+_LONGEST = 16
+_WITHIN = frozenset(["'", ",", "\\triangle", "\\angle", "-", "(", ")", "\\overline", "{", "}"])
+_CHOICES = "ABCDEFGHIJ"
+
+
+def without_label(tokens: Sequence[Token]) -> list[Token]:
+    """Return tokens without the words and the sign that lead to an answer, as they are where there is no such label.
+
+    >>> from bandpo.rewards.mathematics.labels import without_label
+    >>> from bandpo.rewards.mathematics.tokens import tokenise
+    >>> [token.text for token in without_label(tokenise(r"\\text{The area is } 12"))]
+    ['12']
+    >>> [token.text for token in without_label(tokenise(r"\\text{It is not } 12"))][:2]
+    ['not', '12']
+    """
+    left = _without_choice(tokens)
+    for _ in range(2):
+        end = _label_end(left)
+        if end == 0 or end >= len(left):
+            break
+        left = left[end:]
+    is_stressed = len(left) > 1 and left[0].text.lower() in ("exactly", "precisely", "only", "just")
+    return list(left[1:] if is_stressed else left)
+
+
+def _label_end(tokens: Sequence[Token]) -> int:
+    """Return how many tokens the label takes, 0 without one."""
+    has_word = False
+    for n, token in enumerate(tokens[:_LONGEST]):
+        text = token.text.lower()
+        is_prose = token.kind in ("word", "letters")
+        if is_prose and text in HEDGES:
+            return 0
+        if is_prose and text in _LINKS and (n == 0 or has_word or token.kind == "word" or n == 1):
+            return n + 1 + (n + 1 < len(tokens) and tokens[n + 1].text == ":")
+        if has_word and token.text in (":", "="):
+            return n + 1
+        if not is_prose and token.kind != "vector" and token.text not in _WITHIN:
+            return 0
+        has_word |= is_prose and len(text) > 2
+    return 0
+
+
+def _without_choice(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Return tokens without the letter of a choice before a value: (C) 12, C. 12."""
+    texts = [token.text for token in tokens[:3]]
+    if len(tokens) > 3 and texts[0] == "(" and texts[1] in _CHOICES and texts[2] == ")" and len(texts[1]) == 1:
+        return tokens[3:]
+    is_marked = len(tokens) > 2 and len(texts[0]) == 1 and texts[0] in _CHOICES and texts[1] in (".", ")", ":")
+    return tokens[2:] if is_marked else tokens
