@@ -264,7 +264,7 @@ def test_several_tasks_in_one_folder(here, model_folder):
 def test_a_missing_grader_is_known_before_anything_is_drawn(here, model_folder, monkeypatch):
     tasks = write_jsonl(here / "sums.jsonl", [{"prompt": "1 + 2 ?", "answer": "3"}])
     monkeypatch.setattr("bandpo.evals.problems.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="math-verify"):
+    with pytest.raises(ModuleNotFoundError, match="python-flint"):
         plan(settings(model=str(model_folder), tasks=tasks, max_tokens=5), "out")
     assert plan(settings(), "out").samples_total() == 40, "countdown needs none"
 
