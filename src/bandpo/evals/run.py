@@ -46,7 +46,7 @@ from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
 from bandpo.runs.folder import RunFolder, environment
 
-_VERSIONS = ("bandpo", "torch", "transformers", "vllm", "math-verify", "scipy")
+_VERSIONS = ("bandpo", "torch", "transformers", "vllm", "python-flint", "scipy")
 Batch = list[tuple[int, int]]
 
 
