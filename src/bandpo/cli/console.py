@@ -13,7 +13,14 @@ from rich.console import Console
 console = Console()
 
 # What to install for a module that an extra brings.
-_EXTRAS = {"plotly": "view", "jinja2": "view", "yaml": "cli", "flint": "math", "math_verify": "math", "datasketch": "math"}
+_EXTRAS = {
+    "plotly": "view",
+    "jinja2": "view",
+    "yaml": "cli",
+    "flint": "math",
+    "math_verify": "math",
+    "datasketch": "math",
+}
 
 
 def fail(command: str, message: object, code: int = 2) -> NoReturn:

@@ -222,10 +222,17 @@ def _infinite(node: Node) -> int | None:
 
 
 def _same_matrix(left: Node, right: Node, budget: Budget) -> bool:
-    a, b = as_matrix(left), as_matrix(right)
+    a, b = as_matrix(left) or _as_column(left), as_matrix(right) or _as_column(right)
     if a is None or b is None or len(a) != len(b) or len(a[0]) != len(b[0]):
         return False
     return all(same(x, y, budget) for rows in zip(a, b, strict=True) for x, y in zip(*rows, strict=True))
+
+
+def _as_column(node: Node) -> tuple[tuple[Node, ...], ...] | None:
+    r"""Return the column that \binom{a}{b} writes beside a matrix."""
+    if isinstance(node, Call) and node.name == "binomial":
+        return tuple((entry,) for entry in node.arguments)
+    return None
 
 
 def as_matrix(node: Node) -> tuple[tuple[Node, ...], ...] | None:

@@ -134,7 +134,7 @@ def as_words(text: str) -> str | None:
         return None
     if not re.search(r"[A-Za-z]{2}|[\u4e00-\u9fff]", bare) or re.search(r"\b[A-Za-z]-|-[A-Za-z]\b", bare):
         return None
-    words = [word for word in re.findall(r"[^\s,;.]+", bare.casefold()) if word not in ("a", "an", "the")]
+    words = [word for word in re.findall(r"[^\s,;.]+", bare.casefold()) if word not in ("a", "an", "the", "and")]
     echoes = _ECHOES | {"not"} if words[:1] in (["no"], ["false"]) else _ECHOES
     if len(words) > 1 and words[0] in ("yes", "no", "true", "false") and set(words[1:]) <= echoes:
         words = words[:1]
