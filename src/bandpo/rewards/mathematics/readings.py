@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from bandpo.rewards.mathematics.brackets import REALS
 from bandpo.rewards.mathematics.errors import TooLarge, Unreadable
@@ -50,7 +49,6 @@ _ALL_BUT = re.compile(
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 
 
-@lru_cache(maxsize=8192)
 def readings(text: str) -> tuple[Form, ...]:
     r"""Return every reading of an answer, none where it is not understood as a whole.
 

@@ -59,6 +59,8 @@ COUNTED = frozenset(
     "种 次 只 本 条 名 页 块 枚 张 位 件 辆 支 头 棵 朵 对 组 段 步 场 局 票 分 家 间 座 双 盒 袋 瓶 杯 篇 首 "
     "句 字 题 队 级 层 号 项 排 列 种方法 种方案".split()
 )
+# What a remark behind an answer must not say: that it may be another one.
+DOUBTS = HEDGES | frozenset(NUMBERS)
 _BEHIND = frozenset("left remaining altogether total in each long tall high wide old away apart deep".split())
 _ADJECTIVES = frozenset(
     "square cubic sq cu different distinct possible more such whole positive red blue green white black "
