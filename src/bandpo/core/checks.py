@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 # Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
 _POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
 
 
-def can_inspect(*tensors: Tensor | None) -> bool:
-    """Whether Python may look at values: not in compiled code, not under vmap or grad transforms, not on `meta`."""
+def is_transformed(tensor: Tensor) -> bool:
+    """Return whether the tensor is inside a transform of `torch.func`, such as vmap or grad."""
     if torch.compiler.is_compiling():
         return False
-    # Private, but the one test of its kind; reading a value inside a functorch transform raises.
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
-    present = [t for t in tensors if t is not None]
-    return not any(wrapped(t) or t.is_meta for t in present)
+    # Private, but the one test of its kind.
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Return whether the tensor has a shape and a device but no values: on `meta`, or fake."""
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
+def can_inspect(*tensors: Tensor | None) -> bool:
+    """Return whether Python may look at values: not in compiled code, not while tracing, under vmap, or of fakes."""
+    if torch.compiler.is_compiling():
+        return False
+    return not any(is_transformed(t) or is_fake(t) for t in tensors if t is not None)
 
 
 def check_floating(name: str, tensor: object) -> None:

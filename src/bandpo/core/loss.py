@@ -24,6 +24,7 @@ from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.reference_kl import check_estimator, reference_kl
 from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.kernels.clip_loss import as_metrics, clip_loss
 from bandpo.kernels.region import ClipRegion
 
 Check = Callable[[str, Tensor, Tensor], None]
@@ -198,8 +199,6 @@ def _fused(
     new: Tensor, base: Tensor, advantage: Tensor, mask: Tensor, region: ClipRegion, metrics: bool
 ) -> tuple[Tensor, Tensor, Tensor, Metrics]:
     """Loss and length of every row, loss of every token and metrics, from the kernel."""
-    from bandpo.kernels.clip_loss import as_metrics, clip_loss
-
     row_losses, per_token, sums = clip_loss(new, base, advantage, mask, region, metrics=metrics)
     found = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
     return row_losses, sums[:, 1], per_token, found
