@@ -222,6 +222,27 @@ def test_trl():
     assert len(warned) == 2 and "dataset" in warned[0] and "top_p=0.9" in warned[1]
 
 
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("num_iteration", "num_iterations"), ("band_detla", "band_delta"), ("methd", "method"), ("los_type", "loss_type")],
+)
+def test_a_misspelt_option_of_trls_is_a_failure(option, meant):
+    findings = [one for one in found("trl", {"num_iterations": 2}, {option: 1}) if one.level == "fail"]
+    assert [finding.advice for finding in findings] == [f"did you mean {meant}?"]
+
+
+def test_options_of_a_script_are_no_mistakes():
+    of_scripts = {"attn_implementation": "eager", "model_name_or_path": "m", "dataset_name": "d", "dtype": "float32"}
+    findings = found("trl", {"num_iterations": 2}, of_scripts)
+    assert levels(findings, "fail") == [] and "not looked at" in levels(findings, "warn")[0]
+
+
+def test_what_trls_configuration_warns_of_is_said():
+    texts = levels(found("trl", {"num_iterations": 2, "delta": 4.0, "repetition_penalty": 1.1}), "warn")
+    assert len(texts) == 2 and "delta=4.0 also caps" in texts[0] and "repetition_penalty=1.1" in texts[1]
+    assert "did you mean band_delta?" in levels(found("trl", {"delta": 0.05}), "fail")[0]
+
+
 def test_every_engine_has_a_check_that_answers_for_no_options():
     for name in engines():
         findings = doctor.find_check(name)({})

@@ -61,7 +61,7 @@ def test_a_clip_range_without_effect_says_what_to_write():
         refuse_clip_range(objective("grpo"), {"e": (0.3, 0.2, "eps_low")})
     with pytest.raises(ValueError, match=r"method='sapo': the method takes tau_pos, tau_neg; leave it out"):
         refuse_clip_range(objective("sapo"), {"e": (0.3, 0.2, "eps_low")})
-    with pytest.raises(ValueError, match="c=5.0 has no effect"):
+    with pytest.raises(ValueError, match=r"c=5\.0 has no effect"):
         refuse_clip_range(objective("band-kl"), {"c": (5.0, 3.0, "dual_clip")})
     refuse_clip_range(objective("band-kl"), {"c": (1000.0, 3.0, "dual_clip"), "e": (None, 0.2, "eps_low")})
     refuse_clip_range(objective("clip-higher"), {"e": (0.28, 0.2, "eps_high")})

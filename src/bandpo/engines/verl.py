@@ -146,7 +146,7 @@ def refuse_early() -> None:
         stock(self)
         check_actor(self)
 
-    __post_init__.refuses_for_bandpo = True  # pyright: ignore[reportFunctionMemberAccess]
+    __post_init__.refuses_for_bandpo = True  # pyright: ignore[reportAttributeAccessIssue]
     ActorConfig.__post_init__ = __post_init__
 
 
