@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
+from bandpo.runs.checkpoints import read_manifest
 from bandpo.runs.evaluation import Evaluation, evaluate
 from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder
 from bandpo.runs.sources import dataset_source, model_source, reward_source
@@ -43,7 +46,7 @@ class RunArguments:
     eval_batch_size: int = field(default=4096, metadata={"help": "Answers generated at once in evaluation."})
     evaluate_every: int = field(default=10, metadata={"help": "Rollouts between evaluations."})
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; 1 is best for tiny models."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace a run that is already in output_dir."})
+    overwrite: bool = field(default=False, metadata={"help": "Start anew; a run in output_dir moves to NAME.old-1."})
 
     def __post_init__(self):
         self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
@@ -91,14 +94,22 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
 class _Recorder(TrainerCallback):
     """Writes metrics and evaluations as they come, and has checkpoints written where a run can resume exactly."""
 
-    def __init__(self, folder: RunFolder, run: RunArguments, evaluator: _Evaluator | None):
+    def __init__(
+        self,
+        folder: RunFolder,
+        run: RunArguments,
+        evaluator: _Evaluator | None,
+        checkpoint: str | None,
+        kept_checkpoints: int | None,
+    ):
         self.folder, self.run, self.evaluator = folder, run, evaluator
+        self.checkpoint, self.kept_checkpoints = checkpoint, kept_checkpoints
         self.save_is_due = False
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
         _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
         if state.is_world_process_zero:
-            self.folder.rewind(state.global_step)
+            self.folder.rewind(self.checkpoint)
             if state.global_step == 0:
                 self._evaluate(state, model)
 
@@ -107,6 +118,8 @@ class _Recorder(TrainerCallback):
             self.folder.append(METRICS, [{"step": state.global_step, **logs}])
 
     def on_step_end(self, args, state, control, *, train_dataloader, model=None, **_):
+        if state.is_world_process_zero:
+            self.folder.check()
         self._choose_save(args, state, control, train_dataloader)
         period = self.run.evaluate_every * updates_per_rollout(args)
         last = state.global_step >= state.max_steps
@@ -115,6 +128,11 @@ class _Recorder(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, *, train_dataloader, **_):
         self._choose_save(args, state, control, train_dataloader)
+
+    def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            self.folder.seal_checkpoint(state.global_step, args.world_size, self.kept_checkpoints)
 
     def _choose_save(self, args: Any, state: Any, control: Any, loader: Any) -> None:
         """Put a checkpoint off to the end of the rollout, after which no answers are kept in memory.
@@ -271,14 +289,17 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
 
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
-        checkpoint = folder.claim(resolved(run, args), run.overwrite) if is_main else folder.last_checkpoint()
+        chosen = [folder.claim(resolved(run, args), run.overwrite) if is_main else None]
+    (checkpoint,) = broadcast_object_list(chosen)
     if checkpoint is not None:
         _check_checkpoint(checkpoint, args)
 
     trainer = BandGRPOTrainer(source, rewards, args, train_dataset=data, processing_class=tokenizer)
     _check_model(trainer, is_evaluated=evaluator is not None)
     trainer.train_dataset = _Rows(data)
-    trainer.add_callback(_Recorder(folder, run, evaluator))
+    trainer.add_callback(_Recorder(folder, run, evaluator, checkpoint, args.save_total_limit))
+    # The trainer would remove an old checkpoint before the new one has its manifest, and folders that are not its own.
+    trainer.args.save_total_limit = None
     trainer.remove_callback(PrinterCallback)
     if not args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
@@ -313,7 +334,7 @@ def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
 
 
 def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:
-    processes = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    processes = read_manifest(Path(checkpoint))["processes"]
     if processes != args.world_size:
         raise ValueError(f"{checkpoint} was written by {processes} processes, now {args.world_size}: expected as many")
     if args.sync_ref_model:
