@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from bandpo.rewards.grading import Grader, Verdict, logger
+from bandpo.rewards.messages import completion_text
 
 _OPTIONS = {"timeout": float, "memory_mb": int, "workers": int}
 
@@ -130,26 +131,6 @@ def _shared_grader(rule: str) -> Grader:
             except ValueError:
                 raise ValueError(f"{variable}={os.environ[variable]!r}: expected a number") from None
     return Grader(rule, **limits)
-
-
-def completion_text(completion: Any) -> str:
-    """The text of a completion: itself, or the content of its last message.
-
-    Raises:
-        TypeError: neither text nor chat messages.
-
-    >>> from bandpo.rewards.functions import completion_text
-    >>> completion_text([{"role": "assistant", "content": "four"}])
-    'four'
-    """
-    if isinstance(completion, str):
-        return completion
-    if isinstance(completion, list) and all(isinstance(message, dict) for message in completion):
-        content = completion[-1].get("content") if completion else ""
-        if isinstance(content, list):
-            return "".join(part.get("text") or "" for part in content)
-        return content or ""
-    raise TypeError(f"completion={completion!r}: expected text or chat messages")
 
 
 def _rewards(
