@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
+from bandpo.core.checks import suggestion
+
 LOADERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
 def read_table(
-    name: str, split: str, *, config: str | None = None, option: str = "dataset", expected: str = "a path or a Hub id"
+    name: str,
+    split: str,
+    *,
+    config: str | None = None,
+    option: str = "dataset",
+    expected: str = "a path or a Hub id",
+    known: Sequence[str] = (),
 ) -> Dataset:
     """Rows of a file, a folder or a Hub data set, as they are.
 
@@ -22,6 +31,7 @@ def read_table(
         config: configuration of a Hub data set.
         option: what errors call the data set.
         expected: what errors say a name may be.
+        known: names that have a meaning of their own where this is called, for "did you mean".
 
     Raises:
         ValueError: not found, unknown format, no such split, unreadable, or no row.
@@ -31,6 +41,11 @@ def read_table(
         raise ValueError(f"{option}={name!r}: expected a file ending in {', '.join(LOADERS)}")
     if not path.exists() and (looks_local(name) or path.suffix in LOADERS):
         raise ValueError(f"{option}={name!r}: no such file or folder; expected {expected}")
+    if not path.exists() and "/" not in name:
+        near = suggestion(name, known)
+        raise ValueError(
+            f"{option}={name!r}: no such file or folder, and a Hub id has an owner{near}; expected {expected}"
+        )
     try:
         data = _load(name, path, split, config)
     except StopIteration:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from bandpo.evals.engine import (
     Engine,
@@ -45,6 +44,7 @@ from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
 from bandpo.runs.folder import RunFolder, environment
+from bandpo.views.progress import Bar
 
 _VERSIONS = ("bandpo", "torch", "transformers", "vllm", "math-verify", "scipy")
 Batch = list[tuple[int, int]]
@@ -88,7 +88,7 @@ class Plan:
         for task in self.tasks:
             total = len(task.prompts) * self.settings.n
             left = sum(map(len, missing[task.name]))
-            with tqdm(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
+            with Bar(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
                 for batch in missing[task.name]:
                     assert engine is not None
                     self.folder.append(samples_file(task.name), self._draw(engine, task, batch))

@@ -14,74 +14,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy import stats
 from tqdm import tqdm
 
-from bandpo.core.methods import get_method
 from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment, to_json
+from bandpo.views.specs import Spec as Spec
+from bandpo.views.specs import parse_specs as parse_specs
 
-_NOT_COMPARED = ("step", "problems")
+_NOT_COMPARED = ("step", "problems", "errors")
 _NOT_IN_TABLE = ("well-formed",)
+_LABELS = {"entropy": "entropy, nats a token"}
 _POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A method with the hyperparameters it is run with; `label` is how the user wrote it."""
-
-    label: str
-    method: str
-    hyperparameters: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def folder_name(self) -> str:
-        return self.label.replace(":", ",")
-
-
-def parse_specs(text: str, *, with_inputs: bool = False) -> list[Spec]:
-    """Methods between commas, hyperparameters behind colons.
-
-    Args:
-        text: what the user wrote.
-        with_inputs: take the method's inputs that are numbers too, such as flex-entropy's progress.
-
-    Raises:
-        ValueError, TypeError: unknown method or hyperparameter, malformed option, the same method twice.
-
-    >>> parse_specs("grpo,clip-higher:eps_high=0.6")[1].hyperparameters
-    (('eps_high', 0.6),)
-    """
-    specs = []
-    for label in filter(None, (part.strip() for part in text.split(","))):
-        name, *options = label.split(":")
-        pairs = []
-        for option in options:
-            key, separator, value = option.partition("=")
-            if not separator:
-                raise ValueError(f"--methods {label}: expected METHOD:NAME=VALUE, such as clip-higher:eps_high=0.6")
-            pairs.append((key, _value(value)))
-        method = get_method(name)
-        numbers = {name for name, needed in method.inputs.items() if with_inputs and needed.shape == ""}
-        method.resolve({key: value for key, value in pairs if key not in numbers})
-        specs.append(Spec(label, name, tuple(pairs)))
-    if not specs or len({spec.label for spec in specs}) < len(specs):
-        raise ValueError(f"--methods {text!r}: expected different methods between commas")
-    return specs
-
-
-def _value(text: str) -> Any:
-    """A number as JSON or YAML writes it (YAML alone takes 1e-3 for text), or a word."""
-    try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text
+_MOST_SEEDS = 10_000
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -94,18 +43,21 @@ def parse_seeds(text: str) -> list[int]:
     ([0, 1, 2], [100, 101, 102], [7, 9])
     """
     try:
+        seeds: Sequence[int]
         if "," in text:
             seeds = [int(part) for part in text.split(",") if part.strip()]
         elif "-" in text:
             first, last = map(int, text.split("-"))
-            seeds = list(range(first, last + 1))
+            seeds = range(first, last + 1)
         else:
-            seeds = list(range(int(text)))
+            seeds = range(int(text))
     except ValueError:
         seeds = []
+    if len(seeds[: _MOST_SEEDS + 1]) > _MOST_SEEDS:
+        raise ValueError(f"--seeds {text}: expected {_MOST_SEEDS:,} seeds at most")
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {text!r}: expected a count (5), a range (100-109) or a list (1,2,5)")
-    return seeds
+    return list(seeds)
 
 
 def run_folder(out: Path, spec: Spec, seed: int) -> RunFolder:
@@ -299,22 +251,9 @@ def _signed(entry: dict[str, Any]) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from bandpo.views.style import curve_figure
 
     chances, means = ([name for name in _scores(summary) if name.startswith(kind)] for kind in ("pass@", "mean@"))
-    names = ["entropy", *chances[-1:], *means]
-    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained", squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
-        for label, curve in summary["curves"].items():
-            middle, error = np.array(curve[name]), np.array(curve[f"{name} se"])
-            axis.plot(curve["step"], middle, label=label)
-            axis.fill_between(curve["step"], middle - error, middle + error, alpha=0.2, linewidth=0)
-        axis.set(title=name, xlabel="updates")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"mean ± standard error over {len(summary['seeds'])} seeds", fontsize=9)
+    title = f"mean ± standard error over {len(summary['seeds'])} seeds"
+    figure = curve_figure(summary["curves"], ["entropy", *chances[-1:], *means], title, labels=_LABELS)
     figure.savefig(path, dpi=160)
-    plt.close(figure)

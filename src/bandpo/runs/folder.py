@@ -94,15 +94,8 @@ class RunFolder:
                 return f"{name}={earlier.get(name)!r}, now {config.get(name)!r}"
         return None
 
-    def claim(self, config: Mapping[str, Any], overwrite: bool = False) -> str | None:
-        """Prepare the folder for a run of `config`; return the checkpoint to resume from, if a run was cut short.
-
-        Until this process ends, no other can claim the folder.
-
-        Raises:
-            ValueError: the folder holds a finished run, a run of another configuration, or other files; or another
-                process is running in it.
-        """
+    def refuse(self, config: Mapping[str, Any], overwrite: bool = False) -> None:
+        """Raise ValueError where a run of `config` cannot begin or go on in the folder, which is left as it is."""
         here = f"output_dir={str(self.path)!r}"
         begun = self.config() is not None
         if self.path.exists() and not self.path.is_dir():
@@ -117,6 +110,18 @@ class RunFolder:
                 f"{here} holds an unfinished run with {changed}: choose another output_dir, the same options to "
                 "resume, or --overwrite"
             )
+
+    def claim(self, config: Mapping[str, Any], overwrite: bool = False) -> str | None:
+        """Prepare the folder for a run of `config`; return the checkpoint to resume from, if a run was cut short.
+
+        Until this process ends, no other can claim the folder.
+
+        Raises:
+            ValueError: the folder holds a finished run, a run of another configuration, or other files; or another
+                process is running in it.
+        """
+        self.refuse(config, overwrite)
+        begun = self.config() is not None
         self._hold()
         if begun and not overwrite:
             return self.last_checkpoint()
