@@ -42,7 +42,9 @@ def test_the_assistants_last_message_is_the_answer(completion, text):
     assert completion_text(completion) == text
 
 
-@pytest.mark.parametrize("completion", [3, None, {"role": "assistant"}, ["four"], [["four"]], (said("assistant", "4"),)])
+@pytest.mark.parametrize(
+    "completion", [3, None, {"role": "assistant"}, ["four"], [["four"]], (said("assistant", "4"),)]
+)
 def test_other_kinds_are_an_error(completion):
     with pytest.raises(TypeError, match="expected text or chat messages"):
         completion_text(completion)

@@ -13,9 +13,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from bandpo.runs import comparison, specs
+from bandpo.runs import comparison
 from bandpo.runs.comparison import (
-    Spec,
     parse_seeds,
     parse_specs,
     run_all,
@@ -59,39 +58,6 @@ def stand_in(tmp_path, monkeypatch):
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.setattr(comparison, "_POLL_SECONDS", 0.01)
     return lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
-
-
-def test_methods_and_their_options():
-    plain, with_options = parse_specs(" grpo , clip-higher:eps_high=0.6:eps_low=1e-1,")
-    assert plain == Spec("grpo", "grpo")
-    assert with_options.method == "clip-higher"
-    assert dict(with_options.hyperparameters) == {"eps_high": 0.6, "eps_low": 0.1}
-    assert with_options.folder_name == "clip-higher,eps_high=0.6,eps_low=1e-1"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("0.6", 0.6), ("1e-3", 0.001), (".5", 0.5), ("3", 3), ("null", None), ("mirror", "mirror")]
-)
-def test_values(text, value):
-    assert specs._value(text) == value
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ",",
-        "nope",
-        "grpo,grpo",
-        "grpo:",
-        "clip-higher:eps_high",
-        "clip-higher:nope=1",
-        "band-kl:delta=0.1,band-kl:delta=0.1",
-    ],
-)
-def test_what_is_no_list_of_methods(text):
-    with pytest.raises((ValueError, TypeError)):
-        parse_specs(text)
 
 
 @pytest.mark.parametrize(

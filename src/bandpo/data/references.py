@@ -45,9 +45,7 @@ def reference(value: Any) -> str:
     return _digits(value)
 
 
-def read_reference(
-    value: Any, *, alternatives: bool = False, read: Callable[[Any], str] = reference
-) -> Reference:
+def read_reference(value: Any, *, alternatives: bool = False, read: Callable[[Any], str] = reference) -> Reference:
     """Return what `read` makes of an answer; of a list, where lists are alternatives, what it makes of each entry.
 
     Args:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from bandpo.evals.engine import (
     Engine,
@@ -47,6 +46,7 @@ from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
 from bandpo.runs.folder import RunFolder
 from bandpo.runs.machine import environment, package_version
+from bandpo.views.progress import Bar
 
 _VERSIONS = ("bandpo", "torch", "transformers", "vllm", "python-flint", "scipy")
 Batch = list[tuple[int, int]]
@@ -90,7 +90,7 @@ class Plan:
         for task in self.tasks:
             total = len(task.prompts) * self.settings.n
             left = sum(map(len, missing[task.name]))
-            with tqdm(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
+            with Bar(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
                 for batch in missing[task.name]:
                     assert engine is not None
                     self.folder.append(samples_file(task.name), self._draw(engine, task, batch))

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from bandpo.runs import tether
 from bandpo.runs.folder import METRICS, RunFolder
 from bandpo.runs.records import printable
 from bandpo.runs.report import summarise, write_report
 from bandpo.runs.specs import Spec, parse_seeds, parse_specs, run_folder
+from bandpo.views.progress import Bar
 
 __all__ = [
     "Spec",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 _POLL_SECONDS = 1.0
-_LINE_SECONDS = 60.0
 _END_SECONDS = 10.0
 
 
@@ -80,7 +78,8 @@ def run_all(
     waiting = [run for run in runs if not run[2].is_complete()]
     running: list[_Worker] = []
     failed: list[str] = []
-    progress, lifeline = _Progress(len(runs)), os.pipe()
+    layout = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
+    bar, lifeline = Bar(total=len(runs), desc="runs", bar_format=layout), os.pipe()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -96,12 +95,13 @@ def run_all(
                 running.remove(worker)
                 if not worker.folder.is_complete():
                     failed.append(f"{worker.folder.path}: {_why(worker)}")
-            progress.show(sum(_share_done(folder) for _, _, folder in runs))
+            bar.n = sum(_share_done(folder) for _, _, folder in runs)
+            bar.refresh()
     finally:
         _end([worker.process for worker in running])
         for end in lifeline:
             os.close(end)
-        progress.close()
+        bar.close()
     return failed
 
 
@@ -155,27 +155,3 @@ def _share_done(folder: RunFolder) -> float:
         return min(max(records[-1]["step"] / (folder.config() or {})["max_steps"], 0.0), 1.0)
     except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return 0.0
-
-
-class _Progress:
-    """How many runs are done: a bar on a terminal, a line a minute elsewhere."""
-
-    def __init__(self, total: int):
-        layout = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
-        self.bar = tqdm(total=total, desc="runs", bar_format=layout, disable=not sys.stderr.isatty())
-        self.total, self.started = total, time.monotonic()
-        self.lines = 0
-
-    def show(self, done: float) -> None:
-        """Show that so many runs are done, parts of runs counted as such."""
-        if not self.bar.disable:
-            self.bar.n = done
-            self.bar.refresh()
-        minutes = int((time.monotonic() - self.started) / _LINE_SECONDS)
-        if self.bar.disable and minutes > self.lines:
-            self.lines = minutes
-            print(f"runs: {done:.1f} of {self.total} after {minutes} min", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        self.bar.close()

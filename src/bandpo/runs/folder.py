@@ -62,10 +62,10 @@ class RunFolder(RunReader):
             ValueError: the folder holds a finished run, a run of another configuration or a damaged one, or files that
                 are not ours; or another process is running in it.
         """
-        self._check_claim(config, overwrite)
+        self.check_claim(config, overwrite)
         self._lock.acquire()
         # Now that nobody else can change it.
-        has_begun = self._check_claim(config, overwrite)
+        has_begun = self.check_claim(config, overwrite)
         if has_begun and overwrite:
             self._move_aside()
             has_begun = False
@@ -82,7 +82,7 @@ class RunFolder(RunReader):
             self.say("no checkpoint is whole: the run starts from its beginning")
         return None if newest is None else str(newest)
 
-    def _check_claim(self, config: Mapping[str, Any], overwrite: bool) -> bool:
+    def check_claim(self, config: Mapping[str, Any], overwrite: bool) -> bool:
         """Return whether a run has begun here; refuse, before anything is touched, what may not be claimed."""
         here = f"output_dir={str(self.path)!r}"
         if self.path.exists() and not self.path.is_dir():

@@ -22,6 +22,8 @@ from bandpo.runs.specs import Spec, run_folder
 _NOT_COMPARED = ("step", "problems")
 _NOT_IN_TABLE = ("well-formed",)
 
+_LABELS = {"entropy": "entropy, nats a token"}
+
 
 def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[str, Any]:
     """Return the scores of every run, mean and standard error per method, and differences paired by seed.
@@ -191,24 +193,12 @@ def _p_text(p: float) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from bandpo.views.style import curve_figure
 
     chances, means = ([name for name in _scores(summary) if name.startswith(kind)] for kind in ("pass@", "mean@"))
-    names = ["entropy", *chances[-1:], *means]
-    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained", squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
-        for label, curve in summary["curves"].items():
-            middle, error = np.array(curve[name]), np.array(curve[f"{name} se"])
-            axis.plot(curve["step"], middle, label=printable(label).replace("$", r"\$"))
-            axis.fill_between(curve["step"], middle - error, middle + error, alpha=0.2, linewidth=0)
-        axis.set(title=name, xlabel="updates")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"mean ± standard error over {len(summary['seeds'])} seeds", fontsize=9)
+    title = f"mean ± standard error over {len(summary['seeds'])} seeds"
+    curves = {printable(label).replace("$", r"\$"): curve for label, curve in summary["curves"].items()}
+    figure = curve_figure(curves, ["entropy", *chances[-1:], *means], title, labels=_LABELS)
     partial = path.with_name(path.name + PARTIAL)
     figure.savefig(partial, dpi=160, format="png")
     partial.replace(path)
-    plt.close(figure)

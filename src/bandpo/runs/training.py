@@ -14,20 +14,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import AutoConfig, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
+from bandpo.rewards.functions import grader_limits
 from bandpo.runs.checkpoints import read_manifest
 from bandpo.runs.evaluation import Evaluation, evaluate
 from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder
 from bandpo.runs.sources import dataset_source, model_source, reward_source
 from bandpo.tasks import TASKS
+from bandpo.views.progress import Bar
+
+# An embedded task makes its problems before training: ten million take minutes and gigabytes.
+_MOST_PROBLEMS = 10_000_000
 
 
 @dataclass
@@ -63,7 +69,7 @@ def updates_per_rollout(args: BandGRPOConfig) -> int:
 
 
 def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
-    """Every option that differs from its default, in the form a recipe has."""
+    """Every option that differs from its default, in the form a recipe has that is laid over no other."""
     default = BandGRPOConfig(output_dir=args.output_dir, use_cpu=args.use_cpu, bf16=args.bf16)
     changed = {
         f.name: getattr(args, f.name)
@@ -75,7 +81,7 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
     kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
     named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
     about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
-    return {**about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
+    return {"recipe": "none", **about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
 
 
 def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
@@ -86,6 +92,15 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
             raise ValueError(f"{name}={value}: expected at least 1")
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
         raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+    if args.reward_weights is not None and len(args.reward_weights) != len(run.reward):
+        weights, rewards = len(args.reward_weights), len(run.reward)
+        raise ValueError(f"reward_weights has {weights} numbers and reward {rewards} functions: expected as many")
+    needed = _problems_needed(args)
+    if run.dataset in TASKS and needed > _MOST_PROBLEMS:
+        raise ValueError(
+            f"dataset={run.dataset!r}: {needed:,} problems for these steps and batches, expected {_MOST_PROBLEMS:,} "
+            "at most"
+        )
     for name in ("save_only_model", "ignore_data_skip"):
         if getattr(args, name):
             raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")
@@ -223,6 +238,11 @@ def _log_nothing(name: str, value: Any) -> None:
 class _Progress(ProgressCallback):
     """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
 
+    def on_train_begin(self, args, state, control, **_):
+        if state.is_world_process_zero:
+            self.training_bar = Bar(total=state.max_steps, desc="updates", dynamic_ncols=True)
+        self.current_step = 0
+
     def on_log(self, args, state, control, logs=None, **_):
         shown = {"reward": "reward", "entropy": "entropy", "clipped": "band/clip"}
         values = {label: f"{float(logs[name]):.3f}" for label, name in shown.items() if logs and name in logs}
@@ -265,6 +285,43 @@ class Plan:
         return result
 
 
+class Sources(NamedTuple):
+    """What a run is made of, looked at and ready: rewards, where the model is, tokenizer, data, held-out problems."""
+
+    rewards: list[Any]
+    model: str
+    tokenizer: Any
+    data: Any
+    evaluator: _Evaluator | None
+
+
+def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
+    """Check everything that can be checked without loading the model's weights or touching the run's folder.
+
+    Args:
+        run: model, data, rewards and evaluation.
+        args: the trainer's configuration, with the method; the run is to live in `args.output_dir`.
+
+    Raises:
+        ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
+    """
+    check_settings(run, args)
+    grader_limits()
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    rewards = [reward_source(dotted) for dotted in run.reward]
+    source, tokenizer = model_source(run.model)
+    _check_length(source, args)
+    data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
+    for dotted, reward in zip(run.reward, rewards, strict=True):
+        _check_columns(dotted, reward, run.dataset, data.column_names)
+    is_main = args.process_index == 0
+    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
+    evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
+    RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
+    return Sources(rewards, source, tokenizer, data, evaluator)
+
+
 def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     """Check everything a run needs, claim its folder and build the trainer.
 
@@ -273,20 +330,10 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         args: the trainer's configuration, with the method; the run lives in `args.output_dir`.
 
     Raises:
-        ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
+        ValueError: as `check`, and where the folder is another process's or the trainer refuses what it is built from.
     """
-    check_settings(run, args)
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
-    rewards = [reward_source(dotted) for dotted in run.reward]
-    source, tokenizer = model_source(run.model)
-    data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
-    for dotted, reward in zip(run.reward, rewards, strict=True):
-        _check_columns(dotted, reward, run.dataset, data.column_names)
+    rewards, source, tokenizer, data, evaluator = check(run, args)
     is_main = args.process_index == 0
-    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
-    evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
-
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
         chosen = [folder.claim(resolved(run, args), run.overwrite) if is_main else None]
@@ -320,13 +367,20 @@ def _check_columns(dotted: str, reward: Any, dataset: str, columns: Sequence[str
             raise ValueError(f"reward={dotted!r} needs a column {name!r}: dataset={dataset!r} has {', '.join(columns)}")
 
 
-def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
-    positions, longest = (
-        getattr(trainer.model.config, "max_position_embeddings", None),
-        trainer.args.max_completion_length,
-    )
+def _check_length(source: str, args: BandGRPOConfig) -> None:
+    """Raise ValueError where an answer alone would fill the model's positions."""
+    given = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
+    named = {name: given[name] for name in ("revision", "trust_remote_code") if name in given}
+    try:
+        config = AutoConfig.from_pretrained(source, **named)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"model={source!r}: no configuration of a model, {first_line(error)}") from error
+    positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
     if positions is not None and longest is not None and longest >= positions:
         raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+
+
+def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
     if is_evaluated and (trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
         raise ValueError(
             "evaluation needs the whole model in one process: expected no eval_dataset under FSDP or ZeRO-3"

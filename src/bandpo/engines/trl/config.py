@@ -47,6 +47,7 @@ class BandGRPOConfig(GRPOConfig):
     band_metrics: bool = field(default=True, metadata={"help": "Log what the trust region did, as `band/*`."})
 
     def __post_init__(self):
+        get_method(self.method)
         given = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
         try:
             if isinstance(self.method_kwargs, str):
