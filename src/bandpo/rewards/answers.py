@@ -18,14 +18,32 @@ _MOST_BOXES = 8
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s${}\\.,;]+")
-_JOINS_BOXES = re.compile(r"[\s$,;.]*(?:\\text\{)?\s*(?:and|or|,|;|和|或)?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*")
+_JOINS_BOXES = re.compile(
+    r"(?:[\s$,;./|&*•()-]|\\\\|\\q?quad|\\[lr]?or\b|\\text\{|\}|\b(?:and|or|also|alternatively)\b|和|或"
+    r"|\d{1,2}[.)]\s|[A-Da-d]\)\s|(?<![a-zA-Z])[a-zA-Z]\w?\s*=)*"
+)
 _OR_BEFORE = re.compile(r"(?:\bor\b|或)(?:\s+(?:maybe|perhaps|possibly|else))?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*$")
 _OR_BEHIND = re.compile(
-    r"[\s$]*[,;]\s*\$?\s*(?:[-+]?\d|\\(?!boxed|fbox|text|quad|qquad|\)|\])[a-z])[^\n]{0,80}|"
-    r"[\s$,;.)]*(?:\\text\{\s*)?\(?\s*(?:and/or\b|or\b|或|/\s*\\?[\w{]|but\b|maybe\b|perhaps\b)[^\n]{0,80}"
+    r"[\s$]*[,;]\s*\$?\s*(?:[-+]?\d|\\(?!boxed|fbox|text|quad|qquad)[a-z])[^\n]{0,80}"
+    r"|[\s$,;.)]*(?:\\text\{\s*)?\(?\s*(?:and/or\b|or\b|或|/\s*\\?[\w{]|but\b|maybe\b|perhaps\b)[^\n]{0,80}"
 )
-_JOINED_BEFORE = re.compile(r"(?:[\d)}\]^_/+-]|(?<!\*)[^\s*]\*)$")
-_JOINED_BEHIND = re.compile(r"\^|!|\d|\\(?:pi|sqrt|frac|times|cdot|%)|%|\(|[a-zA-Z]")
+_DENIED_BEFORE = re.compile(
+    r"(?:\bnot|n't|\bnever|\bcannot be|\bincorrectly)\s*(?:be\s*)?(?:\*\*)?[\s$]*$", re.IGNORECASE
+)
+_DENIED_BEHIND = re.compile(
+    r"[\s$*.]*(?:(?:is|was|would be|seems|looks)\s+(?:not|wrong|incorrect|false|impossible|too)|isn't|wasn't)\b",
+    re.IGNORECASE,
+)
+# What stands before or behind a box and goes on with its formula.
+_GOES_ON_BEFORE = re.compile(
+    r"(?:[\d)}\]^_]|(?<!\*)[^\s*]\*|(?:^|[^\n\s-])\s*[-+/<>]|\$\s*[-+]|\\\[\s*[-+]|(?:^|=)\s*[-+]"
+    r"|\\(?:pm|mp|times|cdot|div|sqrt|ln|log|sin|cos|tan|exp|frac|le|ge|leq|geq|lt|gt|ne|neq|in|notin|approx)\s*|(?:\\frac\{[^{}]*\}|[\^_])\{)$"
+)
+_GOES_ON_BEHIND = re.compile(
+    r"\s*(?:\\,|\\;|\\ )*\s*(?:[+^!_=<>]|-\s*[\d\\({]|-[a-z]\b|\*\s*[\d\\({a-z]|/\s*\d|\d|\(\s*[\d\\]"
+    r"|\\(?:pi|sqrt|frac|times|cdot|div|pm|mp|le|ge|leq|geq|ne|neq|pmod|bmod|infty|approx)\b)|[a-zA-Z]|\.\d"
+)
+_UNIT_BEHIND = re.compile(r"\s*(?:\\?%|\^\\circ|\^\{\\circ\}|°)")
 _MARK = re.compile(
     r"(?:\banswer\b(?:\s+is)?[ \t]*(?:\*\*|__)?[ \t]*[:：]|(?:最终|最后)?的?答案[ \t]*(?:是|为|[:：])[ \t]*[:：]?"
     r"|^####[ \t]*(?=[-+$\\\d]))",
@@ -89,7 +107,9 @@ def final_answer(text: str) -> Answer:
     if tag > max(box, line) or (tag >= 0 and _TAG_END.search(text, max(box, line))):
         return _tagged(text, tag)
     if line > box:
-        return Answer(_line(text, line), "line")
+        begun = text.rfind("\n", 0, line) + 1
+        marks = [match.end() for match in _MARK.finditer(text, begun, line)]
+        return Answer(_line(text, min(marks, default=line)), "line")
     if box >= 0:
         return Answer(_boxed(text, box), "box")
     return Answer(_last_sentence(text[start:]), "sentence")
@@ -102,6 +122,9 @@ def _tagged(text: str, at: int) -> Answer:
     if end is None:
         return NONE
     inside = text[start : end.start()]
+    before = text.rfind("</answer>", 0, at)
+    if before >= 0 and _JOINS_BOXES.fullmatch(text, before + len("</answer>"), at):
+        return Answer("? " + " ".join(inside.split()), "tag")
     if _BOX.search(inside) or _MARK.search(inside):
         return Answer(final_answer(inside).text, "tag")
     return Answer(" ".join(inside.split()), "tag")
@@ -141,14 +164,14 @@ def _boxed(text: str, at: int) -> str:
     if last is None:
         return ""
     content, end = last
-    parts = [content]
-    while len(parts) < _MOST_BOXES:
+    parts, around = [content], 0
+    while len(parts) < _MOST_BOXES and around < _MOST_BOXES:
         before = max(text.rfind(r"\boxed", 0, at), text.rfind(r"\fbox", 0, at))
         found = _box_content(text, before) if before >= 0 else None
         if found is None:
             break
         if found[1] > end:
-            parts, at, end = [found[0]], before, found[1]
+            parts, at, end, around = [found[0]], before, found[1], around + 1
             continue
         if found[1] > at or at - found[1] > 40 or not _JOINS_BOXES.fullmatch(text, found[1], at):
             break
@@ -158,14 +181,18 @@ def _boxed(text: str, at: int) -> str:
 
 
 def _in_its_place(content: str, before: str, behind: str) -> str:
-    """Return what a box holds, with an "or" that offers something else, or a sign that goes on with the formula."""
+    """Return what a box holds; unread where its formula goes on outside, or words offer another or take it back."""
     if not content:
         return ""
     if _OR_BEFORE.search(before):
         return f"or {content}"
+    if unit := _UNIT_BEHIND.match(behind):
+        content, behind = content + unit.group(), behind[unit.end() :]
     if offered := _OR_BEHIND.match(behind):
         return f"{content} {offered.group().strip()}"
-    if _JOINED_BEFORE.search(before) or _JOINED_BEHIND.match(behind):
+    if _DENIED_BEFORE.search(before) or _DENIED_BEHIND.match(behind):
+        return f"not {content}"
+    if _GOES_ON_BEFORE.search(before) or _GOES_ON_BEHIND.match(behind):
         return f"? {content}"
     return content
 

@@ -85,7 +85,7 @@ class Atoms(Commands, Numerals):
         self.tokens[self.at] = type(token)(token.kind, letters)
 
     def _letter(self, letter: str) -> Node:
-        constant = {"e": E, "i": IMAGINARY}.get(letter)
+        constant = {"e": E, "i": IMAGINARY}.get(letter) if letter not in self.indices else None
         if constant is not None and not self.sees("_"):
             return constant
         if letter in _APPLIED or self._is_defined():

@@ -27,9 +27,15 @@ _RADIANS = Quotient(PI, number(180))
 
 
 class Calls(Cursor, ABC):
-    """Reads what follows the name of a function or a command."""
+    """Reads what follows the name of a function or a command.
+
+    Attributes:
+        bars: how many absolute values are open.
+        indices: letters that sums around this place run over.
+    """
 
     bars = 0
+    indices: frozenset[str] = frozenset()
 
     @abstractmethod
     def expression(self) -> Node:
@@ -68,6 +74,8 @@ class Calls(Cursor, ABC):
             raise Unreadable(f"{name} with a subscript")
         if name == "exp":
             node: Node = Power(E, arguments[0])
+        elif base is not None and base in (number(10), E):
+            node = Call("log10" if base == number(10) else "ln", arguments)
         elif base is not None:
             node = Quotient(Call("ln", arguments), Call("ln", (base,)))
         else:

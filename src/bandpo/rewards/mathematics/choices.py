@@ -13,7 +13,13 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _ONE = re.compile(r"(?:\(\s*([A-J])\s*\)|([A-J])(?![A-Za-z0-9^_'])(\))?)")
-_ANOTHER = re.compile(r"(?<![A-Za-z\\])(?:[B-J]|A(?!\s[a-z]))(?![A-Za-z'])")
+_OTHERS = frozenset(
+    "option options choice choices answer answers also too both first second third fourth fifth".split()
+)
+_ANOTHER = re.compile(
+    r"\(\s*[a-j]\s*\)|[,;]\s*[a-j]\W*$|[\u2460-\u24ff\u0400-\u04ff]|\bsee [a-j]\b"
+    r"|(?<![A-Za-z\\])(?:[B-J]|A(?!\s[a-z]))(?![A-Za-z'])"
+)
 
 
 def letters_of(reference: str) -> frozenset[str] | None:
@@ -42,9 +48,9 @@ def chosen(answer: str) -> frozenset[str] | None:
     """
     text = answer.strip(" *_.:")
     text = text[match.end() :] if (match := _LEAD.match(text)) else text
-    several = letters_of(text)
-    if several is not None:
-        return several
+    if _LETTERS.fullmatch(text) or _LETTER.fullmatch(text):
+        letters = re.findall(r"[A-J]", re.sub(r"\band\b", "", text))
+        return frozenset(letters) if len(set(letters)) == len(letters) else None
     if re.fullmatch(r"[A-J]{2,5}", text) and list(text) == sorted(set(text)):
         return frozenset(text)
     one = _ONE.match(text)
@@ -63,4 +69,4 @@ def _is_text_of_choice(rest: str, is_bracketed: bool) -> bool:
     if not is_apart or re.match(r"\s*[=+^/*<>,&]", rest) or "?" in rest:
         return False
     words = re.findall(r"[a-z']+", bare.lower())
-    return not _ANOTHER.search(bare) and not (set(words) & HEDGES)
+    return not _ANOTHER.search(rest) and not (set(words) & (HEDGES | _OTHERS))

@@ -76,10 +76,12 @@ class Commands(Calls):
         last = self.exponent()
         if index.kind != "letters" or len(index.text) != 1:
             raise Unreadable(f"{index.text!r} as an index")
+        outside, self.indices = self.indices, self.indices | {index.text}
         factors = [self.power()]
         while self.starts_factor() or self.sees("\\cdot", "\\times"):
             self.take("\\cdot", "\\times")
             factors.append(self.power())
+        self.indices = outside
         return Iterated(name, index.text, first, last, product(tuple(factors)))
 
     def _matrix(self) -> Node:

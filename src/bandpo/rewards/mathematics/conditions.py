@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from bandpo.rewards.mathematics.errors import Unreadable
 from bandpo.rewards.mathematics.forms import Conditional, Congruence, Form, Quantity, Relation
-from bandpo.rewards.mathematics.nodes import symbols
+from bandpo.rewards.mathematics.nodes import Applied, Symbol, symbols
 from bandpo.rewards.mathematics.quantities import Quantities
 
 _OPENING = frozenset(["for", "where", "when", "whenever", "if", "with", "provided", "given"])
@@ -62,16 +62,23 @@ class Conditions(Quantities):
                 self.next()
                 continue
             stated = self.relation()
-            if isinstance(stated, (Relation, Congruence)):
+            if isinstance(stated, Congruence) or (isinstance(stated, Relation) and "=" not in stated.operators):
                 found.append(stated)
-            elif not (isinstance(stated, Quantity) and symbols(stated)):
+            elif not (isinstance(stated, Quantity) and isinstance(stated.value, (Symbol, Applied))):
                 raise Unreadable("a condition that is no relation")
         return tuple(found)
 
 
 def _check_variables(form: Form) -> None:
-    if not symbols(form):
+    if not _free(form):
         raise Unreadable("a condition on a number")
+
+
+def _free(form: Form) -> frozenset[str]:
+    """Return the variables that a condition can be about: of x = 2k + 1 those of the value alone."""
+    first = form.sides[0] if isinstance(form, Relation) and form.operators[0] == "=" else None
+    is_named = isinstance(first, Quantity) and isinstance(first.value, Symbol)
+    return symbols(form) - (symbols(first) if is_named else frozenset())
 
 
 def folded(items: list[Form]) -> list[Form]:
@@ -85,7 +92,7 @@ def folded(items: list[Form]) -> list[Form]:
         conditions.insert(0, kept.pop())
     if not conditions:
         return kept
-    return [Conditional(form, tuple(conditions)) if symbols(form) else form for form in kept]
+    return [Conditional(form, tuple(conditions)) if _free(form) else form for form in kept]
 
 
 def _is_condition_on(form: Form, others: list[Form]) -> bool:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bandpo.rewards.mathematics.equal_relations import checked
-from bandpo.rewards.mathematics.forms import Builder, Cases, Finite, Form, Group, Listing, Numbers, Quantity, Span
+from bandpo.rewards.mathematics.forms import (
+    Builder,
+    Cases,
+    Finite,
+    Form,
+    Group,
+    Listing,
+    Numbers,
+    Quantity,
+    Relation,
+    Span,
+)
 from bandpo.rewards.mathematics.nodes import Dots, Number, Symbol, rewritten, walk
 from bandpo.rewards.mathematics.real_sets import pieces, same_set
 from bandpo.rewards.mathematics.rules import either, equal, in_order, matched, otherwise, pair
@@ -35,11 +46,16 @@ def _lists(reference: Listing, answer: Listing, budget: Budget) -> bool:
     sets = pieces(reference, budget), pieces(answer, budget)
     if sets[0] is not None and sets[1] is not None:
         return same_set(sets[0], sets[1], budget)
+    if {reference.joint, answer.joint} == {"and", "or"} and _are_ranges(reference):
+        return False
     if _has_dots(reference) or _has_dots(answer) or _is_sequence(reference):
         return in_order(reference.items, answer.items, budget)
     names, expected = _named(reference.items, budget, is_reference=True)
     others, given = _named(answer.items, budget, is_reference=False)
-    if _are_different(names) and _are_different(others):
+    is_named = None not in names and None not in others
+    if is_named and (
+        (_are_different(names) or _are_different(others)) or sorted(map(str, names)) == sorted(map(str, others))
+    ):
         return matched(reference.items, answer.items, equal, budget)
     if _are_different(names) or _are_different(others):
         return in_order(_by_name(names, expected), _by_name(others, given), budget)
@@ -67,6 +83,10 @@ def _by_name(labels: Sequence[str | None], values: Sequence[Form]) -> Sequence[F
     return [values[n] for n in order]
 
 
+def _are_ranges(form: Listing) -> bool:
+    return all(isinstance(item, Relation) and "=" not in item.operators for item in form.items)
+
+
 def _has_dots(form: Form) -> bool:
     return any(isinstance(node, Dots) for node in walk(form))
 
@@ -81,8 +101,9 @@ def _is_sequence(form: Listing) -> bool:
 def _point(group: Group, listed: Listing, budget: Budget) -> bool:
     """Compare a point with its coordinates by name: x = 2, y = 3."""
     labels, values = _named(listed.items, budget, is_reference=False)
-    is_named = None not in labels and len(set(labels)) == len(labels) and labels == sorted(map(str, labels))
-    return is_named and in_order(group.items, values, budget)
+    is_named = None not in labels and len(set(labels)) == len(labels) > 1
+    order = sorted(range(len(values)), key=lambda n: str(labels[n]))
+    return is_named and in_order(group.items, [values[n] for n in order], budget)
 
 
 @pair(Finite, Finite)

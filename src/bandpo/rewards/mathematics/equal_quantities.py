@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import gcd
 
-from bandpo.rewards.mathematics.forms import Based, Clock, Day, Quantity, Ratio, Words
-from bandpo.rewards.mathematics.nodes import PI, Node, Number, Quotient, number, product, walk
-from bandpo.rewards.mathematics.rules import pair
-from bandpo.rewards.mathematics.same import same
+from bandpo.rewards.mathematics.forms import Based, Clock, Day, Form, Quantity, Ratio, Words
+from bandpo.rewards.mathematics.nodes import ONE, PI, Node, Number, Quotient, number, product, walk
+from bandpo.rewards.mathematics.rules import either, pair
+from bandpo.rewards.mathematics.same import order, same
 from bandpo.rewards.mathematics.units import DEGREES, PERCENTS, Unit
 from bandpo.rewards.mathematics.values import Budget
 
@@ -18,6 +18,8 @@ _KINDS = ("function", "triangle", "number", "integer", "quadrilateral", "angle",
 def _quantities(reference: Quantity, answer: Quantity, budget: Budget) -> bool:
     """Compare values with units; a unit that one of them lacks is understood."""
     if reference.noun and (answer.noun or answer.unit) and reference.noun != answer.noun:
+        return False
+    if not _same_power(reference.unit, answer.unit):
         return False
     expected, given = _unit(reference), _unit(answer)
     if expected is not None and given is not None:
@@ -32,6 +34,17 @@ def _quantities(reference: Quantity, answer: Quantity, budget: Budget) -> bool:
         degrees, radians = (reference, answer) if expected else (answer, reference)
         return same(product((degrees.value, Quotient(PI, number(180)))), radians.value, budget)
     return same(reference.value, answer.value, budget)
+
+
+def _same_power(left: Unit | None, right: Unit | None) -> bool:
+    """Return whether "square units" stands beside an area, "units" beside anything."""
+    if left is None or right is None:
+        return True
+    powers = [sum(power for _, power in unit.dimension) for unit in (left, right)]
+    is_pure = [unit.dimension[:1] and unit.dimension[0][0] == "pure" for unit in (left, right)]
+    return (
+        not any(is_pure) or powers[0] == powers[1] or 1 in (p for p, pure in zip(powers, is_pure, strict=True) if pure)
+    )
 
 
 def _unit(quantity: Quantity) -> Unit | None:
@@ -49,7 +62,7 @@ def _percentage(reference: Node, answer: Node, is_reference_percent: bool, budge
     percentage, bare = (reference, answer) if is_reference_percent else (answer, reference)
     if same(Quotient(percentage, number(100)), bare, budget):
         return True
-    may_be_percent = is_reference_percent or not isinstance(bare, Number) or abs(bare.value) > 1
+    may_be_percent = is_reference_percent or order(bare, ONE, budget) == 1
     return may_be_percent and same(percentage, bare, budget)
 
 
@@ -105,16 +118,16 @@ def _days(reference: Day, answer: Day, budget: Budget) -> bool:
     return is_same_day and (reference.year == answer.year or None in (reference.year, answer.year))
 
 
-@pair(Based, Based)
-def _based(reference: Based, answer: Based, budget: Budget) -> bool:
-    return reference.value == answer.value
-
-
-@pair(Based, Quantity)
-def _based_number(based: Based, quantity: Quantity, budget: Budget) -> bool:
-    """Compare with the value, and with the bare digits where the base was asked for."""
-    values = [based.value, *([int(based.digits)] if based.digits.isdigit() else [])]
-    return quantity.unit is None and any(same(number(value), quantity.value, budget) for value in values)
+@either(Based)
+def _based(reference: Form, answer: Form, budget: Budget) -> bool:
+    """Compare by value; the bare digits count where the reference says the base, which the question then asked for."""
+    if isinstance(reference, Based) and isinstance(answer, Based):
+        return reference.value == answer.value
+    based, other = (reference, answer) if isinstance(reference, Based) else (answer, reference)
+    if not isinstance(based, Based) or not isinstance(other, Quantity) or other.unit is not None:
+        return False
+    values = [based.value, *([int(based.digits)] if based is reference and based.digits.isdigit() else [])]
+    return any(same(number(value), other.value, budget) for value in values)
 
 
 @pair(Words, Words)

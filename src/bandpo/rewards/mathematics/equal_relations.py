@@ -70,7 +70,12 @@ def checked(stated: Statement, budget: Budget) -> tuple[Form, ...]:
     first, *others = stated.chain
     if any(not equal(first, other, budget) for other in others):
         raise FalseChain("a chain of equalities that does not hold")
-    return (first,) if stated.rounded is None else (first, stated.rounded)
+    return (first,) if stated.rounded is None or not _shows_digits(stated.rounded) else (first, stated.rounded)
+
+
+def _shows_digits(rounded: Quantity) -> bool:
+    """Return whether a decimal has three digits, so that it says which value it rounds."""
+    return isinstance(rounded.value, Number) and abs(rounded.value.value.numerator) >= 100
 
 
 def _relations(reference: Relation, answer: Relation, budget: Budget) -> bool:

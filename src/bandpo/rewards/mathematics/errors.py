@@ -9,5 +9,9 @@ class TooLarge(ArithmeticError):
     """An expression whose value would take more work than an answer may cost."""
 
 
+class Spent(TooLarge):
+    """A comparison that has used up its budget."""
+
+
 class Undefined(ArithmeticError):
     """An expression that has no value at a point: a division by zero, the root of a negative number."""

@@ -75,9 +75,9 @@ class Expressions(Atoms):
             if self.take("*", "\\cdot", "\\times"):
                 above.append(self._signed(self.power))
                 is_behind_slash = False
-            elif sign := self._division():
+            elif self._division():
                 below.append(self._signed(self.power))
-                is_behind_slash = sign == "/"
+                is_behind_slash = True
             elif self.take("%", "\\%"):
                 above.append(PERCENT)
             elif self.starts_factor():
@@ -140,6 +140,10 @@ class Expressions(Atoms):
     def _is_unit(self, ahead: int = 0) -> bool:
         """Return whether a single letter is a unit: one of prose, or one that stands apart in a reading for units."""
         token = self.peek(ahead)
+        if token.text in ("min", "sec") and self.tokens[self.at + ahead - 1].kind == "number":
+            return (
+                self.peek(ahead + 1).text not in ("(", "\\{", "{", "\\theta") and self.peek(ahead + 1).kind != "letters"
+            )
         is_meant = token.kind == "word" or (self.letters_are_units and (token.is_spaced or ahead > 0))
         return is_meant and token.text in LETTERS and self.peek(ahead + 1).text != "("
 

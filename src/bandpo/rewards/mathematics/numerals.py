@@ -77,6 +77,8 @@ class Numerals(Cursor):
         power = self.peek(2) if is_signed else sign
         if power.kind != "number" or not power.text.isdigit() or sign.is_spaced:
             return 0
+        if is_signed and token.text == "e" and "." not in self.tokens[self.at - 1].text and len(power.text) < 2:
+            raise Unreadable("2e-1, which may be a power of ten or a difference")
         self.at += 3 if is_signed else 2
         if int(power.text) > _LARGEST_EXPONENT:
             raise TooLarge(f"the exponent {power.text}")

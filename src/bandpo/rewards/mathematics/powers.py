@@ -57,7 +57,17 @@ def _integer_power(base: Value, exponent: int) -> Value:
             return base**exponent
         base = arb(base)
     _check_exponent(fmpq(exponent))
+    if contains_zero(base):
+        return _by_squaring(base, exponent)  # flint's own power of a ball around zero is not finite
     return base ** fmpz(exponent) if isinstance(base, arb) else base**exponent
+
+
+def _by_squaring(base: arb | acb, exponent: int) -> arb | acb:
+    result: arb | acb = arb(1)
+    while exponent:
+        result = result * base if exponent & 1 else result
+        base, exponent = base * base, exponent >> 1
+    return result
 
 
 def _exact_root(base: fmpq, exponent: fmpq) -> fmpq | None:

@@ -18,8 +18,8 @@ from bandpo.rewards.mathematics.nodes import (
     total,
     walk,
 )
-from bandpo.rewards.mathematics.units import DEGREES, LETTERS, PERCENTS, UNITS, Unit, unit_of
-from bandpo.rewards.mathematics.words import counted
+from bandpo.rewards.mathematics.units import CURRENCIES, DEGREES, LETTERS, PERCENTS, UNITS, Unit, unit_of
+from bandpo.rewards.mathematics.words import SCALES, counted
 
 _CURRENCIES = {"\\currency": UNITS["dollar"], "\\othercurrency": UNITS["currency"]}
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3, "平方": 2, "立方": 3}
@@ -39,12 +39,16 @@ class Quantities(Expressions):
         value = negative(self.expression()) if is_negative else self.expression()
         if self.take("\\over"):
             value = Quotient(value, self.expression())
+        if isinstance(value, Number) and (scale := self.take_word(*SCALES)):
+            value = Number(value.value * SCALES[scale])
         value, unit = _unit_within(value)
         unit = _CURRENCIES[currency] if currency else unit
         behind = self._unit()
         if behind is not None and unit is not None and not self._agree(unit, behind):
             raise Unreadable("two units of one value")
         unit = behind or unit
+        if unit is not None and self.peek(1).kind == "end":
+            self.take_word("old", "long", "tall", "high", "wide", "deep", "away", "apart", "each", "ago", "later")
         noun = self._noun()
         if unit is None or noun is not None:
             return Quantity(value, unit, noun)
@@ -52,7 +56,7 @@ class Quantities(Expressions):
 
     def _agree(self, before: Unit, behind: Unit) -> bool:
         """Return whether two signs say the same unit, such as $5 dollars."""
-        return before == behind or before.dimension[:1] == (("currency", 1),)
+        return before == behind or (before == UNITS["currency"] and behind.dimension[0][0] in CURRENCIES)
 
     def _mixed(self, quantity: Quantity) -> Quantity:
         """Read the smaller units of `3 hours 20 minutes` or `5 dollars and 25 cents`."""

@@ -46,6 +46,7 @@ _DATE = re.compile(
 _ALL_BUT = re.compile(
     r"(?:the )?(?:set of )?(?:all )?(?:reals?|real numbers)(?: [a-z])? (?:except|but)(?: for)? (.+)", re.I
 )
+_SUBJECTS = frozenset("the it this that answer final they he she we".split())
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 
 
@@ -73,7 +74,8 @@ def readings(text: str) -> tuple[Form, ...]:
         if words and all(token.kind in ("word", "letters") for token in tokens):
             said = " ".join(token.text for token in tokens)
             mathematics += _phrase(said)
-            words = as_words(said) or words
+            is_labelled = flat.split()[0].lower() in _SUBJECTS and len(tokens) < len(flat.split())
+            words = (as_words(said) if is_labelled else None) or words
     return (*mathematics, *((Words(words),) if words else ()))
 
 
@@ -137,7 +139,7 @@ def _phrase(flat: str) -> tuple[Form, ...]:
         return (REALS,)
     if words in UNDEFINED:
         return (Words("undefined"),)
-    parts = tuple(words.split())
+    parts = tuple(words.split()) if "," not in flat else ()
     for count in range(len(parts), 0, -1):
         value = number_in_words(parts[:count])
         noun = parts[count:]

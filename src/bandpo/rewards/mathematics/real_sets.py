@@ -60,7 +60,9 @@ def pieces(form: Form, budget: Budget) -> Pieces | None:
     [(True, False), (True, True)]
     """
     found = _pieces(form, budget)
-    return None if found is None else _united(found, budget)
+    if found is None or any(order(piece.low, piece.high, budget) == 1 for piece in found):
+        return None
+    return _united(found, budget)
 
 
 def same_set(left: Pieces, right: Pieces, budget: Budget) -> bool:
@@ -116,6 +118,8 @@ def _listed(form: Listing, budget: Budget) -> Pieces | None:
         common = _common(common or (), other or (), budget)
         if common is None:
             return None
+    if form.joint == "and":
+        return common or None
     return common if common and form.joint != "or" else _joined(found)
 
 
@@ -202,6 +206,7 @@ class _Unordered(Exception):
 
 
 def _compared(left: Node, right: Node, budget: Budget) -> int:
+    budget.spend(200)
     found = order(left, right, budget)
     if found is None:
         raise _Unordered

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from flint import acb, arb, fmpq
 
-from bandpo.rewards.mathematics.errors import TooLarge, Undefined
+from bandpo.rewards.mathematics.errors import Spent, TooLarge, Undefined
 from bandpo.rewards.mathematics.nodes import (
     IMAGINARY,
     Applied,
@@ -106,27 +106,32 @@ def _same_value(left: Node, right: Node, budget: Budget) -> bool:
         return bool(found)
     agreed = 0
     for point in _points(len(names)):
-        found = _at(left, right, dict(zip(names, point, strict=True)), not has_imaginary, budget)
+        try:
+            found = _at(left, right, dict(zip(names, point, strict=True)), not has_imaginary, budget)
+        except Spent:
+            raise
+        except TooLarge:
+            continue
         if found is False:
             return False
         agreed += found is True
     return agreed >= _ENOUGH
 
 
+_REACH = ("3/10", "-2/5", "7/10", "13/10", "-27/10", "51/10", "-113/10", "379/10", "-832/10", "12345/10", "-23456/10")
+
+
 @lru_cache(maxsize=64)
 def _points(count: int) -> tuple[tuple[fmpq, ...], ...]:
-    """Return points to compare at: fractions of either sign, then integers small enough for factorials."""
-    signs = ((1, 1), (1, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
-    rationals = tuple(
-        tuple(
-            fmpq(pair[j % 2] * (2503 + 1409 * j + 577 * k * (j + 1)), 1999 + 233 * k * (1 + k % 2) + 89 * j)
-            for j in range(count)
-        )
-        for k, pair in enumerate(signs)
-    )
-    inside = (tuple(fmpq(331 + 97 * j, 1009 + 211 * j) for j in range(count)),)
-    integers = tuple(tuple(fmpq(k + (3 + k % 4) * j) for j in range(count)) for k in (5, 8, 6, 11, 16, 21))
-    return rationals + inside + integers
+    """Return points to compare at: fractions from small to far on either side, then integers fit for factorials."""
+    rationals = []
+    for k, text in enumerate(_REACH):
+        start = Fraction(text)
+        sign = -1 if k % 3 == 2 else 1
+        values = [start * Fraction(sign if j % 2 else 1) * Fraction(97 + 31 * j, 97 + 11 * j + k) for j in range(count)]
+        rationals.append(tuple(fmpq(value.numerator, value.denominator) for value in values))
+    integers = [tuple(fmpq(k + (3 + k % 4) * j) for j in range(count)) for k in (5, 8, 6, 11, 16, 21)]
+    return (*rationals, *integers)
 
 
 def _at(left: Node, right: Node, point: Mapping[str, Value], is_real: bool, budget: Budget) -> bool | None:
@@ -177,6 +182,8 @@ def order(left: Node, right: Node, budget: Budget) -> int | None:
         return (signs[0] > signs[1]) - (signs[0] < signs[1])
     if symbols((left, right)):
         return None
+    if isinstance(left, Number) and isinstance(right, Number):
+        return (left.value > right.value) - (left.value < right.value)
     if same(left, right, budget):
         return 0
     for bits in _BITS:

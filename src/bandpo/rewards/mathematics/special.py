@@ -14,6 +14,7 @@ Value = Any  # fmpq, arb or acb; flint's types know no arithmetic between them
 
 _LARGEST_EXACT = 10_000
 _LARGEST_ARGUMENT = 10**15
+_LARGEST_BETWEEN_INTEGERS = 40  # of the gamma function, whose work grows with precision and argument
 
 
 def function_value(name: str, values: Sequence[Value], is_real: bool) -> Value:
@@ -91,7 +92,8 @@ def _factorial(value: Value) -> Value:
 
 def _gamma(value: Value) -> arb | acb:
     ball = value if isinstance(value, acb) else arb(value)
-    if not abs(ball) < _LARGEST_ARGUMENT:
+    limit = _LARGEST_ARGUMENT if _integer(value) is not None else _LARGEST_BETWEEN_INTEGERS
+    if not abs(ball) < limit:
         raise TooLarge("the factorial of a large number")
     return ball.gamma()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,7 +10,19 @@ from flint import arb, fmpq
 
 from bandpo.rewards.mathematics.errors import Undefined
 from bandpo.rewards.mathematics.forms import Form, Group, Quantity, Relation
-from bandpo.rewards.mathematics.nodes import Applied, Call, Node, Number, Product, Quotient, Sum, Symbol, symbols, walk
+from bandpo.rewards.mathematics.nodes import (
+    MINUS_ONE,
+    Applied,
+    Call,
+    Node,
+    Number,
+    Product,
+    Quotient,
+    Sum,
+    Symbol,
+    symbols,
+    walk,
+)
 from bandpo.rewards.mathematics.values import Budget, Evaluator, precision
 
 _ROUNDING_BITS = 256
@@ -60,10 +73,27 @@ def statement(form: Form, budget: Budget, *, is_reference: bool) -> Statement | 
     if len(sides) == 1:
         return Statement(None, chain.sides, rounded)
     if label := name_of(sides[0], is_reference):
-        return Statement(label, tuple(sides[1:]), rounded)
+        return Statement(label, _values_of(sides), rounded)
     if len(sides) == 2 and not symbols(sides[0]) and (label := name_of(sides[1], True)):
         return Statement(label, (sides[0],), rounded)
     return None if symbols(form) else Statement(None, chain.sides, rounded)
+
+
+def _values_of(sides: Sequence[Form]) -> tuple[Form, ...]:
+    """Return the values behind a name; formulas between it and a number, as in A = πr² = 4π, cannot be checked."""
+    name, *values = sides
+    if len(values) == 1 and isinstance(name, Group) and isinstance(values[0], Group):
+        return (_in_order_of_names(name, values[0]),)
+    numbers = [value for value in values if not symbols(value)]
+    return tuple(numbers if numbers and numbers[-1] is values[-1] else values)
+
+
+def _in_order_of_names(names: Group, values: Group) -> Group:
+    """Return the components of (y, x) = (1, 2) in the order of the alphabet."""
+    if len(names.items) != len(values.items):
+        return values
+    labels = [str(name_of(item, True)) for item in names.items]
+    return Group(tuple(value for _, value in sorted(zip(labels, values.items, strict=True), key=lambda p: p[0])))
 
 
 def _without_approximation(form: Relation, budget: Budget) -> tuple[Relation, Quantity | None]:
@@ -90,7 +120,7 @@ def name_of(form: Form, is_reference: bool) -> str | None:
     """
     if isinstance(form, Group):
         names = [name_of(item, is_reference) for item in form.items]
-        return None if None in names else f"({','.join(filter(None, names))})"
+        return None if None in names else f"({','.join(sorted(filter(None, names)))})"
     if not isinstance(form, Quantity) or form.unit or form.noun:
         return None
     return _name(form.value, is_reference)
@@ -102,18 +132,29 @@ def _name(node: Node, is_reference: bool) -> str | None:
     if isinstance(node, Applied):
         return f"{node.name}()"
     if isinstance(node, Call) and node.name == "abs":
-        return _name(node.arguments[0], is_reference)
+        inside = _name(node.arguments[0], is_reference)
+        is_length = inside is not None and (
+            inside.isupper() or inside in ("u", "v", "w", "z") or inside.startswith("vector")
+        )
+        return f"|{inside}|" if is_length else None
+    letters = [part.name for part in walk(node) if isinstance(part, Symbol)]
+    if len(set(letters)) < len(letters) and not _is_derivative(node):
+        return None
     if isinstance(node, Product) and all(isinstance(factor, Symbol) for factor in node.factors):
-        letters = "".join(factor.name for factor in node.factors if isinstance(factor, Symbol))
-        return letters if letters.isupper() or not is_reference or letters.startswith("d") else None
-    if (isinstance(node, Quotient) and not is_reference) or _is_derivative(node):
-        names = [_name(part, is_reference) for part in (node.above, node.below)]  # pyright: ignore
+        name = "".join(factor.name for factor in node.factors if isinstance(factor, Symbol))
+        return name if name.isupper() or not is_reference or name.startswith("d") else None
+    if isinstance(node, Quotient) and (not is_reference or _is_derivative(node)):
+        names = [_name(part, is_reference) for part in (node.above, node.below)]
         return None if None in names else "/".join(filter(None, names))
     if isinstance(node, Sum) and not is_reference:
-        terms = [part for part in walk(node) if not isinstance(part, (Sum, Product))]
-        is_plain = all(isinstance(part, Symbol) or (isinstance(part, Number) and part.value == -1) for part in terms)
-        return "a sum" if is_plain else None
+        return "a sum" if all(_is_plain_term(term) for term in node.terms) else None
     return None
+
+
+def _is_plain_term(node: Node) -> bool:
+    """Return whether a term is a product of different letters, with any sign."""
+    factors = node.factors if isinstance(node, Product) else (node,)
+    return all(isinstance(f, Symbol) or f == MINUS_ONE for f in factors) and any(isinstance(f, Symbol) for f in factors)
 
 
 def _is_derivative(node: Node) -> bool:
@@ -139,7 +180,10 @@ def _rounds_to(exact: Form, rounded: Quantity, budget: Budget) -> bool:
     while (decimal / step).denominator != 1 and step.denominator < 10**12:
         step /= 10
     distance = abs(value - fmpq(decimal.numerator, decimal.denominator))
-    return bool(distance <= fmpq(step.numerator, step.denominator))
+    is_exact = (
+        isinstance(value, fmpq) and distance > 0 and (Fraction(int(value.p), int(value.q)) / step).denominator == 1
+    )
+    return not is_exact and bool(2 * distance <= fmpq(step.numerator, step.denominator))
 
 
 def _decimal(node: Node) -> Fraction | None:

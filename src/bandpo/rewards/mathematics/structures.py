@@ -14,7 +14,7 @@ from bandpo.rewards.mathematics.forms import (
     Ratio,
     Relation,
 )
-from bandpo.rewards.mathematics.nodes import Number, Quotient, Symbol, symbols
+from bandpo.rewards.mathematics.nodes import Number, Quotient, Symbol
 
 
 class Structures(Brackets):
@@ -40,7 +40,7 @@ class Structures(Brackets):
             while joint := self._joint():
                 if joint == "," and self.peek().kind == "end":
                     break
-                if joint == "," and symbols(items[-1]) and (condition := self.condition_on(items[-1])):
+                if joint == "," and (condition := self.condition_on(items[-1])):
                     items[-1] = condition
                     continue
                 joints.add(joint)

@@ -48,6 +48,8 @@ _SIGNS = {
 }  # fmt: skip
 _SIGN = re.compile("|".join(map(re.escape, _SIGNS)))
 _RAISED_RUN, _LOWERED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+"), re.compile("[₀₁₂₃₄₅₆₇₈₉ₙ]+")
+_RAISED_FRACTION = re.compile("([⁰¹²³⁴⁵⁶⁷⁸⁹]+)[⁄/]([₀₁₂₃₄₅₆₇₈₉]+)")
+_OTHER_ALPHABET = re.compile("[^\x00-\x7f]")
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 _SYNONYMS = {
@@ -107,11 +109,27 @@ def clean(text: str) -> str:
 
 
 def _one_alphabet(text: str) -> str:
+    text = _RAISED_FRACTION.sub(lambda m: rf"\frac{{{m[1].translate(_RAISED)}}}{{{m[2].translate(_LOWERED)}}}", text)
     text = _RAISED_RUN.sub(lambda m: "^{" + m[0].translate(_RAISED) + "}", text)
     text = _LOWERED_RUN.sub(lambda m: "_{" + m[0].translate(_LOWERED) + "}", text)
     text = _VULGAR.sub(lambda m: r"\frac{{{}}}{{{}}}".format(*unicodedata.normalize("NFKC", m[0]).split("⁄")), text)
     text = _SIGN.sub(lambda m: _SIGNS[m[0]], text)
-    return _SIGN.sub(lambda m: _SIGNS[m[0]], unicodedata.normalize("NFKC", text))
+    text = _OTHER_ALPHABET.sub(_plain_letters, text)
+    return _SIGN.sub(lambda m: _SIGNS[m[0]], text)
+
+
+def _plain_letters(match: re.Match[str]) -> str:
+    """Return full-width and italic characters as plain ones, raised and lowered ones as such; others stay."""
+    tag = unicodedata.decomposition(match[0][0]).partition(" ")[0]
+    plain = unicodedata.normalize("NFKC", match[0])
+    if tag in ("<super>", "<sub>"):
+        return ("^{" if tag == "<super>" else "_{") + plain + "}"
+    return (
+        plain
+        if tag in ("<wide>", "<narrow>", "<font>", "<noBreak>", "<fraction>", "<small>", "<compat>")
+        and (tag != "<compat>" or len(plain) == 1)
+        else match[0]
+    )
 
 
 def _without_dollars(text: str) -> str:

@@ -111,6 +111,8 @@ UNITS |= {
 }
 DEGREES, PERCENTS, MONEY = UNITS["degree"], Unit(Fraction(1), (("percent", 1),)), UNITS["currency"]
 
+CURRENCIES = frozenset({"money", "euro", "rupee", "yuan", "yen", "sterling", "currency"})
+
 # Single letters that are units only where a blank or \text{} sets them apart from a variable.
 LETTERS = frozenset(["m", "s", "h", "g", "l", "L", "t", "J", "N", "W", "V"])
 
@@ -122,4 +124,4 @@ def unit_of(word: str) -> Unit | None:
     >>> unit_of("Minutes").factor, unit_of("apples")
     (Fraction(60, 1), None)
     """
-    return UNITS.get(word) or UNITS.get(word.lower())
+    return UNITS.get(word) or (UNITS.get(word.lower()) if len(word) > 2 else None)

@@ -14,7 +14,7 @@ from typing import Any
 
 from flint import acb, arb, ctx, fmpq
 
-from bandpo.rewards.mathematics.errors import TooLarge, Undefined, Unreadable
+from bandpo.rewards.mathematics.errors import Spent, TooLarge, Undefined, Unreadable
 from bandpo.rewards.mathematics.nodes import (
     Applied,
     Call,
@@ -79,7 +79,7 @@ class Budget:
         """
         self.left -= units
         if self.left < 0:
-            raise TooLarge("an answer that takes too long to work out")
+            raise Spent("an answer that takes too long to work out")
 
 
 class Evaluator:
@@ -110,10 +110,12 @@ class Evaluator:
         """
         self.budget.spend(self.cost)
         value = _RULES[type(node)](self, node)
-        if not isinstance(value, fmpq):
-            if not value.is_finite():
-                raise Undefined("no finite value")
+        if isinstance(value, fmpq):
+            self._note_size(int(value.p).bit_length() - int(value.q).bit_length() if value else 0)
+        elif value.is_finite():
             self._note(value)
+        else:
+            raise Undefined("no finite value")
         return value
 
     def _note(self, value: arb | acb) -> None:
@@ -121,8 +123,10 @@ class Evaluator:
         for part in (value.real, value.imag) if isinstance(value, acb) else (value,):
             if not part.contains(0):
                 mantissa, exponent = part.mid().man_exp()
-                size = int(exponent) + int(mantissa).bit_length()
-                self.lowest, self.highest = min(self.lowest, size), max(self.highest, size)
+                self._note_size(int(exponent) + int(mantissa).bit_length())
+
+    def _note_size(self, size: int) -> None:
+        self.lowest, self.highest = min(self.lowest, size), max(self.highest, size)
 
     def _symbol(self, node: Symbol) -> Value:
         if node.name not in self.point:

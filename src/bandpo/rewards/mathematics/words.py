@@ -12,7 +12,7 @@ _ONES = (
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _CHINESE = dict(zip("零一二三四五六七八九十", range(11), strict=True)) | {"两": 2}
 NUMBERS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 # What a set of solutions can be in words.
 NO_SOLUTION = frozenset({
@@ -59,6 +59,11 @@ COUNTED = frozenset(
     "种 次 只 本 条 名 页 块 枚 张 位 件 辆 支 头 棵 朵 对 组 段 步 场 局 票 分 家 间 座 双 盒 袋 瓶 杯 篇 首 "
     "句 字 题 队 级 层 号 项 排 列 种方法 种方案".split()
 )
+# Words before an answer that change its value.
+ALTERING = frozenset(
+    "twice half thrice squared cubed negation negative opposite reciprocal inverse double triple bound exclude "
+    "excluded discard discarded reject rejected unequal candidate candidates option options".split()
+)
 # What a remark behind an answer must not say: that it may be another one.
 DOUBTS = HEDGES | frozenset(NUMBERS)
 _BEHIND = frozenset("left remaining altogether total in each long tall high wide old away apart deep".split())
@@ -80,7 +85,7 @@ def number_in_words(words: tuple[str, ...]) -> int | None:
     parts = [part for word in words for part in word.lower().split("-") if part != "and" or len(words) == 1]
     if len(parts) == 1 and parts[0] in _CHINESE:
         return _CHINESE[parts[0]]
-    if not parts or not all(part in NUMBERS or part in _SCALES for part in parts):
+    if not parts or not all(part in NUMBERS or part in SCALES for part in parts):
         return None
     whole, group, previous = 0, 0, 1000
     for part in parts:
@@ -88,10 +93,10 @@ def number_in_words(words: tuple[str, ...]) -> int | None:
             if not 0 < group < 10:
                 return None
             group, previous = group * 100, 100
-        elif part in _SCALES:
+        elif part in SCALES:
             if group == 0:
                 return None
-            whole, group, previous = whole + group * _SCALES[part], 0, 1000
+            whole, group, previous = whole + group * SCALES[part], 0, 1000
         else:
             value = NUMBERS[part]
             size = 10 if value >= 20 else 1
@@ -118,7 +123,8 @@ def counted(words: Sequence[str]) -> str | None:
 
 
 def _is_noun(word: str) -> bool:
-    is_plural = re.fullmatch(r"[a-z]{3,}s", word) is not None and not word.endswith("ss")
+    is_part = word.endswith(("ths", "illions")) and word not in ("months", "lengths", "widths", "depths", "paths")
+    is_plural = re.fullmatch(r"[a-z]{3,}s", word) is not None and not word.endswith("ss") and not is_part
     return word in COUNTED or (is_plural and word not in _NEVER_COUNTED and word not in HEDGES)
 
 
