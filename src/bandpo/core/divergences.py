@@ -20,9 +20,13 @@ import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
+from bandpo.core.checks import is_traced
 from bandpo.core.kl_table import kl_bound_toward, kl_lower_bound, kl_upper_bound
-from bandpo.core.root_bounds import Generator, root_bound
+from bandpo.core.root_bounds import MIN_SEARCHED_DELTA, Generator, root_bound
 from bandpo.core.special import expm1
+
+# A formula holds until the bounds bend at probabilities that fp32 has no normal number for.
+MIN_DELTA = 1e-30
 
 Bound = Callable[[Tensor, "float | Tensor"], Tensor]
 Toward = Callable[[Tensor, "float | Tensor", Tensor], Tensor]
@@ -53,6 +57,16 @@ class Divergence:
     direct_lower: Bound | None = None
     direct_toward: Toward | None = None
 
+    @property
+    def smallest_delta(self) -> float:
+        """The smallest radius whose bounds are right: 1e-30 by formula, 1e-9 where they are searched for.
+
+        >>> bandpo.get_divergence("kl").smallest_delta, bandpo.get_divergence("js").smallest_delta
+        (1e-30, 1e-09)
+        """
+        is_direct = self.direct_upper is not None and self.direct_lower is not None
+        return MIN_DELTA if is_direct else MIN_SEARCHED_DELTA
+
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
         """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
         return self._searched(logp, delta, upward=True) if self.direct_upper is None else self.direct_upper(logp, delta)
@@ -72,7 +86,7 @@ class Divergence:
         return torch.where(upward, self.upper(logp, delta), self.lower(logp, delta))
 
     def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
-        if not torch.compiler.is_compiling():
+        if not is_traced():
             return root_bound(self.f, logp, delta, upward)
         known = _REGISTRY.get(self.name)
         if not self.name.startswith("alpha=") and (known is None or known.f is not self.f):
