@@ -55,7 +55,7 @@ def _side(
         return torch.full_like(logp, math.log1p(-eps if name == "lower" else eps))
     if rule == "none":
         return torch.full_like(logp, -math.inf if name == "lower" else math.inf)
-    assert delta is not None
+    assert delta is not None, "refused by check_band"
     delta = _radius(delta, logp)
     if rule == "mirror":
         opposite = divergence.upper if name == "lower" else divergence.lower

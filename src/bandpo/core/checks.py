@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 # Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
 _POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
@@ -22,13 +25,18 @@ def is_transformed(tensor: Tensor) -> bool:
 
 
 def is_fake(tensor: Tensor) -> bool:
-    """Return whether the tensor has a shape and a device but no values: on `meta`, or fake."""
-    return tensor.is_meta or isinstance(tensor, FakeTensor)
+    """Return whether the tensor has a shape and a device but no values: on `meta`, fake, or in an export."""
+    return tensor.is_meta or isinstance(tensor, (FakeTensor, FunctionalTensor))
+
+
+def is_traced() -> bool:
+    """Return whether this code is being compiled, exported or traced by make_fx rather than run."""
+    return torch.compiler.is_compiling() or get_proxy_mode() is not None
 
 
 def can_inspect(*tensors: Tensor | None) -> bool:
-    """Return whether Python may look at values: not in compiled code, not while tracing, under vmap, or of fakes."""
-    if torch.compiler.is_compiling():
+    """Return whether Python may look at values: not in code being compiled or traced, under vmap, or of fakes."""
+    if is_traced():
         return False
     return not any(is_transformed(t) or is_fake(t) for t in tensors if t is not None)
 
@@ -77,40 +85,53 @@ def _raise_at(name: str, tensor: Tensor, wrong: Tensor, expected: str) -> None:
         raise ValueError(f"{where} = {tensor[position].item():g}: expected {expected}")
 
 
-def check_radius(
-    name: str, delta: float | Tensor, shape: torch.Size, supremum: float, limit: float, inspect: bool
-) -> None:
-    """Raise unless δ is positive, below the divergence's supremum and the limit, and broadcasts to `shape`.
+class RadiusLimits(NamedTuple):
+    """What a radius must lie between: the smallest that is right, the divergence's supremum, the solvers' limit."""
+
+    smallest: float
+    supremum: float
+    limit: float
+
+
+def check_radius(name: str, delta: float | Tensor, shape: torch.Size, limits: RadiusLimits, inspect: bool) -> None:
+    """Raise unless δ is positive, within the limits, and broadcasts to `shape`.
 
     The values of a tensor are looked at only with `inspect`.
     """
     if isinstance(delta, Tensor):
-        if not delta.is_floating_point():
-            raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
-        try:
-            fits = torch.broadcast_shapes(delta.shape, shape) == shape
-        except RuntimeError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
+        _check_radius_tensor(name, delta, shape)
         if inspect and can_inspect(delta):
-            wrong = ~((delta > 0) & (delta < min(supremum, limit)))
+            wrong = ~((delta >= limits.smallest) & (delta < min(limits.supremum, limits.limit)))
             if wrong.any():
-                raise ValueError(f"{name} holds {delta[wrong][0].item():g}: {_expected_radius(name, supremum, limit)}")
+                value = delta[wrong][0].item()
+                raise ValueError(f"{name} holds {value:g}: {_expected_radius(name, value, limits)}")
         return
     if isinstance(delta, bool) or not isinstance(delta, (int, float)):
         raise TypeError(f"{name}={delta!r}: expected a number or a tensor")
-    if not 0 < delta < limit:
-        raise ValueError(f"{name}={delta!r}: {_expected_radius(name, supremum, limit)}")
-    if delta >= supremum:
+    if not limits.smallest <= delta < limits.limit:
+        raise ValueError(f"{name}={delta!r}: {_expected_radius(name, delta, limits)}")
+    if delta >= limits.supremum:
         raise ValueError(
-            f"{name}={delta!r} allows every policy, the divergence never exceeds {supremum:g}: "
-            f"{_expected_radius(name, supremum, limit)}, or method 'no-clip'"
+            f"{name}={delta!r} allows every policy, the divergence never exceeds {limits.supremum:g}: "
+            f"{_expected_radius(name, delta, limits)}, or method 'no-clip'"
         )
 
 
-def _expected_radius(name: str, supremum: float, limit: float) -> str:
-    return f"expected 0 < {name} < {min(supremum, limit):g}"
+def _check_radius_tensor(name: str, delta: Tensor, shape: torch.Size) -> None:
+    if not delta.is_floating_point():
+        raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
+    try:
+        fits = torch.broadcast_shapes(delta.shape, shape) == shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
+
+
+def _expected_radius(name: str, value: float, limits: RadiusLimits) -> str:
+    if 0 < value < limits.smallest:
+        return f"expected {name} >= {limits.smallest:g}, below which the bounds of this divergence lose their digits"
+    return f"expected 0 < {name} < {min(limits.supremum, limits.limit):g}"
 
 
 def check_number(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> float:

@@ -79,6 +79,11 @@ def _band_method(
     )
 
 
+def _find(name: str) -> Method:
+    """`get_method`, which a bonus finds its base by; the registry it reads is filled after this."""
+    return get_method(name)
+
+
 def _dppo(name: str, summary: str, formula: str, equation: str, divergence: str, delta: float, top_k: bool) -> Method:
     inputs = {
         "topk_logp": Input("BTK", "log-probs of the sampler's top-k tokens under the policy"),
@@ -333,7 +338,7 @@ _METHODS = {
             "TRE, arXiv 2602.03635",
             "bonus",
             hyperparameters={"coef": 1e-3, "top_k": 2, "top_p": None, "base": "grpo", "base_kwargs": None},
-            rule=functools.partial(with_trust_region_entropy, find=lambda name: get_method(name)),
+            rule=functools.partial(with_trust_region_entropy, find=_find),
             inputs={"logits": Input("BTV", "logits of the policy at every sampled token, with gradient")},
         ),
         Method(
@@ -343,7 +348,7 @@ _METHODS = {
             "Mnih et al., arXiv 1602.01783; adaptive: Skywork-OR1, arXiv 2505.22312",
             "bonus",
             hyperparameters={"coef": 1e-3, "base": "grpo", "base_kwargs": None},
-            rule=functools.partial(with_entropy, find=lambda name: get_method(name)),
+            rule=functools.partial(with_entropy, find=_find),
             inputs={"entropy": Input("BT", "exact entropy of the policy at every token, with gradient")},
         ),
     )

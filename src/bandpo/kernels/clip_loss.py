@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.clipping import once_differentiable
 from bandpo.core.metrics import BUCKETS, Metrics, bucket_names
 from bandpo.kernels.region import ClipRegion
 
@@ -78,19 +79,19 @@ class _ClipLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logp: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
         gradient, losses, sums = _clip_loss_op(logp, *others)
-        ctx.save_for_backward(gradient)
-        ctx.has_losses, ctx.dtype = others[-1], logp.dtype
+        ctx.save_for_backward(logp, gradient)
+        ctx.has_losses = others[-1]
         row_losses = sums[:, 0].clone()
         ctx.mark_non_differentiable(sums)
         return row_losses, losses, sums
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
+        logp, gradient = ctx.saved_tensors
         weight = grad_outputs[0].unsqueeze(-1)
         if ctx.has_losses:
             weight = weight + grad_outputs[1]
-        return (weight * gradient).to(ctx.dtype), *(None,) * 13
+        return once_differentiable((weight * gradient).to(logp.dtype), logp), *(None,) * 13
 
 
 def clip_loss(

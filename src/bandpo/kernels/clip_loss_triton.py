@@ -99,7 +99,7 @@ def _clip_loss(
         tl.store(out + 4, tl.sum((good & above).to(tl.float32), 0))
         tl.store(out + 5, tl.sum((bad & under).to(tl.float32), 0))
         tl.store(out + 6, tl.sum((bad & past_dual).to(tl.float32), 0))
-        tl.store(out + 7, tl.sum((counts & stopped).to(tl.float32), 0))
+        tl.store(out + 7, tl.sum((counts & (is_good | is_bad) & ~is_free).to(tl.float32), 0))
         tl.store(out + 8, tl.sum(tl.where(counts, tl.exp(low), 0.0), 0))
         tl.store(out + 9, tl.sum(tl.where(counts & is_finite, high, 0.0), 0))
         tl.store(out + 10, tl.sum((counts & is_finite).to(tl.float32), 0))

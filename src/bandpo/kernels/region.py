@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bandpo.core.band_options import BandOptions
 from bandpo.core.checks import is_transformed
+from bandpo.core.kl_table import MIN_TABLE_DELTA
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KERNELS = ("auto", "torch", "triton")
@@ -48,8 +49,8 @@ def has_triton() -> bool:
 def band_region(divergence: str, options: BandOptions) -> ClipRegion | None:
     """The band of these options in the kernels' terms, None where they have no formula for it.
 
-    They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers; not for mirrored
-    sides. The options are validated by `band`.
+    They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers of at least 1e-9;
+    not for mirrored sides. The options are validated by `band`.
 
     >>> from bandpo.core.band_options import BandOptions
     >>> band_region("kl", BandOptions(max_ratio=10.0))
@@ -77,7 +78,7 @@ def _side(divergence: str, rule: str, radius: float | Tensor, eps: float | None,
         return FIXED, math.log1p(sign * eps)
     if rule == "none":
         return FIXED, sign * math.inf
-    if rule != "band" or divergence not in KINDS or isinstance(radius, Tensor):
+    if rule != "band" or divergence not in KINDS or isinstance(radius, Tensor) or radius < MIN_TABLE_DELTA:
         return None
     return KINDS[divergence], float(radius)
 
