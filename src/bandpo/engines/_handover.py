@@ -21,6 +21,7 @@ from torch import Tensor
 from bandpo.core.band import Interval
 from bandpo.core.loss import MAX_LOG_RATIO
 from bandpo.core.metrics import Metrics, trust_region_metrics
+from bandpo.engines._names import hint
 from bandpo.engines.doctor import Finding, Options, prefixed
 from bandpo.engines.objective import Objective, objective
 
@@ -61,11 +62,11 @@ def chosen(engine: str, options: Mapping[str, Any], provided: tuple[str, ...] = 
     0.03
     >>> chosen("slime", {"delta": 0.03})
     Traceback (most recent call last):
-    TypeError: 'delta': slime takes method, band_delta, method_kwargs, anchor
+    TypeError: 'delta': slime takes method, band_delta, method_kwargs, anchor, did you mean 'band_delta'?
     """
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
-        raise TypeError(f"{unknown[0]!r}: {engine} takes {', '.join(OPTIONS)}")
+        raise TypeError(f"{unknown[0]!r}: {engine} takes {', '.join(OPTIONS)}{hint(unknown[0], OPTIONS)}")
     given = {name: value for name, value in options.items() if value is not None}
     return _chosen(engine, json.dumps(given, sort_keys=True, default=dict), provided)
 

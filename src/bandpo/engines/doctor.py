@@ -14,7 +14,7 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bandpo.engines._names import did_you_mean, is_group, misspelt
@@ -166,6 +166,22 @@ def names_findings(engine: str, options: Options, known: Collection[str], is_com
     ]
     rest = [name for name in others if name not in meant]
     return [*findings, *([Finding("ok", f"not checked here: {', '.join(rest)}")] if rest else [])]
+
+
+def known_names(first: Finding, engine: str, options: Options, known: Collection[str]) -> list[Finding]:
+    """Return an engine's first finding with the names that were not checked added, then failures for misspelt ones.
+
+    For engines that refuse unknown names themselves as they start.
+
+    >>> found = known_names(Finding("ok", "AReaL 1"), "AReaL", {"actor.eps_clp": 1, "seed": 1}, ["actor.eps_clip"])
+    >>> [finding.text for finding in found]
+    ['AReaL 1; not checked: seed', 'actor.eps_clp=1: no option of AReaL']
+    """
+    mistakes = names_findings(engine, options, known)
+    if mistakes and mistakes[-1].level == "ok":
+        rest = mistakes.pop().text.removeprefix("not checked here: ")
+        first = replace(first, text=f"{first.text}; not checked: {rest}")
+    return [first, *mistakes]
 
 
 def cut(sentence: str) -> tuple[str, str]:

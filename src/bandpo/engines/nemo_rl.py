@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import runpy
 import sys
 from collections.abc import Mapping
@@ -121,11 +122,30 @@ def with_band(stock: Any) -> Any:
     return build
 
 
+def checked_setup(setup: Any, build: Any) -> Any:
+    """Return NeMo-RL's `setup`, which builds its loss last, with one built first: what contradicts costs no workers.
+
+    Args:
+        setup: called with the master configuration first.
+        build: from `with_band`.
+    """
+
+    @functools.wraps(setup)
+    def checked(master_config: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = master_config["loss_fn"] if isinstance(master_config, Mapping) else master_config.loss_fn
+        build(settings)
+        return setup(master_config, *args, **kwargs)
+
+    return checked
+
+
 def main() -> None:
     """Run NeMo-RL's launch script, sys.argv[1], with its `setup` building our loss."""
     from nemo_rl.algorithms import grpo  # pyright: ignore[reportMissingImports]
 
     grpo.ClippedPGLossFn = with_band(grpo.ClippedPGLossFn)
+    if hasattr(grpo, "setup"):
+        grpo.setup = checked_setup(grpo.setup, grpo.ClippedPGLossFn)
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -15,6 +15,7 @@ OpenRLHF has no place for another loss, and its loss has changed with most relea
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import runpy
@@ -94,6 +95,27 @@ def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
     return one
 
 
+def loss_settings(arguments: list[str]) -> Any:
+    """Return what OpenRLHF's flags for its loss say, by the names of `PolicyLoss`; other flags are left alone.
+
+    >>> loss_settings(["--actor.eps_clip_low_high", "0.2", "0.28", "--train.batch_size", "128"]).clip_eps_high
+    0.28
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--actor.policy_loss_type", default="ppo")
+    parser.add_argument("--actor.eps_clip", type=float, default=0.2)
+    parser.add_argument("--actor.eps_clip_low_high", type=float, nargs=2)
+    parser.add_argument("--actor.dual_clip", type=float)
+    given = vars(parser.parse_known_args(arguments)[0])
+    low, high = given["actor.eps_clip_low_high"] or [given["actor.eps_clip"]] * 2
+    return argparse.Namespace(
+        policy_loss_type=given["actor.policy_loss_type"],
+        clip_eps_low=low,
+        clip_eps_high=high,
+        dual_clip=given["actor.dual_clip"],
+    )
+
+
 def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
     """OpenRLHF's Ray actor `PolicyModelActor`, which puts our loss into its process before it builds its trainer."""
     import ray  # pyright: ignore[reportMissingImports]
@@ -115,7 +137,7 @@ def main() -> None:
     if not isinstance(options, dict):
         sys.exit('usage: python -m bandpo.engines.openrlhf \'{"method": "band-kl"}\' OPTIONS OF train_ppo_ray')
     check_release()
-    chosen("OpenRLHF", options)
+    choose(loss_settings(sys.argv[2:]), options)
     from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]
 
     ppo_actor.PolicyModelActor = policy_actor(ppo_actor.PolicyModelActor, options)
