@@ -45,6 +45,7 @@ from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
+from bandpo.runs.endings import no_quiet_end
 from bandpo.runs.folder import RunFolder
 from bandpo.runs.machine import environment, package_version
 
@@ -72,6 +73,7 @@ class Plan:
     def samples_total(self) -> int:
         return sum(len(task.prompts) for task in self.tasks) * self.settings.n
 
+    @no_quiet_end("the evaluation")
     def execute(self, engine: Engine | None = None) -> dict[str, Any]:
         """Draw and grade what is missing, and return what `result.json` holds.
 
