@@ -104,7 +104,7 @@ def train(
 
 def _print_result(result: dict, output_dir: str) -> None:
     before, after = result["before"], result["after"]
-    if before is not None:
+    if before is not None and after is not None:
         table = Table("on held-out problems", "before", "after")
         for name in before:
             if name not in ("step", "problems"):

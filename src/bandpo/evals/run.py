@@ -279,14 +279,15 @@ def _model_label(model: str) -> str:
 
 def _claim(folder: RunFolder, config: dict[str, Any], overwrite: bool) -> bool:
     """Take the folder; True where this very evaluation is complete in it."""
-    changed = folder.difference(config) if folder.config() is not None and not overwrite else None
-    if changed:
-        raise ValueError(
-            f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
-            "another --output-dir or --overwrite"
-        )
-    if folder.config() is not None and folder.is_complete() and not overwrite:
-        return True
+    if not overwrite and folder.config() is not None:
+        changed = folder.difference(config)
+        if changed:
+            raise ValueError(
+                f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
+                "another --output-dir or --overwrite"
+            )
+        if folder.is_complete():
+            return True
     folder.claim(config, overwrite)
     return False
 

@@ -1,4 +1,4 @@
-"""Exceptions by which code that a run calls, such as a reward function, would end it as if the user had asked for it."""
+"""Exceptions by which code that a run calls, a reward function say, would end it as if the user had asked for it."""
 
 from __future__ import annotations
 

@@ -261,6 +261,8 @@ class Plan:
             "seconds": round(time.time() - started, 1),
             "threads": torch.get_num_threads(),
         }
+        if self.evaluator is not None and not (result["before"] and result["after"]):
+            self.folder.say(f"{EVALUATIONS} was changed while the run went on: the result lacks a score it held")
         if self.evaluator is not None:
             self.folder.replace(SAMPLES, self.evaluator.samples())
         self.folder.finish(result)
