@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from bandpo.cli.options import parse_train
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs import training
 from bandpo.runs.checkpoints import seal
+from bandpo.runs.folder import LostFolderError
 from bandpo.runs.mark import read_mark
 from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
 from bandpo.tasks import countdown
@@ -241,6 +244,89 @@ def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch)
             execute(tiny, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()
     assert_same(execute(tiny, tmp_path / "run"), outcome(tiny_run[0]))
+
+
+LONGER = ["--max_steps", "12", "--save_total_limit", "5"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny, tmp_path_factory):
+    """What a longer run ends with, and the folder of one that was stopped behind its second checkpoint."""
+    parent = tmp_path_factory.mktemp("stopped")
+    whole = execute([*tiny, *LONGER], parent / "whole")
+    planned = plan(*parse_train([*tiny, *LONGER, "--output_dir", str(parent / "run"), "--disable_tqdm", "true"]))
+    planned.trainer.add_callback(StopAt(10))
+    with pytest.raises(KeyboardInterrupt):
+        planned.execute()
+    return whole, parent / "run"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "origin"),
+    [
+        (lambda run: (run / "checkpoint-8" / "optimizer.pt").unlink(), "checkpoint-4"),
+        (lambda run: flip(run / "checkpoint-8" / "model.safetensors"), "checkpoint-4"),
+        (lambda run: (run / "checkpoint-8" / "scheduler.pt").write_bytes(b""), "checkpoint-4"),
+        (lambda run: [(run / f"checkpoint-{n}" / "trainer_state.json").write_text("[]") for n in (4, 8)], None),
+        (lambda run: [(run / "checkpoint-best").mkdir(), (run / "evaluations.jsonl").write_text("")], "checkpoint-8"),
+        (lambda run: [flip(run / "metrics.jsonl"), (run / "result.json").write_text("{")], "checkpoint-8"),
+    ],
+    ids=["no optimizer", "a flipped bit", "an empty scheduler", "none whole", "no evaluations", "damaged records"],
+)
+def test_a_damaged_run_ends_as_an_unbroken_one(stopped, tiny, tmp_path, damage, origin, capsys):
+    whole, run = stopped
+    shutil.copytree(run, tmp_path / "run")
+    damage(tmp_path / "run")
+    options = [*tiny, *LONGER, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]
+    planned = plan(*parse_train(options))
+    assert origin == (planned.checkpoint and os.path.basename(planned.checkpoint))
+    planned.execute()
+    assert_same(outcome(tmp_path / "run"), whole)
+    assert "passed over" in capsys.readouterr().err or origin == "checkpoint-8"
+    checkpoints = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-[0-9]*"))
+    assert checkpoints == ["checkpoint-4", "checkpoint-8"] and planned.folder.last_checkpoint().endswith("checkpoint-8")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_folder_deleted_in_the_middle_ends_the_run(tiny, tmp_path, is_replaced):
+    class Delete(TrainerCallback):
+        def on_step_begin(self, args, state, control, **_):
+            if state.global_step == 3:
+                shutil.rmtree(tmp_path / "run")
+                if is_replaced:
+                    (tmp_path / "run").mkdir()
+
+    planned = plan(*parse_train([*tiny, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]))
+    planned.trainer.add_callback(Delete())
+    with pytest.raises(LostFolderError, match="was deleted or replaced"):
+        planned.execute()
+    assert not (tmp_path / "run").exists() or not [*(tmp_path / "run").iterdir()]
+
+
+@pytest.mark.parametrize("ending", ["SystemExit(0)", "SystemExit", "EOFError"])
+def test_a_reward_cannot_end_a_run_quietly(here, ending):
+    (here / "own_reward.py").write_text(f"def ending(completions, **_):\n    raise {ending}\n")
+    arguments = [*OWN, "--reward", "own_reward.ending", "--output_dir", "run", "--disable_tqdm", "true"]
+    planned = plan(*parse_train(arguments))
+    with pytest.raises(RuntimeError, match=f"training was ended from within by {re.escape(ending)}"):
+        planned.execute()
+
+
+def test_only_the_newest_checkpoints_stay_and_folders_of_others(tiny, tmp_path):
+    options = [*tiny, *LONGER, "--save_total_limit", "1"]
+    (tmp_path / "run").mkdir()
+    planned = plan(*parse_train([*options, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]))
+    for name in ("checkpoint-best", "checkpoint-1"):
+        (tmp_path / "run" / name).mkdir()
+    planned.execute()
+    left = {path.name for path in (tmp_path / "run").glob("checkpoint-*")}
+    assert left == {"checkpoint-8", "checkpoint-best", "checkpoint-1"}
 
 
 def test_overwrite_starts_anew(tiny_run, tiny, tmp_path):

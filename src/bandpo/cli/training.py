@@ -129,7 +129,7 @@ def _quiet_loading() -> None:
 
 def _print_result(result: Mapping[str, Any], dataset: str, output_dir: str) -> None:
     before, after = result["before"], result["after"]
-    if before is not None:
+    if before is not None and after is not None:
         console.print(_scores_table(before, after))
         if any("errors" in record for record in (before, after)):
             console.print(f"± standard error over the {after['problems']} problems; runs of other seeds differ by more")

@@ -44,6 +44,7 @@ from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
+from bandpo.runs.endings import no_quiet_end
 from bandpo.runs.folder import RunFolder
 from bandpo.runs.machine import environment, package_version
 from bandpo.views.progress import Bar
@@ -72,6 +73,7 @@ class Plan:
     def samples_total(self) -> int:
         return sum(len(task.prompts) for task in self.tasks) * self.settings.n
 
+    @no_quiet_end("the evaluation")
     def execute(self, engine: Engine | None = None) -> dict[str, Any]:
         """Draw and grade what is missing, and return what `result.json` holds.
 
@@ -277,14 +279,15 @@ def _model_label(model: str) -> str:
 
 def _claim(folder: RunFolder, config: dict[str, Any], overwrite: bool) -> bool:
     """Take the folder; True where this very evaluation is complete in it."""
-    changed = folder.difference(config) if folder.config() is not None and not overwrite else None
-    if changed:
-        raise ValueError(
-            f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
-            "another --output-dir or --overwrite"
-        )
-    if folder.config() is not None and folder.is_complete() and not overwrite:
-        return True
+    if not overwrite and folder.config() is not None:
+        changed = folder.difference(config)
+        if changed:
+            raise ValueError(
+                f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
+                "another --output-dir or --overwrite"
+            )
+        if folder.is_complete():
+            return True
     folder.claim(config, overwrite)
     return False
 

@@ -122,7 +122,7 @@ class RunFolder(RunReader):
         aside = next(path for n in range(1, 10**6) if not (path := here.with_name(f"{here.name}.old-{n}")).exists())
         here.rename(aside)
         sync(here.parent)
-        self.say(f"the run that was here is in {aside.name} beside it")
+        self.say(f"the run that was here was moved to {aside}")
         self._lock.release()
         self._lock.acquire()
 

@@ -29,7 +29,7 @@ class FolderLock:
         Raises:
             ValueError: another process holds it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.resolve().mkdir(parents=True, exist_ok=True)  # a link may lead to a folder that was moved
         lock = FileLock(self.folder / LOCK, is_singleton=True)
         try:
             lock.acquire(timeout=_PATIENCE_SECONDS)

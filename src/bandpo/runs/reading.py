@@ -88,7 +88,10 @@ class RunReader:
 
     def last_checkpoint(self) -> str | None:
         """Return the newest checkpoint that is whole, if any."""
-        run = read_mark(self.path)
+        try:
+            run = read_mark(self.path)
+        except ValueError:
+            run = None
         newest = None if run is None else checkpoints.newest_whole(self.path, run)[0]
         return None if newest is None else str(newest)
 

@@ -26,6 +26,7 @@ from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.rewards.functions import grader_limits
 from bandpo.runs.checkpoints import read_manifest
+from bandpo.runs.endings import no_quiet_end
 from bandpo.runs.evaluation import Evaluation, evaluate
 from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder
 from bandpo.runs.sources import dataset_source, model_source, reward_source
@@ -261,6 +262,7 @@ class Plan:
     evaluator: _Evaluator | None
     checkpoint: str | None
 
+    @no_quiet_end("training")
     def execute(self) -> dict[str, Any]:
         """Train to the end and return what `result.json` holds: method, seed, scores before and after."""
         started = time.time()
@@ -268,21 +270,28 @@ class Plan:
         self.trainer.save_model(str(self.folder.path / "model"))
         if self.args.process_index != 0:
             return {}
-        evaluations = self.folder.read(EVALUATIONS)
+        evaluations = self.folder.read(EVALUATIONS, say_damage=True)
         result = {
             "method": self.args.method,
             "hyperparameters": self.args.hyperparameters(),
             "seed": self.args.seed,
-            "before": evaluations[0] if evaluations else None,
-            "after": evaluations[-1] if evaluations else None,
+            "before": _at_step(evaluations, 0),
+            "after": _at_step(evaluations, self.trainer.state.global_step),
             "steps": self.trainer.state.global_step,
             "seconds": round(time.time() - started, 1),
             "threads": torch.get_num_threads(),
         }
+        if self.evaluator is not None and not (result["before"] and result["after"]):
+            self.folder.say(f"{EVALUATIONS} was changed while the run went on: the result lacks a score it held")
         if self.evaluator is not None:
             self.folder.replace(SAMPLES, self.evaluator.samples())
         self.folder.finish(result)
         return result
+
+
+def _at_step(evaluations: Sequence[Mapping[str, Any]], step: int) -> Mapping[str, Any] | None:
+    """The evaluation at a step; none where the file lost it while the run went on."""
+    return next((evaluation for evaluation in evaluations if evaluation.get("step") == step), None)
 
 
 class Sources(NamedTuple):
