@@ -7,6 +7,8 @@ import pytest
 from datasets import Dataset, load_dataset
 
 from bandpo.data import DATASETS, TEMPLATES, load
+from bandpo.data.loading import read_problems
+from bandpo.data.rows import BadRows
 from bandpo.data.templates import get_template, without_template
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -35,6 +37,13 @@ def message(*arguments, **options) -> str:
         load(*arguments, **options)
     assert "\n" not in str(caught.value) and "expected" in str(caught.value)
     return str(caught.value)
+
+
+def page(*arguments, **options) -> str:
+    with pytest.raises(BadRows) as caught:
+        load(*arguments, **options)
+    assert max(map(len, caught.value.page.splitlines())) <= 100
+    return caught.value.page
 
 
 def test_every_data_set_has_a_sample():
@@ -143,22 +152,141 @@ def test_what_is_missing_is_named(tmp_path):
     assert "expected a file ending in .jsonl" in message("amc23", str(path))
 
 
-@pytest.mark.parametrize("row", [{"question": "", "answer": "1"}, {"question": "?", "answer": " "}])
-def test_an_empty_problem_or_answer_is_named_by_its_row(tmp_path, row):
-    path = _written(tmp_path, [{"question": "1+1?", "answer": "2"}, row])
-    assert "row 1: expected a problem and an answer" in message("amc23", path)
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question": "", "answer": "1"}, "question is empty"),
+        ({"question": "?", "answer": " "}, "answer is empty"),
+        ({"question": None, "answer": "1"}, "question is missing (null)"),
+        ({"answer": "1"}, "question is missing (null)"),
+        ({"question": "?"}, "answer is missing (null)"),
+        ({"question": "?", "answer": None}, "answer is missing (null)"),
+        ({"question": "?", "answer": ["3", "5"]}, "answer is a list, ['3', '5']: expected one answer"),
+        ({"question": "?", "answer": []}, "answer is a list, []"),
+        ({"question": "?", "answer": {"value": "3"}}, "answer is a dict"),
+        ({"question": "?", "answer": True}, "answer is a bool, True"),
+        ({"question": 7, "answer": "1"}, "question is an int, 7"),
+        ({"question": get_template("paper").format(problem=""), "answer": "1"}, "question is a template"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(tmp_path, monkeypatch, row, said):
+    monkeypatch.chdir(tmp_path)
+    _written(tmp_path, [{"question": "1+1?", "answer": "2"}, row])
+    for option, arguments in (("source", ("amc23", "rows.jsonl")), ("dataset", ("rows.jsonl",))):
+        title, reason = page(*arguments).splitlines()[:2]
+        assert title.startswith(f"{option}='rows.jsonl': 1 of 2 rows cannot be used")
+        assert reason.startswith(f"  row 1: {said}")
 
 
-@pytest.mark.parametrize("answer", ["1000", "-3", "1/2"])
+def test_all_rows_that_cannot_be_used_are_on_one_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": "?", "answer": value} for value in ("1", None, "", ["2"], None, "3", {"a": 1})]
+    _written(tmp_path, rows)
+    assert page("rows.jsonl").splitlines() == [
+        "dataset='rows.jsonl': 5 of 7 rows cannot be used (the first row is row 0)",
+        "  rows 1, 4: answer is missing (null)",
+        "  row 2: answer is empty",
+        "  row 3: answer is a list, ['2']: expected one answer, or --alternatives where each of a list is",
+        "      right",
+        "  row 6: answer is a dict, {'a': 1}: expected text or a number",
+        "Mend these rows, or take them out.",
+    ]
+
+
+@pytest.mark.parametrize("answer", ["1000", "-3", "1/2", 0.5, "²"])
 def test_aime_answers_are_integers_to_999(tmp_path, answer):
     path = _written(tmp_path, [{"problem": "?", "answer": answer}])
-    assert f"row 0: answer {answer!r}: expected an integer from 0 to 999" in message("aime25", path)
+    assert f"row 0: answer {str(answer)!r}: expected an integer from 0 to 999" in page("aime25", path)
 
 
-def test_gsm8k_without_its_last_line(tmp_path):
-    assert "row 0: answer 'twelve': expected a line '#### ANSWER'" in message(
-        "gsm8k", _written(tmp_path, [{"question": "?", "answer": "twelve"}])
-    )
+@pytest.mark.parametrize("answer", ["twelve", "so ####", None])
+def test_gsm8k_without_its_last_line(tmp_path, answer):
+    found = page("gsm8k", _written(tmp_path, [{"question": "?", "answer": answer}]))
+    assert "row 0: answer" in found and ("expected a line '#### ANSWER'" in found or answer is None)
+
+
+def test_lists_are_alternatives_where_the_option_says_so(tmp_path):
+    path = _written(tmp_path, [{"question": "1?", "answer": ["3", 5]}, {"question": "2?", "answer": "7"}])
+    assert load(path, alternatives=True)["answer"][:] == [["3", "5"], ["7"]]
+    assert [problem.answer for problem in read_problems(path, alternatives=True)] == [("3", "5"), "7"]
+    path = _written(tmp_path, [{"question": "1?", "answer": "3"}, {"question": "2?", "answer": "7"}])
+    assert load(path, alternatives=True)["answer"][:] == ["3", "7"]
+    for wrong in ([], [None], [""], [["3"]], [float("nan")]):
+        path = _written(tmp_path, [{"question": "1?", "answer": ["3"]}, {"question": "2?", "answer": wrong}])
+        with pytest.raises(BadRows, match="row 1: answer is"):
+            load(path, alternatives=True)
+
+
+def test_alternatives_in_a_file_of_verls(tmp_path):
+    rows = [
+        {"data_source": "a", "prompt": f"{n}?", "reward_model": {"style": "rule", "ground_truth": truth}}
+        for n, truth in enumerate((["3", "5"], ["7"]))
+    ]
+    path = _written(tmp_path, rows)
+    assert load(path, alternatives=True)["answer"][:] == [["3", "5"], ["7"]]
+    assert "rows 0, 1" not in page(path) and "--alternatives" in page(path)
+
+
+def test_alternatives_of_a_known_data_set_are_each_read_by_its_rule(tmp_path):
+    path = _written(tmp_path, [{"problem": "?", "answer": ["033", 7.0]}])
+    assert load("aime25", path, alternatives=True)["answer"][:] == [["33", "7"]]
+
+
+@pytest.mark.parametrize(
+    ("reward_model", "said"),
+    [
+        (None, "answer is missing"),
+        ({"style": "rule", "ground_truth": None}, "answer is missing"),
+        ({"style": "rule"}, "reward_model is a dict, {'style': 'rule'}: expected a ground_truth"),
+        ("3", "reward_model is a str, '3': expected a ground_truth"),
+        ({"style": "rule", "ground_truth": {"a": 1}}, "answer is a dict"),
+    ],
+)
+def test_verls_rows_without_a_reference(tmp_path, reward_model, said):
+    rows = [{"prompt": "1?", "reward_model": {"style": "rule", "ground_truth": "2"}}]
+    found = page(_written(tmp_path, [*rows, {"prompt": "2?", "reward_model": reward_model}]))
+    assert f"row 1: {said}" in found
+
+
+def test_messages_of_parts_are_read(tmp_path):
+    parts = [{"type": "text", "text": "1 + "}, {"type": "text", "text": "1?"}]
+    chats = [
+        [{"role": "system", "content": "Think."}, {"role": "user", "content": parts}],
+        [{"role": "user", "content": "2?"}],
+    ]
+    path = _written(tmp_path, [{"prompt": chat, "answer": "2"} for chat in chats])
+    assert load(path)["prompt"][:] == [
+        [{"role": "system", "content": "Think."}, {"role": "user", "content": "1 + 1?"}],
+        [{"role": "user", "content": "2?"}],
+    ]
+    assert [problem.text for problem in read_problems(path)] == ["1 + 1?", "2?"]
+    image = [{"role": "user", "content": [{"type": "image", "image": "a.png"}, *parts]}]
+    path = _written(tmp_path, [{"prompt": image, "answer": "2"}])
+    assert "a part that is no text" in page(path)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1e-07, 0.5], ["0.0000001", "0.5"]),
+        ([27.0, -3.0], ["27", "-3"]),
+        ([27, 3], ["27", "3"]),
+        ([0.1, 1e15], ["0.1", "1000000000000000"]),
+    ],
+)
+def test_number_columns_are_read_as_they_print(tmp_path, suffix, values, texts):
+    table = Dataset.from_list([{"question": "?", "answer": value} for value in values])
+    path = str(tmp_path / f"numbers.{suffix}")
+    {"csv": table.to_csv, "parquet": table.to_parquet}.get(suffix, table.to_json)(path)
+    assert load(path)["answer"][:] == texts
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.0**60, 1e300])
+def test_numbers_that_are_no_answer(tmp_path, value):
+    path = str(tmp_path / "numbers.parquet")
+    Dataset.from_list([{"question": "?", "answer": 0.5}, {"question": "?", "answer": value}]).to_parquet(path)
+    assert "row 1: answer is" in page(path)
 
 
 def test_floats_that_are_whole_are_integers(tmp_path):

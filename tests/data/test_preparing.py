@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bandpo.cli.app import app
 from bandpo.data import duplicates, prepare
 from bandpo.data.duplicates import normal_form, shingles
+from bandpo.data.preparing import prompt_lengths
 
 SAMPLES = Path(__file__).parent / "samples"
 DAPO = str(SAMPLES / "dapo-math-17k.parquet")
@@ -167,6 +168,66 @@ def test_the_command_says_what_is_wrong(tmp_path, bandpo_command):
     wrong = bandpo_command(["data", "prepare", "math500", "--source", DAPO, "--out", "out"], tmp_path)
     assert wrong.returncode == 2 and wrong.stdout == ""
     assert wrong.stderr.startswith("bandpo data prepare: source=") and wrong.stderr.count("\n") == 1
+
+
+def rows_file(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_alternatives_stay_lists_in_both_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows_file(tmp_path / "mine.jsonl", {"problem": "1?", "answer": ["3", "5"]}, {"problem": "2?", "answer": "7"})
+    refused = CliRunner().invoke(app, ["data", "prepare", "mine.jsonl", "--out", "out"])
+    assert refused.exit_code == 2 and "row 0: answer is a list" in refused.stderr and "--alternatives" in refused.stderr
+    assert max(map(len, refused.stderr.splitlines())) <= 100 and not (tmp_path / "out").exists()
+    done = CliRunner().invoke(app, ["data", "prepare", "mine.jsonl", "--out", "out", "--alternatives"])
+    assert done.exit_code == 0, done.output
+    trl = load_dataset("parquet", data_files="out/mine.trl.parquet", split="train")
+    verl = load_dataset("parquet", data_files="out/mine.verl.parquet", split="train")
+    assert trl["answer"][:] == [row["ground_truth"] for row in verl["reward_model"]] == [["3", "5"], ["7"]]
+
+
+def test_near_duplicates_have_the_same_alternatives(tmp_path):
+    text = "A farmer has {} hens and sells a third of them at the market for three coins each, how many coins?"
+    problems = [text.format(30), text.format(30).replace("market", "fair"), text.format(30).replace("market", "shop")]
+    rows = [{"problem": p, "answer": a} for p, a in zip(problems, (["3", "5"], ["3", "5"], ["3"]), strict=True)]
+    report = prepare(rows_file(tmp_path / "m.jsonl", *rows), tmp_path / "out", near=0.6, alternatives=True)
+    assert [row["id"].rpartition("/")[2] for row in report.repeated] == ["1"]
+
+
+def test_answers_of_a_test_set_may_be_of_either_kind(tmp_path):
+    train = rows_file(tmp_path / "train.jsonl", {"problem": "Find x.", "answer": "1"}, {"problem": "y?", "answer": "2"})
+    test = rows_file(tmp_path / "a=b,c.jsonl", {"problem": "find  x", "answer": ["1", "2"]})
+    assert [row["of"] for row in prepare(train, tmp_path / "out", against=[test]).in_tests] == [f"{test}/0"]
+
+
+def test_messages_of_parts_are_measured_and_compared(tmp_path, tokenizer):
+    def chat(*texts):
+        return [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]
+
+    rows = [{"prompt": chat("Find ", "x."), "answer": "1"}, {"prompt": chat("Find $x$."), "answer": "1"}]
+    long = [{"prompt": [{"role": "user", "content": "Find another number."}], "answer": "2"}]
+    report = prepare(
+        rows_file(tmp_path / "m.jsonl", *rows, *long),
+        tmp_path / "out",
+        max_prompt_tokens=len("user: Find x.\nassistant: "),
+        tokenizer=tokenizer,
+    )
+    assert (len(report.repeated), len(report.too_long), report.kept) == (1, 1, 1)
+    written = load_dataset("parquet", data_files=report.files[0], split="train")
+    assert written["prompt"][0] == [{"role": "user", "content": "Find x."}]
+
+
+def test_lengths_of_prompts_of_parts_without_a_template(tokenizer):
+    parts = [[{"role": "user", "content": [{"type": "text", "text": "1+"}, {"type": "text", "text": "1?"}]}]]
+    for template in (tokenizer.chat_template, None):
+        tokenizer.chat_template, saved = template, tokenizer.chat_template
+        try:
+            plain = [[{"role": "user", "content": "1+1?"}]]
+            assert prompt_lengths({"prompt": parts}, tokenizer) == prompt_lengths({"prompt": plain}, tokenizer)
+        finally:
+            tokenizer.chat_template = saved
 
 
 def test_training_on_what_was_prepared(tmp_path, tokenizer, bandpo_command):

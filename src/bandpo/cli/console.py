@@ -117,4 +117,5 @@ def user_errors(command: str) -> Iterator[None]:
         missing = str(error.name).partition(".")[0]
         fail(command, f"needs {missing}: pip install 'bandpo[{_EXTRAS.get(missing, 'train')}]'", code=1)
     except (ValueError, TypeError, OSError, OverflowError) as error:
-        fail(command, " ".join(str(error).split()))
+        # A page of its own, such as that of all bad rows of a data set, keeps its lines.
+        fail(command, getattr(error, "page", None) or " ".join(str(error).split()))

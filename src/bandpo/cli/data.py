@@ -48,6 +48,9 @@ def prepare(
     near: Annotated[float, typer.Option(help="Least similarity of a near duplicate; 1 for exact ones.")] = 0.7,
     max_prompt_tokens: Annotated[int | None, typer.Option(help="Drop longer prompts.")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Folder or Hub id of the model, to count tokens.")] = None,
+    alternatives: Annotated[
+        bool, typer.Option("--alternatives", help="An answer that is a list: each entry is right.")
+    ] = False,
 ) -> None:
     """Write a data set as Parquet for TRL and verl, without duplicates.
 
@@ -73,6 +76,7 @@ def prepare(
             near=near,
             max_prompt_tokens=max_prompt_tokens,
             tokenizer=_tokenizer(tokenizer) if tokenizer else None,
+            alternatives=alternatives,
         )
     _print(report)
 

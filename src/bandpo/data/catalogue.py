@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bandpo.data.references import reference
+
 Row = Mapping[str, Any]
 
 
@@ -38,7 +40,7 @@ class MathData:
     identifier: str | None = None
     also: tuple[str, ...] = ()
     keep: Callable[[Row], bool] = lambda row: True
-    read_answer: Callable[[Any], str] = lambda value: reference(value)
+    read_answer: Callable[[Any], str] = reference
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,18 +48,8 @@ class MathData:
         return (self.problem, self.answer, *self.also)
 
 
-def reference(value: Any) -> str:
-    """An answer as text; a float that is whole, which some copies have for integers, as an integer.
-
-    >>> from bandpo.data.catalogue import reference
-    >>> reference(27.0), reference(" 033 ")
-    ('27', '033')
-    """
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-
-
 def competition_integer(value: Any) -> str:
-    """AIME's answer without the zeros that some copies write before it, which an exact match would miss.
+    """Return AIME's answer without the zeros that some copies write before it, which an exact match would miss.
 
     Raises:
         ValueError: not an integer from 0 to 999.
@@ -67,13 +59,13 @@ def competition_integer(value: Any) -> str:
     '33'
     """
     text = reference(value)
-    if not (text.isdigit() and int(text) <= 999):
+    if not (text.isascii() and text.isdigit() and int(text) <= 999):
         raise ValueError(f"answer {text!r}: expected an integer from 0 to 999")
     return str(int(text))
 
 
 def level(row: Row) -> int:
-    """The level of a MATH row, written `5` or `Level 5`; 0 where it is unknown ("Level ?").
+    """Return the level of a MATH row, written `5` or `Level 5`; 0 where it is unknown ("Level ?").
 
     >>> from bandpo.data.catalogue import level
     >>> level({"level": 4}), level({"level": "Level 3"}), level({"level": "Level ?"})
@@ -84,7 +76,7 @@ def level(row: Row) -> int:
 
 
 def last_line_answer(value: Any) -> str:
-    """GSM8K's answer: what follows #### at the end of its solution, without thousands separators.
+    """Return GSM8K's answer: what follows #### at the end of its solution, without thousands separators.
 
     Raises:
         ValueError: no #### in it.
@@ -93,8 +85,8 @@ def last_line_answer(value: Any) -> str:
     >>> last_line_answer("48 / 2 = <<48/2=24>>24\\n#### 1,024")
     '1024'
     """
-    _, mark, answer = str(value).rpartition("####")
-    if not mark:
+    _, mark, answer = reference(value).rpartition("####")
+    if not mark or not answer.strip():
         raise ValueError(f"answer {str(value)[-60:]!r}: expected a line '#### ANSWER' at its end")
     return answer.strip().replace(",", "")
 

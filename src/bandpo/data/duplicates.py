@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def duplicates(
     among: Sequence[str] | None = None,
     *,
     near: float = 0.7,
-    answers: Sequence[str] | None = None,
+    answers: Sequence[Hashable] | None = None,
 ) -> list[Duplicate]:
     """The problems that repeat an earlier one, or one of `among`.
 

@@ -1,15 +1,18 @@
-"""Mathematics in one schema: prompt (chat), answer (text), source, id."""
+"""Mathematics in one schema: prompt (chat), answer (text, or a list of alternatives), source, id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
 
-from bandpo.data.catalogue import DATASETS, MathData, reference
+from bandpo.data.catalogue import DATASETS, MathData
+from bandpo.data.messages import check_prompt, plain_messages, user_text
 from bandpo.data.reading import read_table
+from bandpo.data.references import Reference, described, read_reference
+from bandpo.data.rows import BadRow, BadRows
 from bandpo.data.templates import get_template, without_template
 
 COLUMNS = ("prompt", "answer", "source", "id")
@@ -21,32 +24,36 @@ class Problem:
 
     Attributes:
         problem: its text, or a chat that asks for it.
-        answer: the reference answer.
+        answer: the reference answer, or several of which each is right.
         source: the data set it is from.
         id: unique in its data set.
     """
 
-    problem: str | list[dict[str, str]]
-    answer: str
+    problem: str | list[dict[str, Any]]
+    answer: Reference
     source: str
     id: str
 
     @property
     def text(self) -> str:
-        """The problem itself: the text, or the last user message without a known template around it.
+        """The problem itself: the text, or the user's last message without a known template around it.
 
         >>> from bandpo.data.loading import Problem
         >>> Problem([{"role": "user", "content": "1 + 1?"}], "2", "mine", "mine/0").text
         '1 + 1?'
         """
-        if isinstance(self.problem, str):
-            return self.problem
-        said = [message["content"] for message in self.problem if message["role"] == "user"]
-        return without_template(said[-1]) if said else ""
+        return self.problem if isinstance(self.problem, str) else without_template(user_text(self.problem))
 
 
-def load(name: str, source: str | None = None, *, split: str | None = None, template: str = "boxed") -> Dataset:
-    """A data set as rows of `prompt` (chat messages), `answer` (text), `source` (its name) and `id`.
+def load(
+    name: str,
+    source: str | None = None,
+    *,
+    split: str | None = None,
+    template: str = "boxed",
+    alternatives: bool = False,
+) -> Dataset:
+    """Return a data set as rows of `prompt` (chat messages), `answer` (text), `source` (its name) and `id`.
 
     Args:
         name: a name of `bandpo data list`; or a file, folder or Hub id of problems in a common form: columns
@@ -55,31 +62,38 @@ def load(name: str, source: str | None = None, *, split: str | None = None, temp
         split: other than the data set's usual one.
         template: what the prompt says around the problem: "boxed", "paper", "none" or a text with {problem}. Rows
             whose prompt is a chat already keep it.
+        alternatives: whether an answer may be a list, of which each entry is right; where one is, all are lists.
 
     Raises:
-        ValueError: not found, no such split, a missing column, an empty problem or answer, an unknown template.
+        ValueError: not found, no such split, a missing column, an unknown template; or `BadRows`, rows whose problem
+            or answer is missing, empty or of another type.
 
     >>> rows = bandpo.data.load("aime24", "tests/data/samples/aime24.jsonl", template="none")
     >>> rows.column_names, rows[0]["answer"]
     (['prompt', 'answer', 'source', 'id'], '47')
     """
     get_template(template)
-    return in_schema(read_problems(name, source, split=split), template)
+    return in_schema(read_problems(name, source, split=split, alternatives=alternatives), template)
 
 
 def in_schema(problems: Sequence[Problem], template: str) -> Dataset:
-    """Problems as rows of `prompt`, `answer`, `source` and `id`, those that are no chat yet in a template."""
+    """Return problems as rows of `prompt`, `answer`, `source` and `id`, those that are no chat yet in a template."""
     text = get_template(template)
     chats = [
         [{"role": "user", "content": text.format(problem=p.problem)}] if isinstance(p.problem, str) else p.problem
         for p in problems
     ]
-    answers, sources, ids = zip(*((p.answer, p.source, p.id) for p in problems), strict=True)
-    return Dataset.from_dict(dict(zip(COLUMNS, (chats, list(answers), list(sources), list(ids)), strict=True)))
+    answers: list[Any] = [p.answer for p in problems]
+    if any(isinstance(answer, tuple) for answer in answers):
+        answers = [list(answer) if isinstance(answer, tuple) else [answer] for answer in answers]
+    columns = (chats, answers, [p.source for p in problems], [p.id for p in problems])
+    return Dataset.from_dict(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def read_problems(name: str, source: str | None = None, *, split: str | None = None) -> list[Problem]:
-    """The problems of a data set as they are, before any template; arguments and errors as those of `load`."""
+def read_problems(
+    name: str, source: str | None = None, *, split: str | None = None, alternatives: bool = False
+) -> list[Problem]:
+    """Return the problems of a data set as they are, before any template; arguments and errors as those of `load`."""
     data = DATASETS.get(name)
     place = source or (data.hub if data else name)
     option = "source" if source else "dataset"
@@ -93,37 +107,44 @@ def read_problems(name: str, source: str | None = None, *, split: str | None = N
     )
     label = f"{option}={place!r}"
     is_common = data is None or {"prompt", "answer"} <= set(table.column_names)
-    row_of = _common_rows(name, table, label) if data is None or is_common else _known_rows(data, table, label)
-    found = [_checked(made, f"{label}, row {n}") for n, row in enumerate(table) if (made := row_of(n, row)) is not None]
-    if not found:
+    if data is None or is_common:
+        row_of = _common_rows(name, table, label, alternatives)
+    else:
+        row_of = _known_rows(data, table, label, alternatives)
+    found, bad = [], []
+    for number, row in enumerate(table):
+        try:
+            found.append(row_of(number, row))
+        except ValueError as error:
+            bad.append(BadRow(number, str(error)))
+    if bad:
+        raise BadRows(label, len(table), bad, "Mend these rows, or take them out.")
+    problems = [problem for problem in found if problem is not None]
+    if not problems:
         raise ValueError(f"{label}: none of its {len(table)} rows belongs to {name}, expected at least one")
-    return found
+    return problems
 
 
 _RowMaker = Callable[[int, Any], "Problem | None"]
 
 
-def _known_rows(data: MathData, table: Dataset, label: str) -> _RowMaker:
-    """From a row of a data set of the catalogue to (problem, answer, source, id); None where it does not belong."""
+def _known_rows(data: MathData, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
+    """From a row of a data set of the catalogue to its problem; None where it does not belong."""
     _require(table, data.columns, label)
 
     def make(number: int, row: Any) -> Problem | None:
         if not data.keep(row):
             return None
         identifier = row.get(data.identifier) if data.identifier else None
-        try:
-            answer = data.read_answer(row[data.answer])
-        except ValueError as error:
-            raise ValueError(f"{label}, row {number}: {error}") from None
-        return Problem(
-            row[data.problem], answer, data.name, f"{data.name}/{number if identifier is None else identifier}"
-        )
+        answer = read_reference(row[data.answer], alternatives=alternatives, read=data.read_answer)
+        own_id = f"{data.name}/{number if identifier is None else identifier}"
+        return Problem(_problem(row[data.problem], data.problem), answer, data.name, own_id)
 
     return make
 
 
-def _common_rows(name: str, table: Dataset, label: str) -> _RowMaker:
-    """From a row of a file in a common form to (problem, answer, source, id)."""
+def _common_rows(name: str, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
+    """From a row of a file in a common form to its problem."""
     columns = table.column_names
     problem = next((c for c in ("prompt", "problem", "question") if c in columns), None)
     answer = next((c for c in ("answer", "reward_model", "solution") if c in columns), None)
@@ -134,10 +155,10 @@ def _common_rows(name: str, table: Dataset, label: str) -> _RowMaker:
         )
 
     def make(number: int, row: Any) -> Problem:
-        value = row[answer].get("ground_truth") if isinstance(row[answer], dict) else row[answer]
+        value = _ground_truth(row[answer]) if answer == "reward_model" else row[answer]
         return Problem(
-            row[problem],
-            "" if value is None else reference(value),
+            _problem(row[problem], problem),
+            read_reference(value, alternatives=alternatives),
             str(row.get("source") or row.get("data_source") or name),
             str(row["id"]) if row.get("id") is not None else f"{name}/{number}",
         )
@@ -154,12 +175,23 @@ def _require(table: Dataset, columns: tuple[str, ...], label: str) -> None:
         )
 
 
-def _checked(row: Problem, label: str) -> Problem:
-    """The row, a text freed of the paper's words around it.
+def _ground_truth(value: Any) -> Any:
+    """The reference in verl's reward_model."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or "ground_truth" not in value:
+        raise ValueError(f"reward_model is {described(value)}: expected a ground_truth in it")
+    return value["ground_truth"]
+
+
+def _problem(value: Any, column: str) -> str | list[dict[str, Any]]:
+    """A problem's text freed of the paper's words around it, or a chat whose messages are text.
 
     Raises:
-        ValueError: an empty problem or answer.
+        ValueError: missing, empty, or of another type.
     """
-    if not row.problem or not row.answer:
-        raise ValueError(f"{label}: expected a problem and an answer, got {row.problem!r:.60} and {row.answer!r:.60}")
-    return replace(row, problem=without_template(row.problem)) if isinstance(row.problem, str) else row
+    check_prompt(value, column)
+    text = without_template(value) if isinstance(value, str) else plain_messages(value)
+    if not text:
+        raise ValueError(f"{column} is a template without a problem")
+    return text

@@ -10,8 +10,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from bandpo.data.catalogue import DATASETS
 from bandpo.data.duplicates import duplicates
 from bandpo.data.loading import Problem, in_schema, read_problems
+from bandpo.data.messages import plain_messages
 from bandpo.data.templates import get_template
 from bandpo.data.writing import FORMATS, write
 
@@ -52,11 +54,12 @@ def prepare(
     near: float = 0.7,
     max_prompt_tokens: int | None = None,
     tokenizer: Any = None,
+    alternatives: bool = False,
 ) -> Report:
     """Load a data set, drop what repeats itself, what is in a test set and what is too long, and write the rest.
 
     Args:
-        name, source, split, template: as `load` takes them.
+        name, source, split, template, alternatives: as `load` takes them.
         out: folder for NAME.trl.parquet, NAME.verl.parquet and NAME.report.json.
         formats: "trl", "verl" or both.
         against: test sets, each a name, a path, or NAME=PATH to read a known one from a file.
@@ -70,7 +73,7 @@ def prepare(
     _check(formats, max_prompt_tokens, tokenizer)
     get_template(template)
     label = Path(name).stem
-    problems = read_problems(name, source, split=split)
+    problems = read_problems(name, source, split=split, alternatives=alternatives)
     report = Report(label, template, len(problems))
     problems = _without(problems, _repeated(problems, near), report.repeated)
     for test in against:
@@ -87,10 +90,11 @@ def prepare(
 
 
 def prompt_lengths(rows: Dataset, tokenizer: Any) -> list[int]:
-    """Tokens of each prompt as the model gets it: in its chat template, the answer's beginning included."""
+    """Return the tokens of each prompt as the model gets it: in its chat template, the answer's beginning included."""
+    prompts = [plain_messages(prompt) for prompt in rows["prompt"]]
     if tokenizer.chat_template is None:
-        return [len(tokenizer("\n".join(m["content"] for m in prompt))["input_ids"]) for prompt in rows["prompt"]]
-    encoded = tokenizer.apply_chat_template(list(rows["prompt"]), add_generation_prompt=True, return_dict=True)
+        return [len(tokenizer("\n".join(m["content"] or "" for m in prompt))["input_ids"]) for prompt in prompts]
+    encoded = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True)
     return [len(ids) for ids in encoded["input_ids"]]
 
 
@@ -103,8 +107,10 @@ def _repeated(problems: list[Problem], near: float) -> Dropped:
 
 
 def _in_test(problems: list[Problem], test: str, near: float) -> Dropped:
-    name, _, source = test.partition("=")
-    others = read_problems(name, source or None)
+    known, _, source = test.partition("=")
+    name, source = (known, source) if known in DATASETS else (test, "")
+    # Only the problems count here, so their answers may be of either kind.
+    others = read_problems(name, source or None, alternatives=True)
     found = duplicates([p.text for p in problems], [p.text for p in others], near=near)
     return {d.row: {"id": problems[d.row].id, "of": others[d.of].id, "similarity": d.similarity} for d in found}
 

@@ -12,7 +12,7 @@ FORMATS = ("trl", "verl")
 
 
 def verl_row(row: dict[str, Any], index: int, split: str) -> dict[str, Any]:
-    """A row as verl's `RLHFDataset` reads it.
+    """Return a row as verl's `RLHFDataset` reads it; an answer that is a list of alternatives stays one.
 
     >>> from bandpo.data.writing import verl_row
     >>> row = {"prompt": [{"role": "user", "content": "1+1?"}], "answer": "2", "source": "aime24", "id": "aime24/60"}
