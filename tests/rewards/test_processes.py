@@ -153,57 +153,6 @@ def test_a_worker_that_was_killed_while_idle_costs_no_answer(grader):
     assert graded_by_algebra(grader, 30) == EXPECTED and grader.statistics.refused == {}
 
 
-def test_a_worker_that_dies_at_work_is_replaced(grader):
-    graded_by_algebra(grader)
-    hanging = threading.Thread(target=grader.grade, args=([r"\boxed{9^{9^{9^9}}}"], ["5"]))
-    hanging.start()
-    time.sleep(0.5)
-    for process in grader.processes():
-        os.kill(process, signal.SIGKILL)
-    hanging.join(20)
-    assert grader.statistics.refused == {"crash": 1}
-    assert graded_by_algebra(grader, 10) == EXPECTED
-
-
-def test_a_worker_that_is_stopped_is_killed():
-    own = pool.Pool(seconds=0.5, megabytes=512, workers=1)
-    own.equal(r"\boxed{2x}", r"\boxed{x+x}")
-    [process] = own.processes()
-    os.kill(process, signal.SIGSTOP)
-    started = time.monotonic()
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") == "timeout"
-    assert time.monotonic() - started < 5 and gone(process, 5)
-    own.close()
-
-
-def test_a_nursery_that_was_killed_is_started_again():
-    own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=1)
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+x}") is True
-    os.killpg(os.getpgid(own._nursery.process.pid), signal.SIGKILL)
-    own._nursery.process.wait()
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") is False
-    own.close()
-
-
-def test_workers_are_replaced_after_their_share():
-    own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=2)
-    processes = []
-    for n in range(4):
-        assert own.equal(r"\boxed{2x}", rf"\boxed{{x+{n}x}}") is (n == 1)
-        processes += own.processes()
-    own.close()
-    assert len(set(processes)) == 2
-
-
-def test_a_worker_that_cannot_start_says_why(monkeypatch, tmp_path):
-    (tmp_path / "math_verify.py").write_text("raise ImportError('broken on purpose')")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    own = pool.Pool(seconds=5, megabytes=512, workers=1)
-    with pytest.raises(RuntimeError, match="did not start: ImportError: broken on purpose"):
-        own.equal("1", "2")
-    assert own.processes() == []
-
-
 def test_without_math_verify_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(pool, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'bandpo\[math\]'"):
