@@ -20,6 +20,7 @@ import torch
 from transformers import AutoConfig, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from bandpo.core.checks import suggestion
 from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.rewards.functions import grader_limits
@@ -88,7 +89,10 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: expected at least 1")
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
-        raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+        near = suggestion(run.dataset, TASKS)
+        raise ValueError(
+            f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path{near}"
+        )
     if args.reward_weights is not None and len(args.reward_weights) != len(run.reward):
         weights, rewards = len(args.reward_weights), len(run.reward)
         raise ValueError(f"reward_weights has {weights} numbers and reward {rewards} functions: expected as many")
