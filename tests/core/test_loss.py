@@ -491,7 +491,7 @@ def test_advantages_of_a_row_may_have_a_column(shape):
 @pytest.mark.parametrize("shape", [(1, 3), (5,), (3, 2), (3, 1, 1), ()])
 def test_advantages_of_another_shape_are_refused(shape):
     logp = torch.full((3, 5), -1.0)
-    with pytest.raises(ValueError, match=r"expected \(3,\), \(3, 1\) or \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"expected \(3,\) or \(3, 5\)"):
         bandpo.policy_loss(logp, logp, torch.ones(shape), torch.ones(3, 5))
 
 

@@ -248,8 +248,8 @@ def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch)
     assert_same(execute(tiny, tmp_path / "run"), outcome(tiny_run[0]))
 
 
-def test_overwrite_starts_anew(tiny_run, tiny, tmp_path):
-    execute([*tiny, "--max_steps", "4"], tmp_path / "run")
+def test_overwrite_starts_anew(tiny_run, tiny, tiny_with, tmp_path):
+    execute(tiny_with(max_steps=4), tmp_path / "run")
     assert_same(execute([*tiny, "--overwrite"], tmp_path / "run"), outcome(tiny_run[0]))
 
 

@@ -297,13 +297,13 @@ def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
         torch.set_num_threads(run.threads)
     rewards = [reward_source(dotted) for dotted in run.reward]
     source, tokenizer = model_source(run.model)
-    _check_length(source, args)
     data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
     for dotted, reward in zip(run.reward, rewards, strict=True):
         _check_columns(dotted, reward, run.dataset, data.column_names)
     is_main = args.process_index == 0
     has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
     evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
+    _check_length(source, args)
     RunFolder(str(args.output_dir)).refuse(resolved(run, args), run.overwrite)
     return Sources(rewards, source, tokenizer, data, evaluator)
 
