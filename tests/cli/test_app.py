@@ -104,6 +104,42 @@ def test_dry_run_prints_a_recipe_of_the_same_run_and_does_nothing_else(run, here
     assert yaml.safe_load(run("train --config mine.yaml --seed 4 --dry-run").stdout)["seed"] == 4
 
 
+def test_a_dry_run_makes_every_check_of_the_run(run, own_data):
+    for options, expected in (
+        ("--dataset absent.jsonl --reward my_rewards.fn", "dataset='absent.jsonl': no such file"),
+        ("--dataset own.jsonl --reward my_rewards.fn", "max_completion_length=4096: expected less than 13"),
+        ("--reward bandpo.tasks.countdown.reward --reward_weights 1 2", "reward_weights has 2 numbers and reward 1"),
+        ("--max_steps 999999999", "expected 10,000,000 at most"),
+    ):
+        assert expected in mistake(run(f"train {options} --dry-run"))
+        assert expected in mistake(run(f"train {options}"))
+    (own_data / "taken").mkdir()
+    (own_data / "taken" / "thesis.tex").touch()
+    assert "is not empty and holds no run" in mistake(run("train --output_dir taken --dry-run"))
+    assert sorted(path.name for path in (own_data / "taken").iterdir()) == ["thesis.tex"]
+
+
+def test_a_dry_run_says_that_the_region_cannot_act(run):
+    idle = run("train --num_iterations 1 --steps_per_generation 1 --dry-run")
+    assert idle.exit_code == 0 and "warning: The trust region cannot act" in idle.stderr
+    assert "warning" not in run("train --dry-run").stderr
+
+
+def test_limits_of_the_grader_are_checked_before_a_run(run, monkeypatch):
+    for name, value in (("TIMEOUT", "1e300"), ("TIMEOUT", "nan"), ("MEMORY_MB", "1"), ("WORKERS", "many")):
+        monkeypatch.setenv(f"BANDPO_GRADER_{name}", value)
+        assert f"BANDPO_GRADER_{name}='{value}': expected" in mistake(run("train --dry-run"))
+        monkeypatch.delenv(f"BANDPO_GRADER_{name}")
+
+
+def test_a_short_run_says_what_to_expect_and_how_sure_it_is(run, here, tiny):
+    result = run("train", *tiny, "--output_dir", "[x]")
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert " ± 0." in shown and "standard error over the" in shown and "a short run:" in shown
+    assert "writing to [x]/" in shown and "model and metrics in [x]/" in shown
+
+
 def test_the_configuration_of_a_run_is_a_recipe_of_it(run, here, tiny_run):
     shutil.copy(tiny_run[0] / "config.yaml", here / "config.yaml")
     printed = yaml.safe_load(run("train --config config.yaml --output_dir x --dry-run").stdout)
@@ -223,8 +259,8 @@ def _as_in_a_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, tiny):
-    command = [sys.executable, "-m", "bandpo", "train", *tiny, "--max_steps", "100000", "--output_dir", "out"]
+def test_ctrl_c_says_how_to_go_on(tmp_path, tiny_with):
+    command = [sys.executable, "-m", "bandpo", "train", *tiny_with(max_steps=100_000), "--output_dir", "out"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=_as_in_a_terminal, **pipes) as process:
         while process.poll() is None and not (tmp_path / "out" / "checkpoint-4" / "trainer_state.json").exists():

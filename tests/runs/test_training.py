@@ -246,15 +246,15 @@ def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch)
     assert_same(execute(tiny, tmp_path / "run"), outcome(tiny_run[0]))
 
 
-LONGER = ["--max_steps", "12", "--save_total_limit", "5"]
+LONGER = {"max_steps": 12, "save_total_limit": 5}
 
 
 @pytest.fixture(scope="module")
-def stopped(tiny, tmp_path_factory):
+def stopped(tiny_with, tmp_path_factory):
     """What a longer run ends with, and the folder of one that was stopped behind its second checkpoint."""
     parent = tmp_path_factory.mktemp("stopped")
-    whole = execute([*tiny, *LONGER], parent / "whole")
-    planned = plan(*parse_train([*tiny, *LONGER, "--output_dir", str(parent / "run"), "--disable_tqdm", "true"]))
+    whole = execute(tiny_with(**LONGER), parent / "whole")
+    planned = plan(*parse_train([*tiny_with(**LONGER), "--output_dir", str(parent / "run"), "--disable_tqdm", "true"]))
     planned.trainer.add_callback(StopAt(10))
     with pytest.raises(KeyboardInterrupt):
         planned.execute()
@@ -279,11 +279,11 @@ def flip(path):
     ],
     ids=["no optimizer", "a flipped bit", "an empty scheduler", "none whole", "no evaluations", "damaged records"],
 )
-def test_a_damaged_run_ends_as_an_unbroken_one(stopped, tiny, tmp_path, damage, origin, capsys):
+def test_a_damaged_run_ends_as_an_unbroken_one(stopped, tiny_with, tmp_path, damage, origin, capsys):
     whole, run = stopped
     shutil.copytree(run, tmp_path / "run")
     damage(tmp_path / "run")
-    options = [*tiny, *LONGER, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]
+    options = [*tiny_with(**LONGER), "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]
     planned = plan(*parse_train(options))
     assert origin == (planned.checkpoint and os.path.basename(planned.checkpoint))
     planned.execute()
@@ -318,8 +318,8 @@ def test_a_reward_cannot_end_a_run_quietly(here, ending):
         planned.execute()
 
 
-def test_only_the_newest_checkpoints_stay_and_folders_of_others(tiny, tmp_path):
-    options = [*tiny, *LONGER, "--save_total_limit", "1"]
+def test_only_the_newest_checkpoints_stay_and_folders_of_others(tiny_with, tmp_path):
+    options = tiny_with(**{**LONGER, "save_total_limit": 1})
     (tmp_path / "run").mkdir()
     planned = plan(*parse_train([*options, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]))
     for name in ("checkpoint-best", "checkpoint-1"):
@@ -329,8 +329,8 @@ def test_only_the_newest_checkpoints_stay_and_folders_of_others(tiny, tmp_path):
     assert left == {"checkpoint-8", "checkpoint-best", "checkpoint-1"}
 
 
-def test_overwrite_starts_anew(tiny_run, tiny, tmp_path):
-    execute([*tiny, "--max_steps", "4"], tmp_path / "run")
+def test_overwrite_starts_anew(tiny_run, tiny, tiny_with, tmp_path):
+    execute(tiny_with(max_steps=4), tmp_path / "run")
     assert_same(execute([*tiny, "--overwrite"], tmp_path / "run"), outcome(tiny_run[0]))
 
 

@@ -113,7 +113,7 @@ def _print_checked(run: RunArguments, args: BandGRPOConfig) -> None:
     run_only = {"recipe", *vars(run)}
     for finding in diagnose("trl", {name: value for name, value in options.items() if name not in run_only}):
         if finding.level != "ok":
-            remark(f"{finding.level}: {finding.text}" + (f"; {finding.advice}" if finding.advice else ""))
+            remark(f"warning: {finding.text}" + (f"; {finding.advice}" if finding.advice else ""))
     print(yaml.safe_dump(options, sort_keys=False), end="")
 
 

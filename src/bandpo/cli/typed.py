@@ -151,6 +151,8 @@ def _one(name: str, text: str, spelling: str | None = None) -> Any:
     text = str(text)
     if dict in kinds and text.lstrip().startswith("{"):
         return _checked(name, _json(name, text))
+    if dict in kinds and list not in kinds and text.lstrip().startswith("["):
+        raise ValueError(f"{name}={text!r}: expected a dict or a JSON object")
     if bool in kinds and str not in kinds:
         text = _SWITCHES.get(text.lower(), text)
     value = getattr(_parser().parse_known_args([f"{spelling or f'--{name}'}={text}"])[0], name)

@@ -288,8 +288,7 @@ def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
     batch, tokens = logp.shape
     if advantages.shape in ((batch,), (batch, 1)):
         return advantages.reshape(-1, 1).expand_as(logp)
-    expected = f"({batch},), ({batch}, 1) or ({batch}, {tokens})"
-    raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected {expected}")
+    raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected ({batch},) or ({batch}, {tokens})")
 
 
 def _input_inside(method: Method, name: str, value: Any, mask: Tensor, check: bool) -> Any:

@@ -48,10 +48,8 @@ def read_table(
     if not path.exists() and (looks_local(name) or path.suffix in LOADERS):
         raise ValueError(f"{option}={name!r}: no such file or folder; expected {expected}")
     if not path.exists() and "/" not in name:
-        near = suggestion(name, known)
-        raise ValueError(
-            f"{option}={name!r}: no such file or folder, and a Hub id has an owner{near}; expected {expected}"
-        )
+        missing = f"no such file or folder, and no Hub id of the form owner/name{suggestion(name, known)}"
+        raise ValueError(f"{option}={name!r}: {missing}; expected {expected}")
     try:
         data = _load(name, path, split, config)
     except StopIteration:

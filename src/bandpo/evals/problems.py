@@ -126,7 +126,8 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
         raise ValueError(f"template={template!r}: rows of {name} go to {reward} as they are, expected no template")
     if reward in (None, MATH_REWARD) and find_spec("flint") is None:
         raise ModuleNotFoundError("grading needs python-flint: pip install 'bandpo[math]'", name="flint")
-    if not Path(known).expanduser().exists() and "/" not in known and known not in DATASETS:
+    is_name = "/" not in known and not Path(known).suffix and not Path(known).exists()
+    if is_name and known not in DATASETS:
         near = suggestion(known, [*TASKS, *DATASETS])
         raise ValueError(f"tasks: {known!r} is no task, data set, file or folder{near}; expected {_EXPECTED}")
     try:

@@ -22,6 +22,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import AutoConfig, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from bandpo.core.checks import suggestion
 from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.rewards.functions import grader_limits
@@ -92,7 +93,10 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: expected at least 1")
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
-        raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+        near = suggestion(run.dataset, TASKS)
+        raise ValueError(
+            f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path{near}"
+        )
     if args.reward_weights is not None and len(args.reward_weights) != len(run.reward):
         weights, rewards = len(args.reward_weights), len(run.reward)
         raise ValueError(f"reward_weights has {weights} numbers and reward {rewards} functions: expected as many")
@@ -320,13 +324,13 @@ def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
         torch.set_num_threads(run.threads)
     rewards = [reward_source(dotted) for dotted in run.reward]
     source, tokenizer = model_source(run.model)
-    _check_length(source, args)
     data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
     for dotted, reward in zip(run.reward, rewards, strict=True):
         _check_columns(dotted, reward, run.dataset, data.column_names)
     is_main = args.process_index == 0
     has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
     evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
+    _check_length(source, args)
     RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
     return Sources(rewards, source, tokenizer, data, evaluator)
 
