@@ -48,11 +48,11 @@ def lane():
 
 
 def test_killed_runs_end_as_an_unbroken_one(lane, tmp_path):
-    target = kills.Target("train", "train", tuple(tiny.train(max_steps=12)))
+    target = kills.Target("train", "train", tuple(tiny.train(max_steps=8)))
     whole = kills.unbroken(target, lane, tmp_path / "whole")
-    met = kills.until_enough(target, whole, tmp_path, "test", 3, [lane], float("inf"))
+    met = kills.until_enough(target, whole, tmp_path, "test", 2, [lane], float("inf"))
     outcomes = list(met)
-    assert len(outcomes) >= 3
+    assert len(outcomes) >= 2
     assert [one for one in outcomes if one.failure] == []
 
 
@@ -66,11 +66,11 @@ def test_damages_are_healed_or_named(lane, tmp_path):
         assert outcome.failure is None, outcome
 
 
-@pytest.mark.parametrize("name", INPUTS)
-def test_bad_input_is_refused(lane, tmp_path, name):
-    (case,) = [case for case in all_cases() if case.name == name]
-    outcome = bad_inputs.attack(case, tmp_path / "case")(lane)
-    assert outcome.failure is None, outcome
+def test_bad_input_is_refused(lane, tmp_path):
+    cases = [case for case in all_cases() if case.name in INPUTS]
+    assert len(cases) == len(INPUTS)
+    outcomes = [bad_inputs.attack(case, tmp_path / str(number))(lane) for number, case in enumerate(cases)]
+    assert [one for one in outcomes if one.failure] == []
 
 
 def test_no_two_cases_have_a_name_and_there_are_many():

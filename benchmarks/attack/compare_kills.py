@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -33,7 +34,8 @@ def worker_chain(target: Target, whole: Unbroken, place: Path, seed: str) -> Cal
             ended = lane.wait(LIMIT_SECONDS)
             if line is None:
                 break
-            name = f"{seed}, kill {number + 1}, {line:.120}"
+            folder = re.search(r"--output_dir[= ](\S+)", line)
+            name = f"{seed}, kill {number + 1}, {folder.group(1) if folder else line[:120]}"
             kills.append(Outcome(target.kind, name, _said(ended), ended.code, message=ended.last_line))
         ended = lane.run(target.argv, place, LIMIT_SECONDS)
         return [verdict(target, whole, place, ended, kill) for kill in kills]

@@ -99,4 +99,4 @@ def unclear(ended: Ended, says: tuple[str, ...] = (), own_code: str | None = Non
 
 def _names(text: str, word: str) -> bool:
     """Whether the word is in the text, in any case, and not as a part of a longer one."""
-    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(word)}(?![A-Za-z])", text, re.IGNORECASE) is not None
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z])", text, re.IGNORECASE) is not None

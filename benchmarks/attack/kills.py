@@ -118,14 +118,12 @@ def killed(lane: Lane) -> Ended | None:
 
 
 def state(folder: Path) -> str:
-    """How far a run had come, by what is in its folder."""
-    for name in ("result.json", "model"):
-        if (folder / name).exists():
-            return f"{name} there"
-    steps = [int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")]
-    if steps:
-        return f"checkpoint-{max(steps)} there"
-    return "begun" if (folder / "config.yaml").exists() else "not begun"
+    """How far a run, or the runs of a comparison, had come, by what is in the folder."""
+    for name in ("result.json", "model", "checkpoint-*", "config.yaml"):
+        found = sorted(path.name for path in folder.rglob(name))
+        if found:
+            return f"{found[-1]} there"
+    return "not begun"
 
 
 def verdict(target: Target, whole: Unbroken, place: Path, ended: Ended | None, kill: Outcome) -> Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 
 from benchmarks.attack.case import Case
+from benchmarks.attack.inputs.common import small_train
+from benchmarks.attack.tiny import GRADED
 
 # Command -> lines of bad words, and what the message has to name.
 _WORDS = {
@@ -44,7 +46,7 @@ _WORDS = {
         --tasks countdown,countdown  =>  countdown
         --tasks countdwn  =>  countdown
         --tasks none.jsonl  =>  none.jsonl
-        --tasks countdown=x.jsonl  =>  countdown
+        --tasks countdown=x.jsonl  =>  x.jsonl
         --model ./nothing  =>  nothing
         --model countdwn  =>  countdwn
         --reward os.path  =>  reward
@@ -227,9 +229,11 @@ def cases() -> list[Case]:
             setup = _BATCH if command == "match" and "x.npz" in words else ""
             named = (says, says.replace("_", "-"))
             found.append(Case(f"arguments of `{command}`", f"{command} {words}", argv, files, says=named, setup=setup))
+    graded = small_train("--config=countdown", "--reward=own_reward.graded")
     for value in ("1e300", "nan", "-1", "0", "soon"):
-        rows = '{"prompt": "3 7 11 2 -> 13", "answer": "x^2+2x+1"}\n'
-        argv = ("eval", "--tasks", "rows.jsonl", "--plain", "--n", "1", "--max-tokens", "1", "--output-dir", "run")
-        found.append(Case("environment variables", f"BANDPO_GRADER_TIMEOUT={value}", argv, {"rows.jsonl": rows},
-                          env={"BANDPO_GRADER_TIMEOUT": value}, says=("BANDPO_GRADER_TIMEOUT", "timeout")))  # fmt: skip
+        name, env = f"BANDPO_GRADER_TIMEOUT={value}", {"BANDPO_GRADER_TIMEOUT": value}
+        files = {"own_reward.py": GRADED}
+        found.append(
+            Case("environment variables", name, graded, files, env=env, says=("BANDPO_GRADER_TIMEOUT", "timeout"))
+        )
     return found

@@ -15,7 +15,7 @@ _VERL = (
 _TRL = ("--num-iterations", "2", "--method", "band-kl")
 _CASES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vrel",), "vrel"), (("",), "engine"), (("trl", "method"), "method"), (("trl", "none.yaml"), "none.yaml"),
-    (("trl", "a=[1"), "a"), (("trl", "a={"), "a"), (("trl", "=1"), "=1"), (("trl", "--"), "--"),
+    (("trl", "a=[1"), "a"), (("trl", "a={"), "a"), (("trl", *_TRL, "=1"), "=1"),
     (("trl", *_TRL, "band_detla=0.05"), "band_detla"), (("trl", *_TRL, "--no-such", "1"), "no_such"),
     (("trl", *_TRL, "--band-delta", "-1"), "delta"), (("trl", *_TRL, "--band-delta", "nan"), "delta"),
     (("trl", *_TRL, "--band-delta", "x"), "delta"), (("trl", *_TRL, "--band-delta", "[1]"), "delta"),
@@ -39,9 +39,6 @@ _CASES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("verl", *_VERL, f"{_ACTOR}.ppo_mini_batch_size=0"), "ppo_mini_batch_size"),
     (("verl", *_VERL, f"{_ACTOR}=7"), "actor"), (("verl", *_VERL, "actor_rollout_ref=[1]"), "actor_rollout_ref"),
     (("skyrl", "trainer.algorithm.policy_loss_type=nothing"), "nothing"),
-    (("openrlhf", "--no.such=1"), ""), (("areal", "nothing=1"), ""), (("tinker", "nothing=1"), ""),
-    (("roll", "nothing=1"), ""),
-    (("nemo_rl", "nothing=1"), ""),
 )  # fmt: skip
 _DEEP = "[" * 5_000 + "]" * 5_000
 _FILES: tuple[tuple[str, str | bytes], ...] = (
@@ -58,7 +55,12 @@ _FILES: tuple[tuple[str, str | bytes], ...] = (
 def cases() -> list[Case]:
     """Words and files; a finding that names the option counts as a refusal where the exit code is not 0."""
     found = [
-        Case(KIND, f"doctor {' '.join(words)}"[-100:], ("doctor", *words), says=(says,) if says else ())
+        Case(
+            KIND,
+            f"doctor {' '.join(dict.fromkeys([words[0], *words[-2:]]))}",
+            ("doctor", *words),
+            says=(says,) if says else (),
+        )
         for words, says in _CASES
     ]
     for number, (file, content) in enumerate(_FILES):
