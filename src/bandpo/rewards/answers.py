@@ -22,13 +22,13 @@ _JOINS_BOXES = re.compile(
     r"(?:[\s$,;./|&*•()-]|\\\\|\\q?quad|\\[lr]?or\b|\\text\{|\}|\b(?:and|or|also|alternatively)\b|和|或"
     r"|\d{1,2}[.)]\s|[A-Da-d]\)\s|(?<![a-zA-Z])[a-zA-Z]\w?\s*=)*"
 )
-_OR_BEFORE = re.compile(r"(?:\bor\b|或)(?:\s+(?:maybe|perhaps|possibly|else))?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*$")
+_OR_BEFORE = re.compile(r"(?:\bor\b|或)(?:\s+(?:maybe|perhaps|possibly|else))?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*\Z")
 _OR_BEHIND = re.compile(
     r"[\s$]*[,;]\s*\$?\s*(?:[-+]?\d|\\(?!boxed|fbox|text|quad|qquad)[a-z])[^\n]{0,80}"
     r"|[\s$,;.)]*(?:\\text\{\s*)?\(?\s*(?:and/or\b|or\b|或|/\s*\\?[\w{]|but\b|maybe\b|perhaps\b)[^\n]{0,80}"
 )
 _DENIED_BEFORE = re.compile(
-    r"(?:\bnot|n't|\bnever|\bcannot be|\bincorrectly)\s*(?:be\s*)?(?:\*\*)?[\s$]*$", re.IGNORECASE
+    r"(?:\bnot|n't|\bnever|\bcannot be|\bincorrectly)\s*(?:be\s*)?(?:\*\*)?[\s$]*\Z", re.IGNORECASE
 )
 _DENIED_BEHIND = re.compile(
     r"[\s$*.]*(?:(?:is|was|would be|seems|looks)\s+(?:not|wrong|incorrect|false|impossible|too)|isn't|wasn't)\b",
@@ -36,8 +36,10 @@ _DENIED_BEHIND = re.compile(
 )
 # What stands before or behind a box and goes on with its formula.
 _GOES_ON_BEFORE = re.compile(
-    r"(?:[\d)}\]^_]|(?<!\*)[^\s*]\*|(?:^|[^\n\s-])\s*[-+/<>]|\$\s*[-+]|\\\[\s*[-+]|(?:^|=)\s*[-+]"
-    r"|\\(?:pm|mp|times|cdot|div|sqrt|ln|log|sin|cos|tan|exp|frac|le|ge|leq|geq|lt|gt|ne|neq|in|notin|approx)\s*|(?:\\frac\{[^{}]*\}|[\^_])\{)$"
+    r"(?:[\d)}\]^_]|(?<!\*)[^\s*]\*|[^\n\s-][ \t]*[-+/<>]|(?:\$|\\\[|=)[ \t]*[-+][ \t]*|^[-+]"
+    r"|(?:[\d)}\]]|(?<![A-Za-z])[a-zA-Z])[ \t]*[-+/<>][ \t]*"
+    r"|\\(?:pm|mp|times|cdot|div|sqrt|ln|log|sin|cos|tan|exp|frac|le|ge|leq|geq|lt|gt|ne|neq|in|notin|approx)\s*"
+    r"|(?:\\frac\{[^{}]*\}|[\^_])\{)\Z"
 )
 _GOES_ON_BEHIND = re.compile(
     r"\s*(?:\\,|\\;|\\ )*\s*(?:[+^!_=<>]|-\s*[\d\\({]|-[a-z]\b|\*\s*[\d\\({a-z]|/\s*\d|\d|\(\s*[\d\\]"

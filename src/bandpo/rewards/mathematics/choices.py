@@ -17,7 +17,8 @@ _OTHERS = frozenset(
     "option options choice choices answer answers also too both first second third fourth fifth".split()
 )
 _ANOTHER = re.compile(
-    r"\(\s*[a-j]\s*\)|[,;]\s*[a-j]\W*$|[\u2460-\u24ff\u0400-\u04ff]|\bsee [a-j]\b"
+    r"\(\s*[a-j]\s*\)|[,;]\s*[a-j]\W*$|[\u2460-\u24ff\u0400-\u04ff]|(?i:\bsee [a-j]\b|option[a-j]\b)"
+    r"|^[\s.)]*\(?[a-kK]\)?\W*$"
     r"|(?<![A-Za-z\\])(?:[B-J]|A(?!\s[a-z]))(?![A-Za-z'])"
 )
 

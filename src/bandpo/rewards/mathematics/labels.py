@@ -43,7 +43,8 @@ def _label_end(tokens: Sequence[Token]) -> int:
     for n, token in enumerate(tokens[:_LONGEST]):
         text, following = token.text.lower(), tokens[n + 1] if n + 1 < len(tokens) else END
         is_prose = _is_prose(token)
-        if is_prose and _takes_back(text, following):
+        is_contraction = token.text == "'" and following.text.lower() == "t"
+        if is_contraction or (is_prose and _takes_back(text, following)):
             return 0
         if is_prose and text in _LINKS and (n < 2 or has_word or token.kind == "word"):
             return n + 1 + (following.text == ":")

@@ -206,7 +206,7 @@ class _Unordered(Exception):
 
 
 def _compared(left: Node, right: Node, budget: Budget) -> int:
-    budget.spend(200)
+    budget.spend(600)
     found = order(left, right, budget)
     if found is None:
         raise _Unordered
