@@ -168,7 +168,6 @@ def test_the_setting_is_refused_by_its_name(engine, setting, run):
     assert name in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:verl's dual clip:UserWarning")
 @pytest.mark.parametrize("engine", RUNS)
 def test_without_it_the_run_is_taken(engine):
     RUNS[engine]()

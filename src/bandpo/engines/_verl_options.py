@@ -36,12 +36,13 @@ BYPASS = (
 )
 
 
-def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None) -> Objective:
+def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None, is_quiet: bool = False) -> Objective:
     """The objective that `policy_loss` names; built, and warned about, once for every set of options.
 
     Args:
         policy: method, band_delta, method_kwargs, anchor and rollout_correction.
         clip: the actor's settings by the names in `CLIP`; None where they are not known yet.
+        is_quiet: warn of nothing, and leave the warning to a later call.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
@@ -62,7 +63,8 @@ def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None) ->
     kwargs = policy.get("method_kwargs") or {}
     if not isinstance(kwargs, Mapping):
         raise TypeError(f"policy_loss.method_kwargs={kwargs!r}: expected names and values")
-    return _resolved(*given, json.dumps({**kwargs}), None if clip is None else tuple(sorted(clip.items())))
+    settings = None if clip is None else tuple(sorted(clip.items()))
+    return _resolved(*given, json.dumps({**kwargs}), settings, is_quiet)
 
 
 def check_bypass(correction: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ def check_bypass(correction: Mapping[str, Any]) -> None:
 
 
 @functools.lru_cache
-def _resolved(method, band_delta, anchor, bypass, kwargs, clip) -> Objective:
+def _resolved(method, band_delta, anchor, bypass, kwargs, clip, is_quiet) -> Objective:
     given, clip = json.loads(kwargs), None if clip is None else dict(clip)
     if method == "grpo":
         given = {**{CLIP[name][0]: value for name, value in (clip or {}).items()}, **given}
@@ -96,7 +98,8 @@ def _resolved(method, band_delta, anchor, bypass, kwargs, clip) -> Objective:
         raise ValueError(f"method={method!r} with anchor='rollout': {BYPASS}")
     if clip is not None:
         _check_clip(chosen, given, clip)
-        if text := unused_dual_clip(chosen, given, clip):
+        text = unused_dual_clip(chosen, given, clip)
+        if text and not is_quiet:
             warnings.warn(text, stacklevel=2)
     return chosen
 
@@ -130,7 +133,7 @@ def unused_dual_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[
 
 
 def check_actor(actor: Mapping[str, Any]) -> Objective | None:
-    """Return the objective of an actor's configuration, None where another loss than ours is chosen.
+    """Return the objective of an actor's configuration, None where another loss than ours is chosen; warn of nothing.
 
     Args:
         actor: verl's `ActorConfig`, or a mapping like it, with `policy_loss` in it.
@@ -151,7 +154,7 @@ def check_actor(actor: Mapping[str, Any]) -> Objective | None:
         if value != default and not (name == "clip_ratio" and policy.get("method") == "grpo"):
             instead = f"{_instead(ours, policy)}, leave {default}"
             raise ValueError(f"actor.{name}={value!r} is read by verl's own loss {loss!r} only: {instead}")
-    return resolve(policy, clip_settings(actor))
+    return resolve(policy, clip_settings(actor), is_quiet=True)
 
 
 def _instead(ours: tuple[str, str] | None, policy: Mapping[str, Any]) -> str:

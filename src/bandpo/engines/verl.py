@@ -30,7 +30,8 @@ from bandpo.engines.doctor import release
 try:
     import verl  # pyright: ignore[reportMissingImports]
     from verl.trainer.ppo import core_algos  # pyright: ignore[reportMissingImports]
-    from verl.workers.config import ActorConfig, PolicyLossConfig  # pyright: ignore[reportMissingImports]
+    from verl.workers import config as verl_config  # pyright: ignore[reportMissingImports]
+    from verl.workers.config import PolicyLossConfig  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise ImportError(f"bandpo.engines.verl needs verl, see docs/engines/verl.md: {error}") from error
 
@@ -136,9 +137,13 @@ def register() -> None:
 
 
 def refuse_early() -> None:
-    """Let every `ActorConfig` that chooses this loss refuse what contradicts its method when it is made, once."""
-    stock = ActorConfig.__post_init__
-    if getattr(stock, "refuses_for_bandpo", False):
+    """Let every `ActorConfig` that chooses this loss refuse what contradicts its method when it is made.
+
+    In a verl that has no such class the loss refuses at its first update.
+    """
+    actor_config = getattr(verl_config, "ActorConfig", None)
+    stock = getattr(actor_config, "__post_init__", None)
+    if actor_config is None or stock is None or hasattr(stock, "refuses_for_bandpo"):
         return
 
     @functools.wraps(stock)
@@ -147,7 +152,7 @@ def refuse_early() -> None:
         check_actor(self)
 
     __post_init__.refuses_for_bandpo = True  # pyright: ignore[reportAttributeAccessIssue]
-    ActorConfig.__post_init__ = __post_init__
+    actor_config.__post_init__ = __post_init__
 
 
 register()

@@ -131,7 +131,7 @@ def test_another_loss_keeps_its_settings():
     assert (stock.clip_ratio_high, stock.clip_ratio_c) == (0.28, 5)
 
 
-def test_main_ppo_refuses_on_the_driver_before_ray_starts():
+def test_main_ppo_refuses_on_the_driver_before_ray_starts(tmp_path):
     """verl's own `main`, run as a module; what it would do next is start Ray."""
     lines = [*documented(0), MICRO_BATCH, "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=1"]
     arguments = [*lines, "actor_rollout_ref.actor.clip_ratio_high=0.28", "algorithm.adv_estimator=grpo"]
@@ -139,6 +139,7 @@ def test_main_ppo_refuses_on_the_driver_before_ray_starts():
         pytest.skip("verl before 0.9 validates in a process of Ray's")
     done = subprocess.run(
         [sys.executable, "-m", "verl.trainer.main_ppo", *arguments],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=300,

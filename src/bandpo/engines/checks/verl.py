@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import warnings
 from typing import Any
 
 from bandpo.engines import _verl_config, _verl_trl
@@ -140,9 +139,7 @@ def _objective(options: Options) -> tuple[Objective | None, list[Finding]]:
         clip = {name: number(options, f"{ACTOR}.{name}", default) for name, (_, default) in CLIP.items()}
         others = {n: number(options, f"{ACTOR}.{n}", default) for n, (default, *_) in OF_OTHER_LOSSES.items()}
         policy |= {"loss_mode": NAME, **prefixed(others, "policy_loss")}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            chosen = check_actor({**others, **clip, "policy_loss": policy})
+        chosen = check_actor({**others, **clip, "policy_loss": policy})
     except (TypeError, ValueError) as error:
         return None, [Finding("fail", str(error))]
     assert chosen is not None
