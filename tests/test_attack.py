@@ -125,6 +125,7 @@ def test_lost_files_are_seen(tmp_path):
 def test_a_process_left_behind_is_seen_and_ended(tmp_path):
     sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path)
     assert list(left_behind(tmp_path, seconds=0.2)) == [sleeping.pid]
+    assert working_in(tmp_path.with_name(tmp_path.name[:-1])) == {}
     assert sleeping.poll() is None
     sleeping.kill()
     sleeping.wait()

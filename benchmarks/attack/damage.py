@@ -1,8 +1,13 @@
-"""Ways to damage a file, each a function of its content; None is a file that is gone."""
+"""Ways to damage a file, each a function of its content; None is a file that is gone.
+
+python -m benchmarks.attack.damage FILE WAY
+"""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,3 +79,17 @@ def fitting(path: Path) -> dict[str, Damage]:
         is_object = isinstance(json.loads(path.read_bytes()), dict)
         more = more if is_object else {name: more[name] for name in ("an empty object", "null", "an open brace")}
     return {**ANY, **more}
+
+
+def repro(path: Path, name: str) -> str:
+    """The shell line that damages a file so.
+
+    >>> repro(Path("run/config.yaml"), "cut in half")
+    "python -m benchmarks.attack.damage run/config.yaml 'cut in half'"
+    """
+    return f"python -m benchmarks.attack.damage {path} {shlex.quote(name)}"
+
+
+if __name__ == "__main__":
+    damaged, way = Path(sys.argv[1]), sys.argv[2]
+    apply(fitting(damaged)[way], damaged)

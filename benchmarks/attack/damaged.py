@@ -23,6 +23,7 @@ class Stage:
 
     Attributes:
         kind: the row of the table.
+        made: how it came to this stage, as a shell line.
         folder: where the command is typed; copied for every attack.
         argv: the command.
         read: (folder, how the command ended) -> what must come out the same.
@@ -31,6 +32,7 @@ class Stage:
     """
 
     kind: str
+    made: str
     folder: Path
     argv: tuple[str, ...]
     read: Callable[[Path, Ended], results.Results]
@@ -52,15 +54,23 @@ def attack(stage: Stage, place: Path, file: Path, name: str, how: damage.Damage)
     def job(lane: Lane) -> Outcome:
         shutil.copytree(stage.folder, place)
         damage.apply(how, place / file)
-        is_gone = not (place / file).exists()
+        says_too = (file.parent.name,) if is_no_sign(file, name) else ()
         ended = lane.run(stage.argv, place, LIMIT_SECONDS)
         found = stage.read(place, ended) if ended.code == 0 else {}
-        failure = judge(ended, file, stage.expected, found, (file.parent.name,) if is_gone else ())
+        failure = judge(ended, file, stage.expected, found, says_too)
         shutil.rmtree(place)
-        repro = f"{file}: {name}; then bandpo {' '.join(stage.argv)}"
+        repro = f"{stage.made}; {damage.repro(file, name)}; bandpo {' '.join(stage.argv)}"
         return Outcome(stage.kind, f"{file}: {name}", failure, ended.code, repro, ended.seconds, ended.last_line)
 
     return job
+
+
+def is_no_sign(file: Path, name: str) -> bool:
+    """Whether nothing shows that it is this file which was damaged, so that a sentence may name the folder instead.
+
+    A file that is gone; a configuration that is still one, or as empty as that of another program may be.
+    """
+    return name == "missing" or (file.name == "config.yaml" and name in ("empty", "null", "cut in half"))
 
 
 def judge(

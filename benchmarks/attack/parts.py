@@ -101,7 +101,7 @@ PARTS: Mapping[str, Part] = {
     "train": Part("SIGKILL of bandpo train", kill_train, 6, 75),
     "eval": Part("SIGKILL of bandpo eval", kill_eval, 3, 24),
     "compare": Part("SIGKILL of bandpo compare and of its workers", kill_compare, 10, 20),
-    "damage": Part("damaged checkpoints and run files", damage, 8, 330),
-    "inputs": Part("bad configurations, rows, files, names and options", inputs, 10, len(all_cases())),
+    "damage": Part("damaged checkpoints and run files", damage, 12, 330),
+    "inputs": Part("bad configurations, rows, files, names and options", inputs, 12, len(all_cases())),
     "band": Part("bounds at 1e8 points", sweep, 8, 1),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ _LEAVE_SECONDS = 5.0
 
 def working_in(folder: Path) -> dict[int, str]:
     """Process id -> command line of every other process whose arguments, folder or environment name this folder."""
-    needle, found = os.fsencode(folder), {}
+    # Whole names only: chain-1 is not chain-12.
+    needle, found = re.compile(re.escape(os.fsencode(folder)) + rb"(?![\w.-])"), {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -22,7 +24,7 @@ def working_in(folder: Path) -> dict[int, str]:
             about = [arguments, os.fsencode(os.readlink(entry / "cwd")), (entry / "environ").read_bytes()]
         except OSError:
             continue
-        if any(needle in text for text in about):
+        if any(needle.search(text) for text in about):
             found[int(entry.name)] = arguments.replace(b"\0", b" ").decode(errors="replace").strip()
     return found
 

@@ -26,10 +26,14 @@ def of_train(lane: Lane, place: Path) -> list[Stage]:
     cut_short(lane, argv, cut, lambda: b'"step": 18' in content(cut / "run" / "metrics.jsonl"))
     logs = ("config.yaml", "environment.json", "metrics.jsonl", "evaluations.jsonl")
     read = functools.partial(in_folder, "train")
+    line = f"bandpo {' '.join(argv)}"
+    half = f"{line} & kill -9 $! when run/metrics.jsonl has step 18"
     return [
-        Stage("damaged newest checkpoint", cut, argv, read, expected, dict.fromkeys(files_of_checkpoint(cut))),
-        Stage("damaged file of an unfinished run", cut, argv, read, expected, dict.fromkeys(named(logs))),
-        Stage("damaged result of a finished run", whole, argv, read, expected, dict.fromkeys(named(["result.json"]))),
+        Stage("damaged newest checkpoint", half, cut, argv, read, expected, dict.fromkeys(files_of_checkpoint(cut))),
+        Stage("damaged file of an unfinished run", half, cut, argv, read, expected, dict.fromkeys(named(logs))),
+        Stage(
+            "damaged result of a finished run", line, whole, argv, read, expected, dict.fromkeys(named(["result.json"]))
+        ),
     ]
 
 
@@ -42,28 +46,44 @@ def of_eval(lane: Lane, place: Path) -> list[Stage]:
     samples = cut / "run" / "countdown.samples.jsonl"
     cut_short(lane, argv, cut, lambda: content(samples).count(b"\n") >= 40)
     shutil.copytree(whole, pair)
-    finish(lane, tuple(tiny.evaluate(**{"output-dir": "other", "seed": 1})), pair)
+    second = tuple(tiny.evaluate(**{"output-dir": "other", "seed": 1}))
+    finish(lane, second, pair)
     compare = ("eval", "--compare", "other", "run")
     shown = {"printed": lane.run(compare, pair, LIMIT_SECONDS).stdout}
     logs = ("config.yaml", "environment.json", "countdown.problems.jsonl", "countdown.samples.jsonl")
     done, compared = ("config.yaml", "result.json"), ("config.yaml", "result.json", "countdown.samples.jsonl")
     read = functools.partial(in_folder, "eval")
+    line, other = f"bandpo {' '.join(argv)}", f"bandpo {' '.join(second)}"
+    half = f"{line} & kill -9 $! when run/countdown.samples.jsonl has 40 lines"
     return [
-        Stage("damaged file of an unfinished evaluation", cut, argv, read, expected, dict.fromkeys(named(logs))),
-        Stage("damaged file of a finished evaluation", whole, argv, read, expected, dict.fromkeys(named(done))),
-        Stage("damaged file of a compared evaluation", pair, compare, printed, shown, dict.fromkeys(named(compared))),
+        Stage("damaged file of an unfinished evaluation", half, cut, argv, read, expected, dict.fromkeys(named(logs))),
+        Stage("damaged file of a finished evaluation", line, whole, argv, read, expected, dict.fromkeys(named(done))),
+        Stage(
+            "damaged file of a compared evaluation",
+            f"{line}; {other}",
+            pair,
+            compare,
+            printed,
+            shown,
+            dict.fromkeys(named(compared)),
+        ),
     ]
 
 
 def of_compare(lane: Lane, place: Path) -> list[Stage]:
     """A finished comparison, one of whose runs is damaged."""
     whole = place / "compare-whole"
-    argv = tuple(tiny.compare(seeds="7,8"))
+    argv = tuple(tiny.compare(seeds="7,"))
     finish(lane, argv, whole)
     expected = results.of_compare(whole / "run")
     run = Path("run/band-kl/seed-7")
     files = {run / "result.json": _SHORT, run / "evaluations.jsonl": None}
-    return [Stage("damaged run of a comparison", whole, argv, functools.partial(in_folder, "compare"), expected, files)]
+    line = f"bandpo {' '.join(argv)}"
+    return [
+        Stage(
+            "damaged run of a comparison", line, whole, argv, functools.partial(in_folder, "compare"), expected, files
+        )
+    ]
 
 
 ALL = (of_train, of_eval, of_compare)
