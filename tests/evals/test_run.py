@@ -9,8 +9,11 @@ import time
 
 import pytest
 
+from bandpo.data.rows import BadRows
+from bandpo.evals.comparing import compare
 from bandpo.evals.engine import Sample
 from bandpo.evals.prompts import encode
+from bandpo.evals.reward_calls import RewardError
 from bandpo.evals.run import plan, plan_batches, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
@@ -28,6 +31,8 @@ def longest(completions, prompts, label, log_metric, **_):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    # A module that is written anew within a second is not read from its cache.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     sys.modules.pop("my_rewards", None)
     (tmp_path / "my_rewards.py").write_text(OWN_REWARD)
     return tmp_path
@@ -309,6 +314,119 @@ def test_a_reward_of_ones_own_gets_rows_as_they_are(here, model_folder):
     scores = result["scores"]["own"]
     assert scores["truncated"]["value"] == pytest.approx(sum(r["truncated"] for r in lines(planned.folder, "own")) / 12)
     assert 0 < scores["truncated"]["value"] < 1 and "mine/share" in result["logged"]["own"]
+
+
+FAILING = {
+    "value": ("raise ValueError('mine')", RewardError, "reward 'my_rewards.failing' raised ValueError at problem 2"),
+    "exit": ("raise SystemExit(0)", RewardError, "raised SystemExit at problem 2 of .*own.jsonl .id 2.: 0"),
+    "end": ("raise EOFError", RewardError, "raised EOFError at problem 2"),
+    "inf": ("return [float('inf')] * len(label)", ValueError, "'my_rewards.failing' gave inf for problem 2 of"),
+    "text": ("return ['1.0'] * len(label)", ValueError, "gave a str, '1.0', for problem 2 of .*: expected a number"),
+    "few": ("return [1.0]", ValueError, "gave 1 values for 4 completions"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_reward_that_fails_keeps_what_was_drawn_before(here, model_folder, kind):
+    """The longest prompts come first; the batch of problem 2 fails, and a mended function goes on after the others."""
+    line, error, message = FAILING[kind]
+    source = (
+        f"def failing(completions, label, **_):\n    if 2 in label:\n        {line}\n    return [1.0] * len(label)\n"
+    )
+    (here / "my_rewards.py").write_text(source)
+    rows = [{"prompt": [{"role": "user", "content": "1 + " * (4 - i) + "1 ?"}], "label": i} for i in range(4)]
+    options = {"model": str(model_folder), "tasks": write_jsonl(here / "own.jsonl", rows), "max_tokens": 5}
+    options |= {"reward": "my_rewards.failing", "n": 4, "batch_size": 4}
+    planned = plan(settings(**options), "out")
+    with pytest.raises(error, match=message):
+        planned.execute(Scripted(["3", "7"]))
+    assert planned.samples_done() == 8 and not (here / "out" / "result.json").exists()
+    (here / "my_rewards.py").write_text(
+        "def failing(completions, **_):\n    return [1.0] * len(completions)  # mended\n"
+    )
+    sys.modules.pop("my_rewards")
+    engine = Scripted(["3", "7"])
+    assert plan(settings(**options), "out").execute(engine)["scores"]["own"]["mean@4"]["value"] == 1.0
+    assert len(engine.calls) == 2
+
+
+def scored(here, model_folder, name, values):
+    """An evaluation of three problems, two samples each, with these rewards by label and whether it is the first."""
+    (here / "my_rewards.py").write_text(
+        f"nan = float('nan')\nVALUES = {values!r}\n"
+        "def given(completions, label, **_):\n    return [VALUES[i][n % 2] for n, i in enumerate(label)]\n"
+    )
+    sys.modules.pop("my_rewards", None)
+    rows = [{"prompt": [{"role": "user", "content": f"{i} ?"}], "label": i} for i in range(3)]
+    options = {"model": str(model_folder), "tasks": write_jsonl(here / "own.jsonl", rows), "max_tokens": 5}
+    return plan(settings(**options, reward="my_rewards.given", n=2, batch_size=2), name).execute(Scripted(["3"]))
+
+
+def test_samples_without_a_reward_are_left_out(here, model_folder):
+    result = scored(here, model_folder, "out", [[None, None], [1.0, float("nan")], [0.5, 1.0]])
+    scores = {name: entry["value"] for name, entry in result["scores"]["own"].items()}
+    assert scores["mean@2"] == pytest.approx((1.0 + 0.5 + 1.0) / 3)
+    assert scores["pass@1"] == pytest.approx((1.0 + 0.5) / 2), "problem 1 by one sample, problem 2 by two"
+    assert scores["pass@2"] == 1.0 and scores["unscored"] == pytest.approx(0.5)
+    records = [json.loads(line) for line in (here / "out" / "own.samples.jsonl").read_text().splitlines()]
+    assert [r["reward"] for r in records] == [None, None, 1.0, None, 0.5, 1.0]
+    assert [r["correct"] for r in records] == [None, None, True, None, False, True]
+
+
+def test_a_reward_that_never_applies_gives_no_score(here, model_folder):
+    scored(here, model_folder, "out", [[None, None]] * 3)
+    result = json.loads((here / "out" / "result.json").read_text())
+    entry = result["scores"]["own"]["mean@2"]
+    assert entry["value"] is entry["low"] is None and entry["why"] == "no problem has a score"
+    assert result["scores"]["own"]["unscored"]["value"] == 1.0 and result["scores"]["own"]["length"]["value"] > 0
+    scored(here, model_folder, "other", [[0.0, 1.0]] * 3)
+    entry = compare("out", "other")["differences"]["own"]["mean@2"]
+    assert entry["why"] == "no problem has a score in both" and entry["p"] is None
+
+
+def test_a_comparison_is_of_problems_that_have_a_score_in_both(here, model_folder):
+    scored(here, model_folder, "a", [[None, None], [1.0, 1.0], [0.0, 1.0]])
+    scored(here, model_folder, "b", [[5.0, 5.0], [0.0, 0.0], [0.0, None]])
+    entry = compare("a", "b")["differences"]["own"]["mean@2"]
+    assert (entry["a"], entry["b"]) == (0.75, 0.0) and entry["difference"] == 0.75
+
+
+def test_rows_are_looked_at_before_anything_is_drawn(here, model_folder):
+    (here / "my_rewards.py").write_text(
+        "def given(completions, answer, **_):\n    return [1.0] * len(completions)\n"
+        "def check(answer):\n    if answer is None:\n        raise ValueError('answer is missing')\n"
+        "given.check_answer = check\n"
+    )
+    rows = [{"prompt": p, "answer": a} for p, a in (("1 ?", "2"), ("", "2"), ("3 ?", None), (None, "4"))]
+    options = {"model": str(model_folder), "tasks": write_jsonl(here / "own.jsonl", rows), "max_tokens": 5}
+    with pytest.raises(BadRows) as caught:
+        plan(settings(**options, reward="my_rewards.given"), "out")
+    assert caught.value.page.splitlines()[-4:] == [
+        "  row 1: prompt is empty",
+        "  row 2: answer is missing",
+        "  row 3: prompt is missing (null)",
+        "Mend these rows, or take them out.",
+    ]
+    options["tasks"] = write_jsonl(here / "math.jsonl", [{"problem": "1 ?", "answer": "2"}, {"problem": "2 ?"}])
+    with pytest.raises(BadRows, match="row 1: answer is missing"):
+        plan(settings(**options), "out")
+    options["tasks"] = write_jsonl(here / "own.jsonl", [{"prompt": "1 ?", "completions": "x"}])
+    with pytest.raises(ValueError, match="has a column 'completions', which rewards get from TRL"):
+        plan(settings(**options, reward="my_rewards.given"), "out")
+    assert not (here / "out").exists()
+
+
+def test_messages_of_parts_and_names_with_commas(here, model_folder):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "1 +"}, {"type": "text", "text": " 2 ?"}]}]
+    plain = [{"role": "user", "content": "1 + 2 ?"}]
+    options = {"model": str(model_folder), "max_tokens": 5, "reward": "my_rewards.longest"}
+    for is_plain in (False, True):
+        engines = []
+        for number, prompt in enumerate((parts, plain)):
+            tasks = write_jsonl(here / f"a=b,[{number}].jsonl", [{"prompt": prompt, "label": 1}])
+            engines.append(Scripted(["3"]))
+            plan(settings(**options, tasks=tasks, plain=is_plain), f"out{number}{is_plain}").execute(engines[-1])
+        assert engines[0].calls[0][0].prompt == engines[1].calls[0][0].prompt
 
 
 def test_chat_prompts_go_through_the_models_template_with_its_options(here, model_folder, tokenizer):

@@ -63,6 +63,7 @@ def prepare(
         from datasets import disable_progress_bars
 
         from bandpo.data import prepare as run
+        from bandpo.data.reading import split_names
 
         disable_progress_bars()
         report = run(
@@ -72,7 +73,7 @@ def prepare(
             split=split,
             formats=("trl", "verl") if form == "both" else (form,),
             template=template,
-            against=[test.strip() for test in against.split(",")] if against else (),
+            against=split_names(against) if against else (),
             near=near,
             max_prompt_tokens=max_prompt_tokens,
             tokenizer=_tokenizer(tokenizer) if tokenizer else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,7 +149,9 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
     return _number(entry["value"]) + interval
 
 
-def _number(value: float, sign: str = "") -> str:
+def _number(value: float | None, sign: str = "") -> str:
+    if value is None or math.isnan(value):
+        return "–"
     return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.0f}"
 
 

@@ -97,6 +97,18 @@ def _bad_line(path: Path) -> str | None:
     return bad_line(path) if path.is_file() and path.suffix == ".jsonl" else None
 
 
+def split_names(text: str) -> list[str]:
+    """Return the names between commas, or the one name where there is a file or folder of that name.
+
+    >>> from bandpo.data.reading import split_names
+    >>> split_names("a.jsonl, b.jsonl")
+    ['a.jsonl', 'b.jsonl']
+    """
+    if Path(text).expanduser().exists():
+        return [text]
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def looks_local(name: str) -> bool:
     """Return whether a name can only be a path."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1

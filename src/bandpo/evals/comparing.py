@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bandpo.evals.intervals import BOOTSTRAP, LEVEL, PERMUTATION, RESAMPLES, paired_difference, ratio_of_sums
+from bandpo.evals.intervals import (
+    BOOTSTRAP,
+    LEVEL,
+    PERMUTATION,
+    RESAMPLES,
+    both_scored,
+    paired_difference,
+    ratio_of_sums,
+)
 from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.summary import Columns, by_problem, score_columns
 from bandpo.runs.folder import RunFolder
@@ -18,7 +26,7 @@ _OF_A_TASK = ("problems", "one_answer", "fixed_length")
 
 
 def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
-    """Every score of a minus that of b, paired by problem.
+    """Return every score of a minus that of b, paired by problem; of the problems that have a score in both.
 
     Args:
         a, b: folders of `bandpo eval`.
@@ -38,12 +46,9 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
     for task in configs[0]["tasks"]:
         columns = [_columns(folder, config, task) for folder, config in zip(folders, configs, strict=True)]
         differences[task] = {
-            name: {
-                "a": float(ratio_of_sums(*columns[0][name])),
-                "b": float(ratio_of_sums(*columns[1][name])),
-                **paired_difference(columns[0][name], columns[1][name], seed),
-            }
+            name: _difference(both_scored(columns[0][name], columns[1][name]), seed)
             for name in columns[0]
+            if name in columns[1]
         }
     return {
         "a": {"folder": str(a), "settings": configs[0]},
@@ -57,6 +62,11 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
             if name.startswith("version.") and configs[0][name] != configs[1].get(name)
         },
     }
+
+
+def _difference(sides: tuple[tuple[Any, Any], tuple[Any, Any]], seed: int) -> dict[str, Any]:
+    a, b = (float(ratio_of_sums(*side)) for side in sides)
+    return {"a": a, "b": b, **paired_difference(*sides, seed)}
 
 
 def _config(folder: RunFolder) -> dict[str, Any]:

@@ -1,14 +1,12 @@
-"""Rewards of completions through a function in TRL's signature."""
+"""Rewards of completions that were drawn: from texts and rows to a reward function in TRL's signature."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bandpo.evals.prompts import is_chat
+from bandpo.evals.reward_calls import call_reward
 
 RewardFunction = Callable[..., "list[float] | list[float | None]"]
 
@@ -19,18 +17,22 @@ def grade(
     texts: Sequence[str],
     ids: Sequence[Sequence[int]],
     columns: Mapping[str, Sequence[Any]],
+    *,
+    places: Sequence[str] = (),
     **more: Any,
 ) -> list[float]:
-    """One number per completion; 0 where the function gave None or NaN.
+    """Return one number per completion; NaN where the function gave None or NaN, since it does not apply there.
 
     Args:
         reward: (completions=..., prompts=..., completion_ids=..., **columns) -> numbers, or a coroutine of them.
         prompts, texts, ids: one each per completion.
         columns: what else the function reads, one value per completion.
+        places: where each completion's row is, for errors; "answer 0" and so on if empty.
         more: handed on as it is.
 
     Raises:
-        ValueError: not one value per completion.
+        RewardError: the function raised an error.
+        ValueError: not one value per completion, or a value that is no number or infinite.
 
     >>> grade(lambda completions, **_: [len(text) for text in completions], ["1+1"], ["two"], [[2]], {})
     [3.0]
@@ -38,16 +40,5 @@ def grade(
     completions: list[Any] = list(texts)
     if is_chat(prompts[0]):
         completions = [[{"role": "assistant", "content": text}] for text in texts]
-    graded: Any = reward(prompts=prompts, completions=completions, completion_ids=ids, **columns, **more)
-    if inspect.isawaitable(graded):
-        graded = asyncio.run(_wait(graded))
-    if len(graded) != len(texts):
-        raise ValueError(
-            f"the reward function gave {len(graded)} values for {len(texts)} completions: expected as many"
-        )
-    values = [float(value or 0.0) for value in graded]
-    return [0.0 if math.isnan(value) else value for value in values]
-
-
-async def _wait(value: Any) -> Any:
-    return await value
+    given = {"prompts": prompts, "completions": completions, "completion_ids": ids, **columns, **more}
+    return call_reward(reward, given, places or [f"answer {number}" for number in range(len(texts))])

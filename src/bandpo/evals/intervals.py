@@ -17,8 +17,12 @@ _ROUNDING = 1e-12
 
 
 def ratio_of_sums(numerators: Any, denominators: Any, axis: int = -1) -> Any:
-    """What every score is: sum over problems by sum over problems (all denominators 1 for a mean)."""
-    return np.sum(numerators, axis=axis) / np.sum(denominators, axis=axis)
+    """Return what every score is: sum over problems by sum over problems (all denominators 1 for a mean).
+
+    NaN where every denominator is 0: a score of no problem.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.sum(numerators, axis=axis) / np.sum(denominators, axis=axis)
 
 
 def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float], seed: int) -> dict[str, Any]:
@@ -27,7 +31,8 @@ def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float
     A problem's score holds the noise of its samples too, so the interval covers both.
 
     Args:
-        numerators, denominators: one of each a problem; the score is the ratio of their sums.
+        numerators, denominators: one of each a problem; the score is the ratio of their sums. A problem whose
+            denominator is 0 has no score and is left out.
         seed: of the resampling.
 
     Returns:
@@ -37,6 +42,9 @@ def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float
     'every problem has the same score'
     """
     top, bottom = np.asarray(numerators, float), np.asarray(denominators, float)
+    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    if len(top) == 0:
+        return {"low": None, "high": None, "why": "no problem has a score"}
     if len(top) < 2:
         return {"low": None, "high": None, "why": "a single problem"}
     if _is_constant(_influence(top, bottom), top, bottom):
@@ -50,7 +58,8 @@ def paired_difference(
     """Score of a minus score of b on the same problems, with interval and two-sided p.
 
     Args:
-        a, b: numerators and denominators of each, one a problem, in the same order.
+        a, b: numerators and denominators of each, one a problem, in the same order. A problem whose denominator is
+            0 in either has no pair and is left out.
         seed: of the resampling. All 2^n exchanges are counted where they are no more than the resamples.
 
     Returns:
@@ -60,12 +69,14 @@ def paired_difference(
     >>> paired_difference(same, same, seed=0)
     {'difference': 0.0, 'low': None, 'high': None, 'p': 1.0, 'why': 'no problem differs'}
     """
-    columns = [np.asarray(column, float) for column in (*a, *b)]
+    columns = [column for side in both_scored(a, b) for column in side]
 
     def difference(top_a: Any, bottom_a: Any, top_b: Any, bottom_b: Any, axis: Any = -1) -> Any:
         return ratio_of_sums(top_a, bottom_a, axis) - ratio_of_sums(top_b, bottom_b, axis)
 
     entry: dict[str, Any] = {"difference": float(difference(*columns)), "low": None, "high": None, "p": None}
+    if not len(columns[0]):
+        return {**entry, "why": "no problem has a score in both"}
     if np.array_equal(columns[0], columns[2]) and np.array_equal(columns[1], columns[3]):
         return {**entry, "p": 1.0, "why": "no problem differs"}
     if len(columns[0]) < 2:
@@ -74,6 +85,18 @@ def paired_difference(
     if _is_constant(_influence(*columns[:2]) - _influence(*columns[2:]), *columns[:2]):
         return {**entry, "why": "every problem differs by the same"}
     return {**entry, **_bootstrap(tuple(columns), difference, seed)}
+
+
+def both_scored(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Return the numerators and denominators of the problems that have a score in both, as arrays.
+
+    >>> both_scored(([1.0, 0.0], [1, 0]), ([0.5, 0.5], [1, 1]))
+    ((array([1.]), array([1.])), (array([0.5]), array([1.])))
+    """
+    sides = [[np.asarray(column, float) for column in side] for side in (a, b)]
+    kept = (sides[0][1] > 0) & (sides[1][1] > 0)
+    first, second = ((top[kept], bottom[kept]) for top, bottom in sides)
+    return first, second
 
 
 def _influence(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

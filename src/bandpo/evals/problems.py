@@ -12,8 +12,11 @@ from typing import Any
 
 from bandpo.core.checks import suggestion
 from bandpo.data import DATASETS, load
-from bandpo.data.reading import read_table
+from bandpo.data.messages import check_prompt
+from bandpo.data.reading import read_table, split_names
+from bandpo.data.rows import BadRows, find_bad_rows
 from bandpo.evals.grading import RewardFunction
+from bandpo.evals.reward_calls import FROM_TRL
 from bandpo.rewards import math_reward
 from bandpo.rewards.answer_line import answer_line, normalised
 from bandpo.rewards.answers import final_answer
@@ -56,8 +59,12 @@ class EvalTask:
     fixed_length: bool = False
     describe: Callable[[Sequence[str]], dict[str, float]] | None = field(default=None)
 
+    def place(self, problem: int) -> str:
+        """Return where a problem is, for errors."""
+        return f"problem {problem} of {self.source} (id {self.ids[problem]})"
+
     def digest(self) -> str:
-        """Hash of prompts and columns: two evaluations of equal hash asked the same."""
+        """Return a hash of prompts and columns: two evaluations of equal hash asked the same."""
         content = json.dumps([self.prompts, self.columns, self.ids], sort_keys=True, default=str, ensure_ascii=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -65,7 +72,7 @@ class EvalTask:
 def load_tasks(
     text: str, *, reward: str | None = None, template: str | None = None, limit: int | None = None
 ) -> list[EvalTask]:
-    """The tasks named between commas.
+    """Return the tasks named between commas.
 
     Args:
         text: embedded tasks; math sets by name, or NAME=PATH for a copy of one's own; files, folders or Hub ids.
@@ -74,13 +81,14 @@ def load_tasks(
         limit: at most so many problems of each.
 
     Raises:
-        ValueError: a task that is not found, twice the same, or an option that no task takes.
+        ValueError: a task that is not found, twice the same, or an option that no task takes; a column that TRL
+            has for itself; or `BadRows`, rows whose prompt or answer cannot be read.
         ModuleNotFoundError: mathematics without python-flint, before anything is generated.
 
     >>> [(task.name, len(task.prompts), task.reward_name) for task in load_tasks("countdown", limit=5)]
     [('countdown', 5, 'bandpo.tasks.countdown.reward')]
     """
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    names = split_names(text)
     if not names:
         raise ValueError(f"tasks={text!r}: expected names or files with commas between, such as countdown,aime24")
     if limit is not None and limit < 1:
@@ -120,6 +128,7 @@ def _embedded(name: str, limit: int | None) -> EvalTask:
 def _mathematics(name: str, reward: str | None, template: str | None, limit: int | None) -> EvalTask:
     """A math set or a file; with a reward function of one's own, the rows of a file as they are."""
     known, _, copy = name.partition("=")
+    known, copy = (known, copy) if known in DATASETS else (name, "")
     graded_here = reward in (None, MATH_REWARD, ANSWER_LINE_REWARD)
     as_it_is = known not in DATASETS and not graded_here
     if as_it_is and template is not None:
@@ -130,16 +139,21 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
     if is_name and known not in DATASETS:
         near = suggestion(known, [*TASKS, *DATASETS])
         raise ValueError(f"tasks: {known!r} is no task, data set, file or folder{near}; expected {_EXPECTED}")
+    function = math_reward if reward is None else reward_source(reward)
     try:
         if as_it_is:
             table = read_table(name, "test", expected=_EXPECTED)
         else:
-            table = load(known, copy or None, template=template or "boxed")
+            # Rewards of mathematics read a list as alternatives.
+            table = load(known, copy or None, template=template or "boxed", alternatives=True)
+    except BadRows:
+        raise
     except ValueError as error:
         raise ValueError(f"tasks: {error}") from error
     if "prompt" not in table.column_names:
         raise ValueError(f"tasks={name!r} has columns {', '.join(table.column_names)}: expected one named 'prompt'")
     columns: dict[str, list[Any]] = {column: list(table[column][:limit]) for column in table.column_names}
+    _check_rows(name, columns, function)
     prompts = columns.pop("prompt")
     ids = [str(value) for value in columns.pop("id", range(len(prompts)))]
     return EvalTask(
@@ -148,11 +162,27 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
         prompts,
         columns,
         ids,
-        math_reward if reward is None else reward_source(reward),
+        function,
         reward or MATH_REWARD,
         _answer_reader(reward),
         has_reference=graded_here,
     )
+
+
+def _check_rows(name: str, columns: dict[str, list[Any]], reward: RewardFunction) -> None:
+    """Raise ValueError at columns that are TRL's own, and at rows that cannot be asked or graded."""
+    for column in FROM_TRL:
+        if column in columns:
+            raise ValueError(
+                f"tasks={name!r} has a column {column!r}, which rewards get from TRL: expected another name"
+            )
+    checks: dict[str, list[Callable[[Any], object]]] = {"prompt": [check_prompt]}
+    check_answer = getattr(reward, "check_answer", None)
+    if check_answer is not None and "answer" in columns:
+        checks["answer"] = [check_answer]
+    bad = find_bad_rows(columns, checks)
+    if bad:
+        raise BadRows(f"tasks={name!r}", len(columns["prompt"]), bad, "Mend these rows, or take them out.")
 
 
 def _answer_reader(reward: str | None) -> Callable[[str], str | None]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.data.messages import plain_messages
+
 
 def is_chat(prompt: Any) -> bool:
     """Whether a prompt is a list of chat messages rather than text."""
@@ -20,7 +22,9 @@ def plain_text(prompt: Any) -> str:
     >>> plain_text([{"role": "system", "content": "Think."}, {"role": "user", "content": "1 + 1?"}])
     'Think.\\n\\n1 + 1?'
     """
-    return "\n\n".join(message["content"] for message in prompt) if is_chat(prompt) else prompt
+    if not is_chat(prompt):
+        return prompt
+    return "\n\n".join(message["content"] for message in plain_messages(prompt) if message.get("content"))
 
 
 def encode(tokenizer: Any, prompts: Sequence[Any], template: Mapping[str, Any] | None = None) -> list[list[int]]:
@@ -34,7 +38,8 @@ def encode(tokenizer: Any, prompts: Sequence[Any], template: Mapping[str, Any] |
     if not is_chat(prompts[0]):
         return tokenizer(list(prompts))["input_ids"]
     options = dict(template or {})
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True, **options) for p in prompts]
+    options |= {"tokenize": False, "add_generation_prompt": True}
+    texts = [tokenizer.apply_chat_template(plain_messages(prompt), **options) for prompt in prompts]
     # The template writes the begin token itself.
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 

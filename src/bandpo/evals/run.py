@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import shlex
 import sys
 import time
@@ -81,7 +82,9 @@ class Plan:
             engine: instead of the one that the settings name.
 
         Raises:
-            ValueError: the model cannot be loaded, or the reward function does not do its part.
+            ValueError: the model cannot be loaded, or the reward function does not give one finite number or None for
+                each sample.
+            RewardError: the reward function raised an error; samples of earlier batches are kept.
         """
         if self.is_complete:
             return self.folder.result()
@@ -131,6 +134,7 @@ class Plan:
             [sample.text for sample in samples],
             [sample.ids for sample in samples],
             {name: [values[problem] for problem, _ in batch] for name, values in task.columns.items()},
+            places=[task.place(problem) for problem, _ in batch],
             trainer_state=None,
             log_extra=lambda name, values: None,
             log_metric=lambda name, value: logged.__setitem__(name, float(value)),
@@ -312,7 +316,7 @@ def _record(
         "completion": sample.text,
         "answer": task.answer(sample.text),
         "reward": reward,
-        "correct": reward >= 1,
+        "correct": None if math.isnan(reward) else reward >= 1,
         "tokens": len(sample.ids),
         "truncated": None if task.fixed_length else sample.truncated,
         "entropy_sum": sample.entropy_sum,

@@ -13,10 +13,12 @@ Record = Mapping[str, Any]
 Columns = dict[str, tuple[list[float], list[float]]]
 
 DEFINITIONS = {
-    "mean@n": "mean reward of the samples",
+    "mean@n": "mean reward of the samples that have one",
     "pass@k": "chance that k of the n samples hold a right one (reward 1 or more), unbiased, mean over problems",
     "maj@k": "chance that the most frequent answer of k of the n samples is right, exact over all subsets, "
     "ties drawn alike, samples without an answer do not vote",
+    "unscored": "share of samples to which the reward function gave None or NaN; they, and problems with fewer than k "
+    "others, are left out of the scores above",
     "length": "tokens of an answer, the end token included",
     "truncated": "share of answers cut off at max_tokens",
     "entropy": "nats, mean over tokens, exact over the vocabulary at the sampling temperature (1 if greedy), "
@@ -44,14 +46,11 @@ def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], t
     """
     n, ks = config["n"], config["k"]
     once = [1.0] * len(rows)
-    columns: Columns = {f"mean@{n}": ([sum(r["reward"] for r in row) / n for row in rows], once)}
-    correct = [sum(r["correct"] for r in row) for row in rows]
-    columns |= {f"pass@{k}": ([problem_pass_at_k(c, n, k) for c in correct], once) for k in ks}
-    votes = [[_vote(r, config[f"{task}.one_answer"]) for r in row] for row in rows]
-    verdicts = [[r["correct"] for r in row] for row in rows]
-    for k in ks:
-        wins = [problem_maj_at_k(vote, verdict, k) for vote, verdict in zip(votes, verdicts, strict=True)]
-        columns[f"maj@{k}"] = wins, once
+    scored = [[r for r in row if r["reward"] is not None] for row in rows]
+    columns: Columns = {f"mean@{n}": ([sum(r["reward"] for r in row) / n for row in scored], _shares(scored, n))}
+    columns |= _at_k(scored, ks, config[f"{task}.one_answer"])
+    if any(len(row) < n for row in scored):
+        columns["unscored"] = [1 - share for share in _shares(scored, n)], once
     tokens = [float(sum(r["tokens"] for r in row)) for row in rows]
     columns["length"] = [count / n for count in tokens], once
     if not config[f"{task}.fixed_length"]:
@@ -60,6 +59,32 @@ def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], t
         if all(r.get(key) is not None for row in rows for r in row):
             columns[name] = [sum(r[key] for r in row) for row in rows], tokens
     return columns | _described(rows, task, once)
+
+
+def _shares(rows: Sequence[Sequence[Record]], n: int) -> list[float]:
+    return [len(row) / n for row in rows]
+
+
+def _at_k(scored: Sequence[Sequence[Record]], ks: Sequence[int], one_answer: bool) -> Columns:
+    """pass@k and maj@k of every k; a problem with fewer than k scored samples counts for neither."""
+    columns: Columns = {}
+    correct = [sum(r["correct"] for r in row) for row in scored]
+    votes = [[_vote(r, one_answer) for r in row] for row in scored]
+    verdicts = [[r["correct"] for r in row] for row in scored]
+    for k in ks:
+        counts = [float(len(row) >= k) for row in scored]
+        passed = [
+            problem_pass_at_k(c, len(row), k) if len(row) >= k else 0.0 for c, row in zip(correct, scored, strict=True)
+        ]
+        columns[f"pass@{k}"] = passed, counts
+    for k in ks:
+        counts = [float(len(row) >= k) for row in scored]
+        wins = [
+            problem_maj_at_k(vote, right, k) if len(vote) >= k else 0.0
+            for vote, right in zip(votes, verdicts, strict=True)
+        ]
+        columns[f"maj@{k}"] = wins, counts
+    return columns
 
 
 def _vote(record: Record, one_answer: bool) -> tuple[str, bool] | None:
@@ -78,7 +103,7 @@ def _described(rows: Sequence[Sequence[Record]], task: str, once: list[float]) -
 
 
 def summarise(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Every score of a task as value, low and high (None, and `why`, where there is no interval)."""
+    """Return every score of a task as value, low and high (None, and `why`, where there is no interval)."""
     return {
         name: {"value": float(ratio_of_sums(top, bottom)), **bootstrap_interval(top, bottom, config["seed"])}
         for name, (top, bottom) in score_columns(rows, config, task).items()
