@@ -99,6 +99,43 @@ def test_a_fork_leaves_the_parents_processes_alone(grader):
     assert graded_by_algebra(grader, 70) == EXPECTED and grader.processes() == processes
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fork_while_other_threads_grade_does_not_hang(threads):
+    quick = Grader()
+    done = threading.Event()
+
+    def keep_grading() -> None:
+        while not done.is_set():
+            quick.grade(["Answer: 34"], ["34"])
+
+    many = [threading.Thread(target=keep_grading) for _ in range(threads)]
+    for thread in many:
+        thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if quick.grade(["Answer: 35"], ["35"])[0].is_correct else 1)
+            assert ended(child, 20) == 0
+    finally:
+        done.set()
+        for thread in many:
+            thread.join()
+
+
+def ended(child: int, seconds: float) -> int | None:
+    """How a child of ours ended; None where it did not in so many seconds and was killed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return status
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
 def test_a_script_without_a_guard_runs_once(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
