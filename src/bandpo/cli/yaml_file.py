@@ -64,8 +64,9 @@ def _check_events(text: str) -> None:
             depth -= 1
         if depth > _DEEPEST:
             raise ValueError(f"line {event.start_mark.line + 1} nests more than {_DEEPEST} deep")
-        if getattr(event, "tag", None) is not None:
-            raise ValueError(f"line {event.start_mark.line + 1} has the tag {event.tag!r}, expected none")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ValueError(f"line {event.start_mark.line + 1} has the tag {tag!r}, expected none")
 
 
 class _Reader:

@@ -28,7 +28,7 @@ class Bar(tqdm):
     def _is_terminal(self) -> bool:
         return bool(getattr(self.fp, "isatty", bool)())
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
         if self._is_terminal():
             return super().display(msg, pos)
         if time.monotonic() - self._told >= _SECONDS:
@@ -39,7 +39,7 @@ class Bar(tqdm):
         if not self.disable and not self._is_terminal():
             self._tell()
             self.disable = True
-            self._decr_instances(self)
+            self._decr_instances(self)  # pyright: ignore[reportAttributeAccessIssue]
         super().close()
 
     def _tell(self) -> None:
