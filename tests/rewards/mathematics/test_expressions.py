@@ -8,7 +8,8 @@ from tests.rewards.mathematics.verdicts import is_paid, parsed, table
 
 VALUES = {
     "-2^2": -4, "(-2)^2": 4, "2^{3^2}": 512, "2^3^2": 512, "6/2*3": 9, r"2\frac{1}{2}": 2.5, "2 1/2": 2.5, "11/2": 5.5,
-    r"\frac12": 0.5, r"\frac1{2}": 0.5, r"{1 \over 2}": 0.5, r"\sqrt9": 3, r"\sqrt[3]{-8}": -2, "cbrt(27)": 3, "|3-5|": 2,
+    r"\frac12": 0.5, r"\frac1{2}": 0.5, r"{1 \over 2}": 0.5, r"\sqrt9": 3, r"\sqrt[3]{-8}": -2, "cbrt(27)": 3,
+    "|3-5|": 2,
     "||-2|-5|": 3, r"\lfloor -3.5 \rfloor": -4, r"\lceil \pi \rceil": 4, "5!": 120, r"\binom{5}{2}": 10, "C(5,2)": 10,
     r"{5 \choose 2}": 10, r"_{5}C_{2}": 10, r"^{5}P_{2}": 20, r"\gcd(12, 18)": 6, r"\operatorname{lcm}(4, 6)": 12,
     r"\max(2, 3)": 3, r"\sum_{k=1}^{10} k^2": 385, r"\prod_{k=1}^{5} k": 120, r"\log_2 8": 3, r"\log_{2}{8}": 3,
