@@ -122,7 +122,7 @@ def test_a_folder_with_splits(tmp_path):
         (tmp_path / f"{split}.jsonl").write_text(json.dumps({"problem": split, "answer": "1"}) + "\n")
     assert load(str(tmp_path), template="none", split="test")[0]["prompt"][0]["content"] == "test"
     assert load("math500", str(tmp_path), template="none")[0]["prompt"][0]["content"] == "test"
-    assert "not loaded" in message(str(tmp_path), split="dev")
+    assert "has no split 'dev'" in message(str(tmp_path), split="dev")
 
 
 def test_prepared_rows_load_again(tmp_path):

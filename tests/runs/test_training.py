@@ -19,6 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from bandpo.cli.options import parse_train
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs import training
+from bandpo.runs.checkpoints import seal
+from bandpo.runs.mark import read_mark
 from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
 from bandpo.tasks import countdown
 
@@ -166,24 +168,17 @@ def test_the_last_step_writes_the_model_instead_of_a_checkpoint(tiny_run):
 def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, tmp_path, bandpo_command):
     """SIGKILL of the process, the same command again: weights, metrics and evaluations bit for bit."""
     command = ["train", *tiny, "--output_dir", "run", "--disable_tqdm", "true"]
-    state = tmp_path / "run" / "checkpoint-4" / "trainer_state.json"
+    manifest = tmp_path / "run" / "checkpoint-4" / "manifest.json"
     with subprocess.Popen(
         [sys.executable, "-m", "bandpo", *command], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while process.poll() is None and not _is_json(state):
+        while process.poll() is None and not manifest.is_file():
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL and not (tmp_path / "run" / "result.json").exists()
     again = bandpo_command(command, tmp_path)
     assert again.returncode == 0 and "resuming from checkpoint-4" in again.stdout
     assert_same(outcome(tmp_path / "run"), outcome(tiny_run[0]))
-
-
-def _is_json(path):
-    try:
-        return bool(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return False
 
 
 OWN = [
@@ -401,9 +396,7 @@ def test_a_checkpoint_of_other_processes_is_refused(tiny, tmp_path):
     planned.trainer.add_callback(StopAt(6))
     with pytest.raises(KeyboardInterrupt):
         planned.execute()
-    checkpoint = tmp_path / "run" / "checkpoint-4"
-    (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_0.pth")
-    (checkpoint / "rng_state_1.pth").touch()
+    seal(tmp_path / "run" / "checkpoint-4", read_mark(tmp_path / "run"), processes=2)
     with pytest.raises(ValueError, match=r"checkpoint-4 was written by 2 processes, now 1"):
         plan(*parse_train(execute_until))
 
@@ -443,11 +436,10 @@ def test_two_processes(tiny, tmp_path, bandpo_command):
     assert [record["step"] for record in whole[2]["metrics.jsonl"]] == [2, 4, 6, 8]
     assert whole[1]["steps"] == 8 and whole[2]["metrics.jsonl"][-1]["epoch"] == 1.0
 
-    state = tmp_path / "cut" / "checkpoint-4" / "trainer_state.json"
+    manifest = tmp_path / "cut" / "checkpoint-4" / "manifest.json"
     command = [*launch, "train", *options, "cut"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        other_states = state.with_name("rng_state_1.pth")
-        while process.poll() is None and not (_is_json(state) and other_states.is_file()):
+        while process.poll() is None and not manifest.is_file():
             time.sleep(0.001)
         for running in [*psutil.Process(process.pid).children(recursive=True), process]:
             running.kill()

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
 
 # Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
 _POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
 
 
-def can_inspect(*tensors: Tensor | None) -> bool:
-    """Whether Python may look at values: not in compiled code, not under vmap or grad transforms, not on `meta`."""
+def is_transformed(tensor: Tensor) -> bool:
+    """Return whether the tensor is inside a transform of `torch.func`, such as vmap or grad."""
     if torch.compiler.is_compiling():
         return False
-    # Private, but the one test of its kind; reading a value inside a functorch transform raises.
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
-    present = [t for t in tensors if t is not None]
-    return not any(wrapped(t) or t.is_meta for t in present)
+    # Private, but the one test of its kind.
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Return whether the tensor has a shape and a device but no values: on `meta`, or fake."""
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
+def can_inspect(*tensors: Tensor | None) -> bool:
+    """Return whether Python may look at values: not in compiled code, not while tracing, under vmap, or of fakes."""
+    if torch.compiler.is_compiling():
+        return False
+    return not any(is_transformed(t) or is_fake(t) for t in tensors if t is not None)
 
 
 def check_floating(name: str, tensor: object) -> None:
@@ -45,6 +59,11 @@ def check_finite(name: str, tensor: Tensor, mask: Tensor) -> None:
 def check_numbers(name: str, tensor: Tensor, mask: Tensor) -> None:
     """Raise ValueError at the first position inside the mask that is NaN; infinities are numbers here."""
     _raise_at(name, tensor, torch.isnan(tensor) & mask, "a number")
+
+
+def check_binary(name: str, tensor: Tensor) -> None:
+    """Raise ValueError at the first position that is neither 0 nor 1."""
+    _raise_at(name, tensor, (tensor != 0) & (tensor != 1), "0 or 1; scale the advantages to weigh tokens")
 
 
 def _slack(logp: Tensor) -> float:
@@ -102,3 +121,37 @@ def check_number(name: str, value: object, low: float, high: float, *, low_open:
     if not ((value > low if low_open else value >= low) and value < high):
         raise ValueError(f"{name}={value!r}: expected {low:g} {bracket} {name} < {high:g}")
     return float(value)
+
+
+def nearest(wrong: str, known: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:
+    """Return the names nearest to a wrong one, best first; capitals, hyphens and underscores count for nothing.
+
+    Args:
+        wrong: what was given.
+        known: what there is.
+        count: so many names at most.
+        likeness: least ratio of letters in common, 0 to 1.
+
+    >>> from bandpo.core.checks import nearest
+    >>> nearest("Band_KL", ["grpo", "band-kl", "band-tv"]), nearest("bandkl", ["band-kl"]), nearest("x", ["grpo"])
+    (['band-kl'], ['band-kl'], [])
+    """
+    letters = {name: _letters(name) for name in known}
+    close = get_close_matches(_letters(wrong), list(dict.fromkeys(letters.values())), count, likeness)
+    names = [name for name, plain in letters.items() if plain in close]
+    return sorted(names, key=lambda name: SequenceMatcher(None, wrong, name).ratio(), reverse=True)[:count]
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def suggestion(wrong: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the end of an error at an unknown name: the nearest one, or `otherwise` where none is near.
+
+    >>> from bandpo.core.checks import suggestion
+    >>> suggestion("clip-hihger", ["clip-higher", "grpo"])
+    "; did you mean 'clip-higher'?"
+    """
+    near = nearest(str(wrong), known)
+    return f"; did you mean {near[0]!r}?" if near else f"; {otherwise}" if otherwise else ""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
+from bandpo.core.checks import suggestion
 from bandpo.core.kl_table import kl_bound_toward, kl_lower_bound, kl_upper_bound
 from bandpo.core.root_bounds import Generator, root_bound
 from bandpo.core.special import expm1
@@ -216,7 +217,8 @@ def get_divergence(divergence: str | Divergence) -> Divergence:
             return alpha_divergence(float(parameter))
         except ValueError:
             raise ValueError(f"divergence={divergence!r}: expected 'alpha=NUMBER', such as 'alpha=1.5'") from None
-    raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER")
+    near = suggestion(divergence, _REGISTRY)
+    raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER{near}")
 
 
 def check_generator(name: str, f: Generator) -> None:

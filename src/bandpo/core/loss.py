@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from bandpo.core.aggregation import aggregate, aggregate_rows
-from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number, check_numbers
+from bandpo.core.checks import (
+    can_inspect,
+    check_binary,
+    check_finite,
+    check_floating,
+    check_inside,
+    check_number,
+    check_numbers,
+)
 from bandpo.core.clipping import with_known_gradient
 from bandpo.core.fused import fused_region
 from bandpo.core.method import Method
@@ -24,6 +32,7 @@ from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.reference_kl import check_estimator, reference_kl
 from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.kernels.clip_loss import as_metrics, clip_loss
 from bandpo.kernels.region import ClipRegion
 
 Check = Callable[[str, Tensor, Tensor], None]
@@ -78,8 +87,8 @@ def policy_loss(
     Args:
         logp: (B, T) log-probs of the sampled tokens under the policy being trained; gradients flow through it.
         logp_old: (B, T) under the old policy, recomputed by the trainer before the first update on this batch.
-        advantages: (B,) or (B, T).
-        mask: (B, T) bool (or 0/1), true for the tokens that count. Masked positions may hold anything.
+        advantages: (B,), (B, 1) or (B, T).
+        mask: (B, T) bool (or exactly 0 and 1), true for the tokens that count. Masked positions may hold anything.
         method: a name from `bandpo.methods()`; its hyperparameters are keywords of this function.
         aggregation, max_tokens, denominator: how tokens are averaged, see `aggregate`.
         logp_rollout: (B, T) under the sampler. Used by anchor="rollout" and importance_cap; its distance from
@@ -118,7 +127,7 @@ def policy_loss(
     chosen = get_method(method)
     inputs, hyperparameters = chosen.split({**options, **({"entropy": entropy} if "entropy" in chosen.inputs else {})})
     _check_reference(logp_ref, beta, kl_estimator)
-    mask = _as_mask(mask, logp)
+    mask = _as_mask(mask, logp, check)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
 
     def verified(name: str, tensor: Tensor, verify: Check = check_inside) -> Tensor:
@@ -198,8 +207,6 @@ def _fused(
     new: Tensor, base: Tensor, advantage: Tensor, mask: Tensor, region: ClipRegion, metrics: bool
 ) -> tuple[Tensor, Tensor, Tensor, Metrics]:
     """Loss and length of every row, loss of every token and metrics, from the kernel."""
-    from bandpo.kernels.clip_loss import as_metrics, clip_loss
-
     row_losses, per_token, sums = clip_loss(new, base, advantage, mask, region, metrics=metrics)
     found = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
     return row_losses, sums[:, 1], per_token, found
@@ -211,7 +218,7 @@ def _guarded(surrogate: Surrogate, tokens: Tokens) -> Surrogate:
     return surrogate._replace(gradient=torch.where(is_held, 0.0, surrogate.gradient))
 
 
-def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
+def _as_mask(mask: Tensor, logp: Tensor, check: bool) -> Tensor:
     check_floating("logp", logp)
     if not isinstance(mask, Tensor):
         raise TypeError(f"mask: expected a tensor, got {type(mask).__name__}")
@@ -219,11 +226,22 @@ def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
         raise ValueError(f"logp has shape {tuple(logp.shape)}: expected (batch, tokens)")
     if mask.shape != logp.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}: expected the shape of logp, {tuple(logp.shape)}")
-    return mask if mask.dtype == torch.bool else mask != 0
+    _check_device("mask", mask, logp)
+    if mask.dtype == torch.bool:
+        return mask
+    if check and can_inspect(mask):
+        check_binary("mask", mask)
+    return mask != 0
+
+
+def _check_device(name: str, tensor: Tensor, logp: Tensor) -> None:
+    if tensor.device != logp.device:
+        raise ValueError(f"{name} is on {tensor.device}: expected the device of logp, {logp.device}")
 
 
 def _check_shape(name: str, tensor: Tensor, mask: Tensor) -> None:
     check_floating(name, tensor)
+    _check_device(name, tensor, mask)
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected the shape of logp, {tuple(mask.shape)}")
 
@@ -245,10 +263,11 @@ def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
     check_floating("advantages", advantages)
     if advantages.shape == logp.shape:
         return advantages
-    if advantages.shape == logp.shape[:1]:
-        return advantages.unsqueeze(-1).expand_as(logp)
     batch, tokens = logp.shape
-    raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected ({batch},) or ({batch}, {tokens})")
+    if advantages.shape in ((batch,), (batch, 1)):
+        return advantages.reshape(-1, 1).expand_as(logp)
+    expected = f"({batch},), ({batch}, 1) or ({batch}, {tokens})"
+    raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected {expected}")
 
 
 def _input_inside(method: Method, name: str, value: Any, mask: Tensor, check: bool) -> Any:
@@ -257,6 +276,7 @@ def _input_inside(method: Method, name: str, value: Any, mask: Tensor, check: bo
     if not shape:
         return value
     check_floating(name, value)
+    _check_device(name, value, mask)
     known = {"B": mask.shape[0], "T": mask.shape[1]}
     fits = value.dim() == len(shape) and all(
         known.get(axis, n) == n for axis, n in zip(shape, value.shape, strict=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from bandpo.core import covariance, dppo, gates, penalties
 from bandpo.core.band import Interval, band, fixed_interval
 from bandpo.core.bonuses import with_entropy, with_trust_region_entropy
+from bandpo.core.checks import nearest
 from bandpo.core.divergences import divergences, get_divergence
 from bandpo.core.dynamic_clip import dynamic_clip_interval
 from bandpo.core.flexible_entropy import flexible_entropy_interval
@@ -375,4 +376,6 @@ def get_method(name: str) -> Method:
         divergence = name.removeprefix("band-")
         if divergence != name and (divergence in divergences() or divergence.startswith("alpha=")):
             return _band_method(divergence)
-    raise ValueError(f"method={name!r}: expected one of {', '.join(methods())} or band-alpha=NUMBER")
+    near = nearest(str(name), [*methods(), *ALIASES])
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"method={name!r}{hint}: expected one of {', '.join(methods())} or band-alpha=NUMBER")

@@ -89,6 +89,7 @@ def read_problems(name: str, source: str | None = None, *, split: str | None = N
         config=data.config if data and not source else None,
         option=option,
         expected=f"a path, a Hub id or one of {', '.join(DATASETS)}",
+        known=[*DATASETS],
     )
     label = f"{option}={place!r}"
     is_common = data is None or {"prompt", "answer"} <= set(table.column_names)

@@ -106,40 +106,6 @@ def refuse_other_regions(one: Objective, engine: str) -> None:
         raise ValueError(f"{kind}, {engine} can be handed intervals only, such as 'band-kl' or 'clip-higher'")
 
 
-def refuse_clip_range(one: Objective, settings: Mapping[str, tuple[Any, Any, str]]) -> None:
-    """Raise ValueError at an engine's own clip setting that differs from its default and from the method's.
-
-    Args:
-        one: the objective.
-        settings: the engine's name of it -> (value, default, the hyperparameter that it stands for).
-
-    >>> refuse_clip_range(chosen("slime", {}), {"--eps-clip": (0.3, 0.2, "eps_low")})
-    Traceback (most recent call last):
-    ValueError: --eps-clip=0.3 has no effect with method='band-kl': write eps_low into method_kwargs, or leave it out
-    """
-    for name, (value, default, hyperparameter) in settings.items():
-        if value not in (None, default, one.options.get(hyperparameter)):
-            raise ValueError(
-                f"{name}={value!r} has no effect with method={one.method.name!r}: "
-                f"write {hyperparameter} into method_kwargs, or leave it out"
-            )
-
-
-def dual_clip(one: Objective, name: str, value: float | None) -> float | None:
-    """The dual clip in force: the method's, or else the engine's own setting.
-
-    Raises:
-        ValueError: both are given and differ.
-
-    >>> dual_clip(chosen("slime", {"method": "dual-clip"}), "--eps-clip-c", None)
-    3.0
-    """
-    own = one.options.get("dual_clip")
-    if own is not None and value not in (None, own):
-        raise ValueError(f"{name}={value!r} and dual_clip={own!r} of method={one.method.name!r}: give one")
-    return value if own is None else own
-
-
 def as_advantages(per_token: Tensor, log_ratio: Tensor, mask: Tensor) -> Tensor:
     """A' = -ℓ/r, with which -A' r is ℓ in value and gradient; 0 where masked.
 

@@ -24,7 +24,8 @@ from typing import Any
 from torch import Tensor
 
 from bandpo.engines._areal_processes import ENGINES, RELEASES, check_release, engine_class, install
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, metric_floats, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, metric_floats, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 __all__ = ["RELEASES", "check_release", "check_settings", "choose", "install", "with_band"]
@@ -78,10 +79,7 @@ def check_settings(one: Objective, given: Mapping[str, Any]) -> float | None:
         raise ValueError("actor.rejection_sampling with ratios to the sampler counts the mismatch twice")
     refuse_clip_range(one, {"actor.eps_clip": (given["eps_clip"], 0.2, "eps_low")})
     refuse_clip_range(one, {"actor.eps_clip_higher": (given.get("eps_clip_higher"), given["eps_clip"], "eps_high")})
-    cap = dual_clip(one, "actor.c_clip", given.get("c_clip"))
-    if cap is not None and one.method.region is None:
-        raise ValueError(f"actor.c_clip={cap!r} with method={one.method.name!r}, which clips no ratio")
-    return cap
+    return dual_clip(one, "actor.c_clip", given.get("c_clip"))
 
 
 def __getattr__(name: str) -> Any:

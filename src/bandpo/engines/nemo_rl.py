@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 PROVIDED = ("logp_rollout",)
@@ -100,9 +101,7 @@ def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
         )
     refuse_clip_range(one, {"loss_fn.ratio_clip_min": (stock.ratio_clip_min, 0.2, "eps_low")})
     refuse_clip_range(one, {"loss_fn.ratio_clip_max": (stock.ratio_clip_max, 0.2, "eps_high")})
-    cap = dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
-    if one.method.region is None and cap is not None:
-        raise ValueError(f"loss_fn.ratio_clip_c={cap!r} with method={one.method.name!r}, which clips no ratio")
+    dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
     return one
 
 

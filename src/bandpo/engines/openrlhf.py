@@ -24,7 +24,8 @@ from typing import Any
 
 import torch
 
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 RELEASES = ("0.11.0", "0.11.1", "0.11.2")
@@ -62,7 +63,7 @@ def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
             settings = clip_settings(one, log_probs, old_log_probs, advantages, mask)
             own = self.clip_eps_low, self.clip_eps_high, self.dual_clip
             self.clip_eps_low, self.clip_eps_high = settings.eps_low, settings.eps_high
-            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2])
+            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2], " ")
             try:
                 found = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
             finally:
@@ -89,9 +90,7 @@ def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
         raise ValueError(f"--actor.policy_loss_type {stock.policy_loss_type}: expected ppo, the method decides")
     refuse_clip_range(one, {"--actor.eps_clip_low_high, low": (stock.clip_eps_low, 0.2, "eps_low")})
     refuse_clip_range(one, {"--actor.eps_clip_low_high, high": (stock.clip_eps_high, 0.2, "eps_high")})
-    cap = dual_clip(one, "--actor.dual_clip", stock.dual_clip)
-    if cap is not None and one.method.region is None:
-        raise ValueError(f"--actor.dual_clip {cap} with method={one.method.name!r}, which clips no ratio")
+    dual_clip(one, "--actor.dual_clip", stock.dual_clip, " ")
     return one
 
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import chosen, metric_floats, refuse_clip_range
+from bandpo.engines._handover import chosen, metric_floats
+from bandpo.engines._own_settings import refuse_clip_range
 from bandpo.engines.objective import Objective
 
 NAME = "bandpo"

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import check_choice, choice, chosen, dual_clip, refuse_clip_range, refuse_other_regions
+from bandpo.engines._handover import check_choice, choice, chosen, refuse_other_regions
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.doctor import Finding, Options, installed, number
 from bandpo.engines.objective import Objective
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bandpo.core.checks import suggestion
 from bandpo.data import DATASETS, load
 from bandpo.data.reading import read_table
 from bandpo.evals.grading import RewardFunction
@@ -125,6 +126,9 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
         raise ValueError(f"template={template!r}: rows of {name} go to {reward} as they are, expected no template")
     if reward in (None, MATH_REWARD) and find_spec("flint") is None:
         raise ModuleNotFoundError("grading needs python-flint: pip install 'bandpo[math]'", name="flint")
+    if not Path(known).expanduser().exists() and "/" not in known and known not in DATASETS:
+        near = suggestion(known, [*TASKS, *DATASETS])
+        raise ValueError(f"tasks: {known!r} is no task, data set, file or folder{near}; expected {_EXPECTED}")
     try:
         if as_it_is:
             table = read_table(name, "test", expected=_EXPECTED)

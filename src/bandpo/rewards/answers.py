@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from bandpo.rewards.mathematics.text import LONGEST
-from bandpo.rewards.mathematics.words import HEDGES
+from bandpo.rewards.mathematics.words import DOUBTS, HEDGES
 
 TAIL = 4000
 _MOST_BOXES = 8
@@ -21,6 +21,7 @@ _BARE = re.compile(r"[^\s${}\\.,;]+")
 _JOINS_BOXES = re.compile(r"[\s$,;.]*(?:\\text\{)?\s*(?:and|or|,|;|和|或)?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*")
 _OR_BEFORE = re.compile(r"(?:\bor\b|或)(?:\s+(?:maybe|perhaps|possibly|else))?\s*\}?[\s$]*(?:[a-zA-Z]\w?\s*=)?[\s$]*$")
 _OR_BEHIND = re.compile(
+    r"[\s$]*[,;]\s*\$?\s*(?:[-+]?\d|\\(?!boxed|fbox|text|quad|qquad|\)|\])[a-z])[^\n]{0,80}|"
     r"[\s$,;.)]*(?:\\text\{\s*)?\(?\s*(?:and/or\b|or\b|或|/\s*\\?[\w{]|but\b|maybe\b|perhaps\b)[^\n]{0,80}"
 )
 _JOINED_BEFORE = re.compile(r"(?:[\d)}\]^_/+-]|(?<!\*)[^\s*]\*)$")
@@ -123,7 +124,7 @@ def _without_remarks(text: str) -> str:
     sentences = _SENTENCE_END.split(text)
     while len(sentences) > 1:
         words = re.findall(r"[a-z']+", sentences[-1].lower())
-        if re.search(r"[\d\\$=]|\b[A-J]\b(?! [a-z])", sentences[-1]) or set(words) & HEDGES or not words:
+        if re.search(r"[\d\\$=]|\b[A-J]\b(?! [a-z])", sentences[-1]) or set(words) & DOUBTS or not words:
             break
         sentences.pop()
     kept = (

@@ -10,8 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from bandpo.rewards.grading import Grader, Verdict, logger
+from bandpo.rewards.messages import completion_text
 
-_OPTIONS = {"timeout": float, "memory_mb": int, "workers": int}
+# Each limit's type, and its least and largest value: seconds, MiB, processes.
+_LIMITS = {"timeout": (float, 1e-3, 3600), "memory_mb": (int, 128, 2**20), "workers": (int, 1, 1024)}
 
 
 def math_reward(completions: Sequence[Any], answer: Sequence[Any], **kwargs: Any) -> list[float]:
@@ -121,35 +123,36 @@ def shared_grader(rule: str = "math") -> Grader:
 
 @lru_cache
 def _shared_grader(rule: str) -> Grader:
-    limits = {}
-    for name, kind in _OPTIONS.items():
-        variable = f"BANDPO_GRADER_{name.upper()}"
-        if variable in os.environ:
-            try:
-                limits[name] = kind(os.environ[variable])
-            except ValueError:
-                raise ValueError(f"{variable}={os.environ[variable]!r}: expected a number") from None
-    return Grader(rule, **limits)
+    return Grader(rule, **grader_limits())
 
 
-def completion_text(completion: Any) -> str:
-    """The text of a completion: itself, or the content of its last message.
+def grader_limits() -> dict[str, Any]:
+    """Return the grader's limits that the environment sets, by argument of `Grader`.
 
     Raises:
-        TypeError: neither text nor chat messages.
+        ValueError: a variable that is no number, or out of range.
 
-    >>> from bandpo.rewards.functions import completion_text
-    >>> completion_text([{"role": "assistant", "content": "four"}])
-    'four'
+    >>> from bandpo.rewards.functions import grader_limits
+    >>> isinstance(grader_limits(), dict)
+    True
     """
-    if isinstance(completion, str):
-        return completion
-    if isinstance(completion, list) and all(isinstance(message, dict) for message in completion):
-        content = completion[-1].get("content") if completion else ""
-        if isinstance(content, list):
-            return "".join(part.get("text") or "" for part in content)
-        return content or ""
-    raise TypeError(f"completion={completion!r}: expected text or chat messages")
+    return {name: _limit(name) for name in _LIMITS if _variable(name) in os.environ}
+
+
+def _variable(name: str) -> str:
+    return f"BANDPO_GRADER_{name.upper()}"
+
+
+def _limit(name: str) -> float:
+    kind, least, most = _LIMITS[name]
+    text = os.environ[_variable(name)]
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"{_variable(name)}={text!r}: expected a number") from None
+    if not least <= value <= most:
+        raise ValueError(f"{_variable(name)}={text!r}: expected {least:g} to {most:,}")
+    return value
 
 
 def _rewards(

@@ -20,7 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from bandpo.evals.grading import RewardFunction, grade
 from bandpo.evals.prompts import encode, end_tokens, pad_left, until_end
 from bandpo.evals.sampling import EntropyRecorder
-from bandpo.evals.scores import pass_at_k
+from bandpo.evals.scores import problem_pass_at_k
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,27 @@ class Evaluation:
     texts: list[list[str]]
     entropy: float
 
-    def summary(self) -> dict[str, float]:
-        """mean@n, pass@k for k = 8, 32, 128 and n where k <= n, entropy; a sample is correct from reward 1 on."""
-        problems, samples = self.rewards.shape
+    def summary(self) -> dict[str, Any]:
+        """Return mean@n, pass@k for k = 8, 32, 128 and n where k <= n, and entropy, with the number of problems.
+
+        A sample is correct from reward 1 on. `errors` has the standard errors over problems of all but the entropy,
+        where there are at least two.
+        """
+        problems = len(self.rewards)
+        by_problem = self._by_problem()
+        scores = {name: values.mean().item() for name, values in by_problem.items()}
+        spread = {name: values.std().item() / problems**0.5 for name, values in by_problem.items()}
+        errors = {"errors": spread} if problems > 1 else {}
+        return {**scores, "entropy": self.entropy, "problems": problems, **errors}
+
+    def _by_problem(self) -> dict[str, Tensor]:
+        """Each score of every problem alone."""
+        samples = self.rewards.shape[1]
         correct = (self.rewards >= 1).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
-        scores = {f"mean@{samples}": self.rewards.mean().item()}
-        scores |= {f"pass@{k}": pass_at_k(correct, samples, k) for k in ks}
-        return {**scores, "entropy": self.entropy, "problems": problems}
+        means = self.rewards.double().mean(-1)
+        chances = {f"pass@{k}": means.new_tensor([problem_pass_at_k(c, samples, k) for c in correct]) for k in ks}
+        return {f"mean@{samples}": means, **chances}
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from bandpo.core.checks import suggestion
 from bandpo.data.reading import first_line, looks_local, read_table
 from bandpo.tasks import TASKS
 
@@ -26,6 +27,8 @@ def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
     source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
     if source == name and looks_local(name) and not path.is_dir():
         raise ValueError(f"model={name!r}: no such folder; expected {_EXPECTED}")
+    if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
+        raise ValueError(f"model={name!r}: no such folder or task{near}; expected {_EXPECTED}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError, KeyError) as error:
@@ -61,7 +64,7 @@ def dataset_source(name: str, split: str, *, count: int = 0, seed: int = 0, opti
         return concatenate_datasets(parts)
     if name in TASKS:
         return Dataset.from_dict(TASKS[name].training(count, seed))
-    data = read_table(name, split, option=option, expected=_EXPECTED)
+    data = read_table(name, split, option=option, expected=_EXPECTED, known=[*TASKS])
     if "prompt" not in data.column_names:
         raise ValueError(f"{option}={name!r} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
     return data

@@ -14,17 +14,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from transformers import AutoConfig, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
+from bandpo.rewards.functions import grader_limits
+from bandpo.runs.checkpoints import read_manifest
 from bandpo.runs.evaluation import Evaluation, evaluate
 from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder
 from bandpo.runs.sources import dataset_source, model_source, reward_source
 from bandpo.tasks import TASKS
+from bandpo.views.progress import Bar
+
+# An embedded task makes its problems before training: ten million take minutes and gigabytes.
+_MOST_PROBLEMS = 10_000_000
 
 
 @dataclass
@@ -43,7 +52,7 @@ class RunArguments:
     eval_batch_size: int = field(default=4096, metadata={"help": "Answers generated at once in evaluation."})
     evaluate_every: int = field(default=10, metadata={"help": "Rollouts between evaluations."})
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; 1 is best for tiny models."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace a run that is already in output_dir."})
+    overwrite: bool = field(default=False, metadata={"help": "Start anew; a run in output_dir moves to NAME.old-1."})
 
     def __post_init__(self):
         self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
@@ -60,7 +69,7 @@ def updates_per_rollout(args: BandGRPOConfig) -> int:
 
 
 def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
-    """Every option that differs from its default, in the form a recipe has."""
+    """Every option that differs from its default, in the form a recipe has that is laid over no other."""
     default = BandGRPOConfig(output_dir=args.output_dir, use_cpu=args.use_cpu, bf16=args.bf16)
     changed = {
         f.name: getattr(args, f.name)
@@ -72,7 +81,7 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
     kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
     named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
     about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
-    return {**about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
+    return {"recipe": "none", **about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
 
 
 def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
@@ -83,6 +92,15 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
             raise ValueError(f"{name}={value}: expected at least 1")
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
         raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+    if args.reward_weights is not None and len(args.reward_weights) != len(run.reward):
+        weights, rewards = len(args.reward_weights), len(run.reward)
+        raise ValueError(f"reward_weights has {weights} numbers and reward {rewards} functions: expected as many")
+    needed = _problems_needed(args)
+    if run.dataset in TASKS and needed > _MOST_PROBLEMS:
+        raise ValueError(
+            f"dataset={run.dataset!r}: {needed:,} problems for these steps and batches, expected {_MOST_PROBLEMS:,} "
+            "at most"
+        )
     for name in ("save_only_model", "ignore_data_skip"):
         if getattr(args, name):
             raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")
@@ -91,14 +109,22 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
 class _Recorder(TrainerCallback):
     """Writes metrics and evaluations as they come, and has checkpoints written where a run can resume exactly."""
 
-    def __init__(self, folder: RunFolder, run: RunArguments, evaluator: _Evaluator | None):
+    def __init__(
+        self,
+        folder: RunFolder,
+        run: RunArguments,
+        evaluator: _Evaluator | None,
+        checkpoint: str | None,
+        kept_checkpoints: int | None,
+    ):
         self.folder, self.run, self.evaluator = folder, run, evaluator
+        self.checkpoint, self.kept_checkpoints = checkpoint, kept_checkpoints
         self.save_is_due = False
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
         _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
         if state.is_world_process_zero:
-            self.folder.rewind(state.global_step)
+            self.folder.rewind(self.checkpoint)
             if state.global_step == 0:
                 self._evaluate(state, model)
 
@@ -107,6 +133,8 @@ class _Recorder(TrainerCallback):
             self.folder.append(METRICS, [{"step": state.global_step, **logs}])
 
     def on_step_end(self, args, state, control, *, train_dataloader, model=None, **_):
+        if state.is_world_process_zero:
+            self.folder.check()
         self._choose_save(args, state, control, train_dataloader)
         period = self.run.evaluate_every * updates_per_rollout(args)
         last = state.global_step >= state.max_steps
@@ -115,6 +143,11 @@ class _Recorder(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, *, train_dataloader, **_):
         self._choose_save(args, state, control, train_dataloader)
+
+    def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            self.folder.seal_checkpoint(state.global_step, args.world_size, self.kept_checkpoints)
 
     def _choose_save(self, args: Any, state: Any, control: Any, loader: Any) -> None:
         """Put a checkpoint off to the end of the rollout, after which no answers are kept in memory.
@@ -205,6 +238,11 @@ def _log_nothing(name: str, value: Any) -> None:
 class _Progress(ProgressCallback):
     """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
 
+    def on_train_begin(self, args, state, control, **_):
+        if state.is_world_process_zero:
+            self.training_bar = Bar(total=state.max_steps, desc="updates", dynamic_ncols=True)
+        self.current_step = 0
+
     def on_log(self, args, state, control, logs=None, **_):
         shown = {"reward": "reward", "entropy": "entropy", "clipped": "band/clip"}
         values = {label: f"{float(logs[name]):.3f}" for label, name in shown.items() if logs and name in logs}
@@ -247,6 +285,43 @@ class Plan:
         return result
 
 
+class Sources(NamedTuple):
+    """What a run is made of, looked at and ready: rewards, where the model is, tokenizer, data, held-out problems."""
+
+    rewards: list[Any]
+    model: str
+    tokenizer: Any
+    data: Any
+    evaluator: _Evaluator | None
+
+
+def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
+    """Check everything that can be checked without loading the model's weights or touching the run's folder.
+
+    Args:
+        run: model, data, rewards and evaluation.
+        args: the trainer's configuration, with the method; the run is to live in `args.output_dir`.
+
+    Raises:
+        ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
+    """
+    check_settings(run, args)
+    grader_limits()
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    rewards = [reward_source(dotted) for dotted in run.reward]
+    source, tokenizer = model_source(run.model)
+    _check_length(source, args)
+    data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
+    for dotted, reward in zip(run.reward, rewards, strict=True):
+        _check_columns(dotted, reward, run.dataset, data.column_names)
+    is_main = args.process_index == 0
+    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
+    evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
+    RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
+    return Sources(rewards, source, tokenizer, data, evaluator)
+
+
 def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     """Check everything a run needs, claim its folder and build the trainer.
 
@@ -255,30 +330,23 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         args: the trainer's configuration, with the method; the run lives in `args.output_dir`.
 
     Raises:
-        ValueError: a source that does not exist, a folder that holds another run, settings that contradict.
+        ValueError: as `check`, and where the folder is another process's or the trainer refuses what it is built from.
     """
-    check_settings(run, args)
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
-    rewards = [reward_source(dotted) for dotted in run.reward]
-    source, tokenizer = model_source(run.model)
-    data = dataset_source(run.dataset, run.dataset_split, count=_problems_needed(args), seed=args.seed)
-    for dotted, reward in zip(run.reward, rewards, strict=True):
-        _check_columns(dotted, reward, run.dataset, data.column_names)
+    rewards, source, tokenizer, data, evaluator = check(run, args)
     is_main = args.process_index == 0
-    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
-    evaluator = _Evaluator(run, args, tokenizer, rewards[0]) if has_held_out else None
-
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
-        checkpoint = folder.claim(resolved(run, args), run.overwrite) if is_main else folder.last_checkpoint()
+        chosen = [folder.claim(resolved(run, args), run.overwrite) if is_main else None]
+    (checkpoint,) = broadcast_object_list(chosen)
     if checkpoint is not None:
         _check_checkpoint(checkpoint, args)
 
     trainer = BandGRPOTrainer(source, rewards, args, train_dataset=data, processing_class=tokenizer)
     _check_model(trainer, is_evaluated=evaluator is not None)
     trainer.train_dataset = _Rows(data)
-    trainer.add_callback(_Recorder(folder, run, evaluator))
+    trainer.add_callback(_Recorder(folder, run, evaluator, checkpoint, args.save_total_limit))
+    # The trainer would remove an old checkpoint before the new one has its manifest, and folders that are not its own.
+    trainer.args.save_total_limit = None
     trainer.remove_callback(PrinterCallback)
     if not args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
@@ -299,13 +367,20 @@ def _check_columns(dotted: str, reward: Any, dataset: str, columns: Sequence[str
             raise ValueError(f"reward={dotted!r} needs a column {name!r}: dataset={dataset!r} has {', '.join(columns)}")
 
 
-def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
-    positions, longest = (
-        getattr(trainer.model.config, "max_position_embeddings", None),
-        trainer.args.max_completion_length,
-    )
+def _check_length(source: str, args: BandGRPOConfig) -> None:
+    """Raise ValueError where an answer alone would fill the model's positions."""
+    given = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
+    named = {name: given[name] for name in ("revision", "trust_remote_code") if name in given}
+    try:
+        config = AutoConfig.from_pretrained(source, **named)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"model={source!r}: no configuration of a model, {first_line(error)}") from error
+    positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
     if positions is not None and longest is not None and longest >= positions:
         raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+
+
+def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
     if is_evaluated and (trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
         raise ValueError(
             "evaluation needs the whole model in one process: expected no eval_dataset under FSDP or ZeRO-3"
@@ -313,7 +388,7 @@ def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
 
 
 def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:
-    processes = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    processes = read_manifest(Path(checkpoint))["processes"]
     if processes != args.world_size:
         raise ValueError(f"{checkpoint} was written by {processes} processes, now {args.world_size}: expected as many")
     if args.sync_ref_model:

@@ -88,13 +88,21 @@ class Atoms(Commands, Numerals):
         constant = {"e": E, "i": IMAGINARY}.get(letter)
         if constant is not None and not self.sees("_"):
             return constant
-        if letter in _APPLIED:
+        if letter in _APPLIED or self._is_defined():
             applied = self._applied(letter)
             if applied is not None:
                 return applied
         if letter == "C" and self.sees("(") and any(token.text == "," for token in self.inside()[0]):
             return Call("binomial", self.arguments())
         return self.symbol(letter)
+
+    def _is_defined(self) -> bool:
+        """Return whether `(x) =` comes next, so that the letter before it names a function."""
+        if not self.sees("("):
+            return False
+        direct, _ = self.inside()
+        is_plain = all(token.text == "," or (token.kind == "letters" and len(token.text) == 1) for token in direct)
+        return is_plain and self.peek(len(direct) + 2).text == "="
 
     def _applied(self, letter: str) -> Applied | None:
         """Read `(x)` behind the name of a function, with primes or the exponent of an inverse between."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bandpo.rewards.mathematics.equal_relations import checked
-from bandpo.rewards.mathematics.forms import Builder, Cases, Finite, Form, Group, Listing, Numbers, Quantity
+from bandpo.rewards.mathematics.forms import Builder, Cases, Finite, Form, Group, Listing, Numbers, Quantity, Span
 from bandpo.rewards.mathematics.nodes import Dots, Number, Symbol, rewritten, walk
 from bandpo.rewards.mathematics.real_sets import pieces, same_set
 from bandpo.rewards.mathematics.rules import either, equal, in_order, matched, otherwise, pair
@@ -129,6 +129,12 @@ def _vector(group: Group, quantity: Quantity, budget: Budget) -> bool:
     return len(values) == len(entries) == len(group.items) and all(
         same(a, b, budget) for a, b in zip(values, entries, strict=True)
     )
+
+
+@pair(Span, Quantity)
+def _row(span: Span, quantity: Quantity, budget: Budget) -> bool:
+    is_closed = not span.is_low_open and not span.is_high_open
+    return is_closed and _vector(Group((Quantity(span.low), Quantity(span.high)), "["), quantity, budget)
 
 
 @pair(Cases, Cases)

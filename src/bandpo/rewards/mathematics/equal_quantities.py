@@ -11,6 +11,8 @@ from bandpo.rewards.mathematics.same import same
 from bandpo.rewards.mathematics.units import DEGREES, PERCENTS, Unit
 from bandpo.rewards.mathematics.values import Budget
 
+_KINDS = ("function", "triangle", "number", "integer", "quadrilateral", "angle", "lines")
+
 
 @pair(Quantity, Quantity)
 def _quantities(reference: Quantity, answer: Quantity, budget: Budget) -> bool:
@@ -85,8 +87,16 @@ def _as_ratio(clock: Clock) -> Ratio | None:
 
 @pair(Clock, Clock)
 def _clocks(reference: Clock, answer: Clock, budget: Budget) -> bool:
+    if reference.half != answer.half and "" not in (reference.half, answer.half):
+        return False
     times = [(clock.hour, clock.minute, clock.second) for clock in (reference, answer)]
-    return times[0] == times[1] and (reference.half == answer.half or "" in (reference.half, answer.half))
+    return times[0] == times[1] or _of_day(reference) == _of_day(answer)
+
+
+def _of_day(clock: Clock) -> tuple[int, int, int]:
+    """Return a time on the 24-hour clock."""
+    hour = clock.hour % 12 + (12 if clock.half == "p" else 0) if clock.half else clock.hour
+    return hour, clock.minute, clock.second
 
 
 @pair(Day, Day)
@@ -109,4 +119,6 @@ def _based_number(based: Based, quantity: Quantity, budget: Budget) -> bool:
 
 @pair(Words, Words)
 def _words(reference: Words, answer: Words, budget: Budget) -> bool:
-    return reference.text == answer.text
+    """Compare words; a noun that says what kind of thing it is may be left out: odd, odd function."""
+    shorter, longer = sorted((reference.text, answer.text), key=len)
+    return shorter == longer or longer in {f"{shorter} {noun}" for noun in _KINDS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandpo.rewards.mathematics.forms import UNNAMED, Conditional, Congruence, Form, Quantity, Relation
+from bandpo.rewards.mathematics.forms import UNNAMED, Conditional, Congruence, Form, Numbers, Quantity, Relation
 from bandpo.rewards.mathematics.nodes import Number, Symbol, negative, rewritten, symbols, total
 from bandpo.rewards.mathematics.real_sets import pieces, same_set
 from bandpo.rewards.mathematics.rules import either, equal, matched
@@ -22,29 +22,28 @@ def _conditional(reference: Form, answer: Form, budget: Budget) -> bool:
     if isinstance(answer, Conditional) and answer.restricts and not isinstance(reference, Conditional):
         return False
     (form, conditions), (given, stated) = _parts(reference), _parts(answer)
-    if conditions and stated:
-        by = _renamed_parameter(conditions, stated, given)
-        return equal(form, rewritten(given, by), budget) and matched(conditions, rewritten(stated, by), equal, budget)
-    return equal(form, given, budget)
+    by = _renamed_parameter(form, given, (*conditions, *stated))
+    given, stated = rewritten(given, by), rewritten(stated, by)
+    return equal(form, given, budget) and (not (conditions and stated) or matched(conditions, stated, equal, budget))
 
 
 def _parts(form: Form) -> tuple[Form, tuple[Form, ...]]:
     return (form.form, form.relations) if isinstance(form, Conditional) else (form, ())
 
 
-def _renamed_parameter(expected: Sequence[Form], given: Sequence[Form], answer: Form) -> dict[Symbol, Symbol]:
-    """Return the reference's name for the one parameter that both conditions are about, by the answer's."""
-    names = _subjects(expected), _subjects(given)
-    if len(names[0]) != 1 or len(names[1]) != 1:
+def _renamed_parameter(reference: Form, answer: Form, conditions: Sequence[Form]) -> dict[Symbol, Symbol]:
+    """Return the reference's name for the one parameter that runs over integers, by the answer's name for it."""
+    wanted, used = symbols(reference) - symbols(answer), symbols(answer) - symbols(reference)
+    parameters = {
+        side.value.name
+        for condition in conditions
+        if isinstance(condition, Relation) and isinstance(condition.sides[-1], Numbers)
+        for side in condition.sides[:1]
+        if isinstance(side, Quantity) and isinstance(side.value, Symbol)
+    }
+    if len(wanted) != 1 or len(used) != 1 or not used <= parameters:
         return {}
-    [wanted], [used] = names
-    return {} if wanted == used or wanted.name in symbols(answer) else {used: wanted}
-
-
-def _subjects(conditions: Sequence[Form]) -> set[Symbol]:
-    """Return the variables that conditions begin with."""
-    sides = [condition.sides[0] for condition in conditions if isinstance(condition, Relation)]
-    return {side.value for side in sides if isinstance(side, Quantity) and isinstance(side.value, Symbol)}
+    return {Symbol(*used): Symbol(*wanted)}
 
 
 @either(Relation)

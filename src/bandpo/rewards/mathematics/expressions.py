@@ -25,7 +25,7 @@ from bandpo.rewards.mathematics.nodes import (
     total,
 )
 from bandpo.rewards.mathematics.units import LETTERS
-from bandpo.rewards.mathematics.words import HEDGES
+from bandpo.rewards.mathematics.words import DOUBTS
 
 _ORDINALS = ("th", "st", "nd", "rd")
 _SIGNS = ("+", "-", "\\pm", "\\mp")
@@ -153,7 +153,7 @@ class Expressions(Atoms):
         direct, closing = self.inside()
         words = [token.text.lower() for token in direct if token.kind in ("word", "letters")]
         is_prose = len(words) == len(direct) and any(len(word) > 2 for word in words)
-        return closing.text == ")" and is_prose and not set(words) & HEDGES
+        return closing.text == ")" and is_prose and not set(words) & DOUBTS
 
     def power(self) -> Node:
         """Read an atom with its exponents, factorials, degrees."""

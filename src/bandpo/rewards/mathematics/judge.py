@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from bandpo.rewards.mathematics.choices import chosen, letters_of
 from bandpo.rewards.mathematics.equal import equal
 from bandpo.rewards.mathematics.errors import TooLarge, Unreadable
+from bandpo.rewards.mathematics.forms import Form
 from bandpo.rewards.mathematics.readings import flattened, readings
 from bandpo.rewards.mathematics.statements import FalseChain
 from bandpo.rewards.mathematics.text import clean
 from bandpo.rewards.mathematics.values import Budget
 
+_REMEMBERED = 2048  # references, each of which is graded against many times
 _INTEGER = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 
 
@@ -27,7 +30,7 @@ def readable(reference: str) -> bool:
     >>> readable(r"\frac{1}{2}"), readable("3 or so")
     (True, False)
     """
-    return bool(readings(reference))
+    return bool(_expected(reference))
 
 
 def same_answer(reference: str, answer: str) -> bool:
@@ -49,7 +52,7 @@ def same_answer(reference: str, answer: str) -> bool:
         return given == letters
     if reference.strip() == answer.strip():
         return True
-    expected = readings(reference)
+    expected = _expected(reference)
     if not expected:
         raise Unread("reference")
     given = readings(answer)
@@ -58,7 +61,7 @@ def same_answer(reference: str, answer: str) -> bool:
     return _any_equal(expected, given)
 
 
-def _any_equal(expected: tuple, given: tuple) -> bool:
+def _any_equal(expected: Sequence[Form], given: Sequence[Form]) -> bool:
     budget, is_too_large, is_unread = Budget(), False, 0
     for reference in expected:
         for answer in given:
@@ -78,7 +81,12 @@ def _any_equal(expected: tuple, given: tuple) -> bool:
     return False
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=_REMEMBERED)
+def _expected(reference: str) -> tuple[Form, ...]:
+    return readings(reference)
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def _letters(reference: str) -> frozenset[str] | None:
     try:
         return letters_of(flattened(clean(reference)))

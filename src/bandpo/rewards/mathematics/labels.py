@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bandpo.rewards.mathematics.tokens import Token
-from bandpo.rewards.mathematics.words import HEDGES
+from bandpo.rewards.mathematics.words import HEDGES, NUMBERS
 
 _LINKS = frozenset(
     "is are equals equal be get obtain have has gives yields becomes was were at costs takes weighs measures contains "
@@ -41,8 +41,10 @@ def _label_end(tokens: Sequence[Token]) -> int:
     has_word = False
     for n, token in enumerate(tokens[:_LONGEST]):
         text = token.text.lower()
-        is_prose = token.kind in ("word", "letters")
-        if is_prose and text in HEDGES:
+        is_prose = _is_prose(token)
+        if is_prose and (
+            text in HEDGES or (text in NUMBERS and tokens[n + 1 : n + 2] and not _is_prose(tokens[n + 1]))
+        ):
             return 0
         if is_prose and text in _LINKS and (n == 0 or has_word or token.kind == "word" or n == 1):
             return n + 1 + (n + 1 < len(tokens) and tokens[n + 1].text == ":")
@@ -52,6 +54,10 @@ def _label_end(tokens: Sequence[Token]) -> int:
             return 0
         has_word |= is_prose and len(text) > 2
     return 0
+
+
+def _is_prose(token: Token) -> bool:
+    return token.kind in ("word", "letters")
 
 
 def _without_choice(tokens: Sequence[Token]) -> Sequence[Token]:

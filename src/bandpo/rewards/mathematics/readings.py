@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from bandpo.rewards.mathematics.brackets import REALS
 from bandpo.rewards.mathematics.errors import TooLarge, Unreadable
-from bandpo.rewards.mathematics.forms import Based, Clock, Day, Finite, Form, Quantity, Words
+from bandpo.rewards.mathematics.forms import Based, Clock, Day, Difference, Finite, Form, Listing, Quantity, Words
 from bandpo.rewards.mathematics.labels import without_label
 from bandpo.rewards.mathematics.nodes import INFINITY, number
 from bandpo.rewards.mathematics.structures import Structures
@@ -44,10 +43,12 @@ _DATE = re.compile(
     r"(?:st|nd|rd|th)?(?:,? (?P<year>\d{4}))?",
     re.IGNORECASE,
 )
+_ALL_BUT = re.compile(
+    r"(?:the )?(?:set of )?(?:all )?(?:reals?|real numbers)(?: [a-z])? (?:except|but)(?: for)? (.+)", re.I
+)
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
 
 
-@lru_cache(maxsize=8192)
 def readings(text: str) -> tuple[Form, ...]:
     r"""Return every reading of an answer, none where it is not understood as a whole.
 
@@ -60,7 +61,7 @@ def readings(text: str) -> tuple[Form, ...]:
     except Unreadable:
         return ()
     flat = flattened(cleaned)
-    found = _phrase(flat) or _date(flat) or _based(flat)
+    found = _phrase(flat) or _all_but(flat) or _date(flat) or _based(flat)
     if found:
         return found
     clock = _clock(flat)
@@ -143,6 +144,14 @@ def _phrase(flat: str) -> tuple[Form, ...]:
         if value is not None and (not noun or counted(noun)):
             return (Quantity(number(value), None, counted(noun) if noun else None),)
     return ()
+
+
+def _all_but(flat: str) -> tuple[Form, ...]:
+    """Return the reading of "all real numbers except 2"."""
+    match = _ALL_BUT.fullmatch(flat)
+    removed = readings(match[1]) if match else ()
+    values = [form.items if isinstance(form, Listing) else (form,) for form in removed]
+    return tuple(Difference(REALS, Finite(items)) for items in values if all(isinstance(i, Quantity) for i in items))
 
 
 def _clock(flat: str) -> tuple[Clock, ...]:

@@ -6,12 +6,11 @@ where one of them is undefined nothing is learned.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
 
-from flint import acb, arb, ctx, fmpq
+from flint import acb, arb, fmpq
 
 from bandpo.rewards.mathematics.errors import TooLarge, Undefined
 from bandpo.rewards.mathematics.nodes import (
@@ -34,12 +33,12 @@ from bandpo.rewards.mathematics.nodes import (
     symbols,
     walk,
 )
-from bandpo.rewards.mathematics.values import Budget, Evaluator, Value
+from bandpo.rewards.mathematics.powers import contains_zero
+from bandpo.rewards.mathematics.values import Budget, Evaluator, Value, precision
 
 _BITS, _BITS_AT_POINT = (96, 512, 4096), (96, 512)
 _MARGIN, _MOST_BITS = 512, 131_072
 _ENOUGH = 3
-_precision = threading.RLock()  # flint has one precision for the whole process
 
 
 def same(left: Node, right: Node, budget: Budget) -> bool:
@@ -100,19 +99,18 @@ def _same_value(left: Node, right: Node, budget: Budget) -> bool:
         for side in (left, right)
         for node in walk(side)
     )
-    with _precision:
-        if not names:
-            found = _at(left, right, {}, not has_imaginary, budget)
-            if found is None and not has_imaginary:
-                found = _at(left, right, {}, False, budget)
-            return bool(found)
-        agreed = 0
-        for point in _points(len(names)):
-            found = _at(left, right, dict(zip(names, point, strict=True)), not has_imaginary, budget)
-            if found is False:
-                return False
-            agreed += found is True
-        return agreed >= _ENOUGH
+    if not names:
+        found = _at(left, right, {}, not has_imaginary, budget)
+        if found is None and not has_imaginary:
+            found = _at(left, right, {}, False, budget)
+        return bool(found)
+    agreed = 0
+    for point in _points(len(names)):
+        found = _at(left, right, dict(zip(names, point, strict=True)), not has_imaginary, budget)
+        if found is False:
+            return False
+        agreed += found is True
+    return agreed >= _ENOUGH
 
 
 @lru_cache(maxsize=64)
@@ -139,26 +137,30 @@ def _at(left: Node, right: Node, point: Mapping[str, Value], is_real: bool, budg
     ladder = _BITS_AT_POINT if point else _BITS
     bits = ladder[0]
     while True:
-        ctx.prec = bits
-        evaluator = Evaluator(point, bits, is_real, budget)
-        try:
-            values = evaluator(left), evaluator(right)
-        except Undefined:
-            if bits >= ladder[-1]:
-                return None
-            bits = next(larger for larger in ladder if larger > bits)
-            continue
-        if all(isinstance(value, fmpq) for value in values):
-            return values[0] == values[1]
-        difference = values[0] - values[1]
-        if not difference.contains(0):
-            return False
-        needed = max(ladder[-1], evaluator.highest - evaluator.lowest + _MARGIN)
+        with precision(bits):
+            evaluator = Evaluator(point, bits, is_real, budget)
+            try:
+                verdict = _same_here(evaluator(left), evaluator(right))
+            except Undefined:
+                if bits >= ladder[-1]:
+                    return None
+                verdict, needed = None, bits + 1
+            else:
+                needed = max(ladder[-1], evaluator.highest - evaluator.lowest + _MARGIN)
+        if verdict is not None:
+            return verdict
         if bits >= needed:
             return True
         if needed > _MOST_BITS:
             raise TooLarge("values of too different sizes")
         bits = next((larger for larger in ladder if larger > bits), needed)
+
+
+def _same_here(left: Value, right: Value) -> bool | None:
+    """Return whether two values are equal, None where their balls overlap."""
+    if isinstance(left, fmpq) and isinstance(right, fmpq):
+        return left == right
+    return None if (left - right).contains(0) else False
 
 
 def order(left: Node, right: Node, budget: Budget) -> int | None:
@@ -177,15 +179,14 @@ def order(left: Node, right: Node, budget: Budget) -> int | None:
         return None
     if same(left, right, budget):
         return 0
-    with _precision:
-        for bits in _BITS:
-            ctx.prec = bits
-            try:
+    for bits in _BITS:
+        try:
+            with precision(bits):
                 difference = Evaluator({}, bits, True, budget)(Sum((left, negative(right))))
-            except Undefined:
-                continue
-            if not isinstance(difference, acb) and (difference > 0 or difference < 0):
-                return 1 if difference > 0 else -1
+        except Undefined:
+            continue
+        if not isinstance(difference, acb) and (difference > 0 or difference < 0):
+            return 1 if difference > 0 else -1
     return None
 
 
@@ -193,25 +194,20 @@ def ratio(left: Node, right: Node, budget: Budget) -> int | None:
     """Return the sign of the constant c with left = c · right, None where there is none."""
     names = sorted(symbols(left) | symbols(right))
     point = dict(zip(names, _points(len(names))[0], strict=True))
-    with _precision:
-        ctx.prec = _BITS[1]
-        evaluator = Evaluator(point, _BITS[1], True, budget)
-        try:
+    try:
+        with precision(_BITS[1]):
+            evaluator = Evaluator(point, _BITS[1], True, budget)
             values = evaluator(left), evaluator(right)
-        except Undefined:
-            return None
-        if not all(isinstance(value, (fmpq, arb)) for value in values) or any(_may_vanish(value) for value in values):
-            return None
+    except Undefined:
+        return None
+    if not all(isinstance(value, (fmpq, arb)) for value in values) or any(contains_zero(value) for value in values):
+        return None
     here = {Symbol(name): number(Fraction(int(value.p), int(value.q))) for name, value in point.items()}
     scaled = product((right, Quotient(rewritten(left, here), rewritten(right, here))))
     if not same(left, scaled, budget):
         return None
     quotient = values[0] / values[1]
     return 1 if quotient > 0 else -1
-
-
-def _may_vanish(value: Value) -> bool:
-    return value == 0 if isinstance(value, fmpq) else bool(value.contains(0))
 
 
 def _infinite(node: Node) -> int | None:
@@ -222,10 +218,17 @@ def _infinite(node: Node) -> int | None:
 
 
 def _same_matrix(left: Node, right: Node, budget: Budget) -> bool:
-    a, b = as_matrix(left), as_matrix(right)
+    a, b = as_matrix(left) or _as_column(left), as_matrix(right) or _as_column(right)
     if a is None or b is None or len(a) != len(b) or len(a[0]) != len(b[0]):
         return False
     return all(same(x, y, budget) for rows in zip(a, b, strict=True) for x, y in zip(*rows, strict=True))
+
+
+def _as_column(node: Node) -> tuple[tuple[Node, ...], ...] | None:
+    r"""Return the column that \binom{a}{b} writes beside a matrix."""
+    if isinstance(node, Call) and node.name == "binomial":
+        return tuple((entry,) for entry in node.arguments)
+    return None
 
 
 def as_matrix(node: Node) -> tuple[tuple[Node, ...], ...] | None:

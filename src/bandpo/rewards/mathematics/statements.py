@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from flint import arb, ctx, fmpq
+from flint import arb, fmpq
 
 from bandpo.rewards.mathematics.errors import Undefined
 from bandpo.rewards.mathematics.forms import Form, Group, Quantity, Relation
 from bandpo.rewards.mathematics.nodes import Applied, Call, Node, Number, Product, Quotient, Sum, Symbol, symbols, walk
-from bandpo.rewards.mathematics.values import Budget, Evaluator
+from bandpo.rewards.mathematics.values import Budget, Evaluator, precision
+
+_ROUNDING_BITS = 256
 
 
 class FalseChain(ValueError):
@@ -126,9 +128,9 @@ def _rounds_to(exact: Form, rounded: Quantity, budget: Budget) -> bool:
     decimal = _decimal(rounded.value)
     if decimal is None or symbols(exact):
         return False
-    ctx.prec = 256
     try:
-        value = Evaluator({}, 256, True, budget)(exact.value)
+        with precision(_ROUNDING_BITS):
+            value = Evaluator({}, _ROUNDING_BITS, True, budget)(exact.value)
     except Undefined:
         return False
     if not isinstance(value, (fmpq, arb)):

@@ -29,7 +29,7 @@ _SIGNS = {
     **dict.fromkeys("−–—－‐‑‒﹣", "-"),
     **dict.fromkeys("\xa0\u2009\u200a\u202f\u2002\u2003\u3000\ufeff", " "),
     **dict.fromkeys("\u200b\u200c\u200d\u2060", ""),
-    **dict.fromkeys("’‘′`", "'"),
+    **dict.fromkeys("’‘′", "'"),
     **dict.fromkeys("“”", '"'),
     **{letter: rf"\{name} " for letter, name in _GREEK.items()},
     "″": "''", "√": r"\rootof ", "∛": r"\cuberootof ", "π": r"\pi ", "°": r"^\circ ", "º": r"^\circ ",
@@ -55,7 +55,8 @@ _SYNONYMS = {
     "leqslant": "le", "geqslant": "ge", "leqq": "le", "geqq": "ge", "lt": "<", "gt": ">", "neq": "ne", "lbrace": "{",
     "rbrace": "}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "varnothing": "emptyset",
     "infin": "infty", "cdots": "ldots", "dots": "ldots", "dotsc": "ldots", "dotsb": "ldots", "lvert": "|",
-    "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "degree": "^\\circ", "textdegree": "^\\circ", "prime": "'",
+    "rvert": "|", "vert": "|", "Vert": "|", "mid": "|",
+    "colon": ":", "degree": "^\\circ", "textdegree": "^\\circ", "prime": "'",
     "ast": "*", "cdotp": "cdot", "bullet": "cdot", "backslash": "setminus", "smallsetminus": "setminus",
     "thickapprox": "approx", "vee": "lor", "wedge": "land", "R": "reals", "Z": "integers", "N": "naturals",
     "Q": "rationals", "C": "complexes", "C\\hspace": "complexes", "tg": "tan", "ctg": "cot", "arctg": "arctan",
@@ -73,7 +74,7 @@ _SIZES = re.compile(
 _SPACES = re.compile(r"(?:\\[;: ]|\\q?quad(?![a-zA-Z])|~|\s)+")
 _TRAILING = re.compile(r"[\s.,;:]+$")
 _EXPLICIT_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|\\,|,\\!|\{,\}\\!|,\\,)\d{3})+)(?!\d)")
-_SPACED_THOUSANDS = re.compile(r"(?<![\d.,]) ?(?<!\d )(\d{1,3})((?: \d{3})+)(?![\d/,.]|\s*\d|\s*\\frac)")
+_SPACED_THOUSANDS = re.compile(r"(?<![\d.,_^]) ?(?<!\d )(\d{1,3})((?: \d{3})+)(?![\d/,.]|\s*\d|\s*\\frac)")
 _BOLD = re.compile(r"(?<![\w)\]}*])\*\*(?=[^\s*])([^*]+?)(?<=\S)\*\*(?![\w(\[{\\*])")
 _APPROXIMATELY = re.compile(r"(^|[\s=])~(?=\s*[\d.$-])")
 _HALF_SEPARATED = re.compile(r"\d(?:\{,\}|\\,)\d")
@@ -97,7 +98,7 @@ def clean(text: str) -> str:
         raise Unreadable("digits in groups that are not of three")
     text = _without_dollars(text.replace(r"\!", ""))
     text = _BLACKBOARD.sub(lambda m: rf"\{_SETS[m[1]]} ", text)
-    text = text.replace("\\\\", r"\newline ").replace(r"\&", " and ").replace(r"\#", "#")
+    text = text.replace("\\\\", r"\newline ").replace(r"\|", "|").replace(r"\&", " and ").replace(r"\#", "#")
     text = _SIZES.sub(" ", text.replace(r"\,", " "))
     text = _COMMAND.sub(_synonym, text)
     text = _SPACES.sub(" ", _APPROXIMATELY.sub(r"\1\\approx ", text))

@@ -103,7 +103,7 @@ def _unwrapped(command: str, inside: str) -> list[Token]:
     bare = inside.strip()
     if command in _VECTORS and re.fullmatch(r"[A-Za-z]{1,2}|\\[ij]math", bare):
         return [Token("vector", bare.replace("math", "").strip("\\"))]
-    if bare in _FUNCTIONS_UPRIGHT:
+    if bare in _FUNCTIONS_UPRIGHT and not (bare in ("min", "max") and command != r"\operatorname"):
         return [Token("letters", bare)]
     if command in _UPRIGHT and command not in _PROSE_WRAPPERS and bare in ("e", "i", "d"):
         return [Token("letters", bare)]

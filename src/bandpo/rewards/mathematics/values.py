@@ -6,10 +6,13 @@ values differ, whatever the precision. python-flint has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from flint import acb, arb, fmpq
+from flint import acb, arb, ctx, fmpq
 
 from bandpo.rewards.mathematics.errors import TooLarge, Undefined, Unreadable
 from bandpo.rewards.mathematics.nodes import (
@@ -32,6 +35,30 @@ from bandpo.rewards.mathematics.powers import check_size, contains_zero, power
 from bandpo.rewards.mathematics.special import Value, determinant, function_value
 
 _MOST_TERMS = 2000
+
+
+_lock = threading.RLock()
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Let balls have so many bits; flint has one precision for all threads of a process, so others wait."""
+    with _lock:
+        before = ctx.prec
+        ctx.prec = bits
+        try:
+            yield
+        finally:
+            ctx.prec = before
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)  # the thread that held it does not exist there
 
 
 class Budget:
@@ -60,7 +87,7 @@ class Evaluator:
 
     Args:
         point: a value for every variable.
-        bits: precision of balls, which the caller has set in flint's context too.
+        bits: precision of balls, which the caller has set by `precision`.
         is_real: whether the root of a negative number is undefined rather than complex.
         budget: what the work is counted against.
 

@@ -59,6 +59,8 @@ COUNTED = frozenset(
     "种 次 只 本 条 名 页 块 枚 张 位 件 辆 支 头 棵 朵 对 组 段 步 场 局 票 分 家 间 座 双 盒 袋 瓶 杯 篇 首 "
     "句 字 题 队 级 层 号 项 排 列 种方法 种方案".split()
 )
+# What a remark behind an answer must not say: that it may be another one.
+DOUBTS = HEDGES | frozenset(NUMBERS)
 _BEHIND = frozenset("left remaining altogether total in each long tall high wide old away apart deep".split())
 _ADJECTIVES = frozenset(
     "square cubic sq cu different distinct possible more such whole positive red blue green white black "
@@ -134,7 +136,7 @@ def as_words(text: str) -> str | None:
         return None
     if not re.search(r"[A-Za-z]{2}|[\u4e00-\u9fff]", bare) or re.search(r"\b[A-Za-z]-|-[A-Za-z]\b", bare):
         return None
-    words = [word for word in re.findall(r"[^\s,;.]+", bare.casefold()) if word not in ("a", "an", "the")]
+    words = [word for word in re.findall(r"[^\s,;.]+", bare.casefold()) if word not in ("a", "an", "the", "and")]
     echoes = _ECHOES | {"not"} if words[:1] in (["no"], ["false"]) else _ECHOES
     if len(words) > 1 and words[0] in ("yes", "no", "true", "false") and set(words[1:]) <= echoes:
         words = words[:1]
