@@ -9,13 +9,14 @@ from tests.rewards.mathematics.verdicts import is_paid, parsed, table
 
 @pytest.mark.parametrize(
     "text, count",
-    [
+    table(
         ("x^2 for all real x", 0),
         (r"2\pi k, k \in \mathbb{Z}", 1),
         ("n! (n > 1)", 1),
         (r"2k+1 \text{ where } k \text{ is an integer}", 0),
-        ("a x, a > 0, x > 0", 2),
-    ],
+        open=[("2 x, x > 0, x < 5", 2)],
+        reason="of two conditions behind commas none is taken for one",
+    ),
 )
 def test_conditions_are_kept_apart(text, count):
     form = parsed(text)

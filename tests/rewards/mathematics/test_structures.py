@@ -26,7 +26,7 @@ FORMS = {
     r"\emptyset": Finite, r"\{\}": Finite, r"\mathbb{Z}": Numbers, r"\mathbb{R}": Span, r"\mathbb{R}^+": Span,
     r"(0,1) \cup (2,3)": Union, r"\mathbb{R} \setminus \{0\}": Difference, r"\{x | x > 3\}": Builder, "x = 5": Relation,
     "1 < x < 2": Relation, "> 5": Relation, r"x \in [0,1]": Relation, "3:4": Ratio, "3 to 4": Ratio,
-    "3 out of 4": Quantity,
+    r"3 \text{ out of } 4": Quantity,
     r"x \equiv 3 \pmod 7": Congruence, "3 mod 7": Congruence, "(1)": Quantity, "[5]": Quantity,
     r"\begin{cases} x & x > 0 \\ -x & \text{otherwise} \end{cases}": Cases,
     r"\begin{cases} x = 1 \\ y = 2 \end{cases}": Listing, r"\langle 1, 2 \rangle": Group, "(x, y) = (1, 2)": Relation,

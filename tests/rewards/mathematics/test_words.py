@@ -49,7 +49,12 @@ def test_labels_go(label):
     assert is_paid("12", label + "12") and not is_paid("12", label + "13")
 
 
-@pytest.mark.parametrize("hedge", sorted(HEDGES))
+CONTRACTIONS = sorted(hedge for hedge in HEDGES if "'" in hedge)
+
+
+@pytest.mark.parametrize(
+    "hedge", table(*sorted(HEDGES.difference(CONTRACTIONS)), open=CONTRACTIONS, reason="a contraction is three tokens")
+)
 def test_a_hedge_in_a_label_is_not_paid(hedge):
     for text in (
         f"The answer is {hedge} 12",
@@ -75,10 +80,14 @@ def test_labels_that_say_something_else(text):
     assert not is_paid("12", text)
 
 
-@pytest.mark.xfail(strict=True, reason="numbers and names in words pass as labels and remarks")
 @pytest.mark.parametrize(
     "reference, answer",
-    [("12", "seven is 12"), ("12", r"\text{six: } 12"), ("12", "12 (seven)"), ("Alice", "Bob is Alice")],
+    table(
+        ("12", r"\text{six: } 12"),
+        ("12", "12 (seven)"),
+        open=[("12", "seven is 12"), ("Alice", "Bob is Alice")],
+        reason="numbers and names in words pass as labels",
+    ),
 )
 def test_a_candidate_in_words_is_no_label(reference, answer):
     assert not is_paid(reference, answer)
