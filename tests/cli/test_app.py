@@ -15,6 +15,7 @@ from datasets import Dataset
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
+from bandpo.runs.mark import write_mark
 from bandpo.tasks import countdown
 
 COMMANDS = ("", "train", "compare", "methods", "bounds", "match", "atlas")
@@ -194,7 +195,7 @@ def test_own_data_model_and_reward(run, own_data, name):
     samples = [json.loads(line) for line in (own_data / "out" / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 10
     again = run("train --config out/config.yaml --output_dir out")
-    assert "holds a finished run: choose another or add --overwrite" in mistake(again)
+    assert "holds a finished run: choose another output_dir, or move this one aside by --overwrite" in mistake(again)
 
 
 @pytest.mark.parametrize(
@@ -239,13 +240,14 @@ def test_an_unfinished_run_with_other_options_is_refused_by_name(run, here, tiny
     (here / "out").mkdir()
     config = yaml.safe_load(run("train", *tiny, "--dry-run").stdout)
     del config["output_dir"]
+    write_mark(here / "out")
     (here / "out" / "config.yaml").write_text(yaml.safe_dump({**config, "learning_rate": 0.5}))
     assert "learning_rate=0.5, now 0.001" in mistake(run("train", *tiny, "--output_dir", "out"))
 
 
 def test_a_finished_run_is_refused(tiny_run, tiny, run):
     message = mistake(run("train", *tiny, "--output_dir", tiny_run[0]))
-    assert "holds a finished run: choose another or add --overwrite" in message
+    assert "holds a finished run: choose another output_dir, or move this one aside by --overwrite" in message
 
 
 def test_a_mistake_in_a_real_process(tmp_path, bandpo_command):

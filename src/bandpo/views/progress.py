@@ -26,7 +26,7 @@ class Bar(tqdm):
         super().__init__(*given, **named)
 
     def _is_terminal(self) -> bool:
-        return bool(getattr(self.fp, "isatty", bool)())
+        return not getattr(self.fp, "closed", False) and bool(getattr(self.fp, "isatty", bool)())
 
     def display(self, msg: str | None = None, pos: int | None = None) -> Any:
         if self._is_terminal():
@@ -36,7 +36,7 @@ class Bar(tqdm):
         return True
 
     def close(self) -> None:
-        if not self.disable and not self._is_terminal():
+        if not self.disable and not self._is_terminal() and not getattr(self.fp, "closed", False):
             self._tell()
             self.disable = True
             self._decr_instances(self)  # pyright: ignore[reportAttributeAccessIssue]
