@@ -282,7 +282,7 @@ def test_math_problems_from_a_file_are_graded_and_vote(here, model_folder):
     assert scores["maj@16"]["value"] == 1.0 and scores["mean@16"]["value"] < 1
     assert scores["mean@16"]["low"] is None and scores["mean@16"]["why"] == "a single problem"
     assert result["settings"]["halves.reward"] == "bandpo.rewards.math_reward"
-    assert result["logged"]["halves"] == {"math_reward/refused": 0.0}
+    assert result["logged"]["halves"] == {"math_reward/refused": 0.0, "math_reward/unread": 0.0}
     (problem,) = [json.loads(line) for line in (here / "out" / "halves.problems.jsonl").read_text().splitlines()]
     assert problem["prompt"][0]["content"].startswith("1 / 2 ?\n\nPlease reason")
     assert problem["columns"]["answer"] == "1/2"

@@ -116,7 +116,7 @@ def test_an_interruption_ends_what_was_started(tmp_path, stand_in, monkeypatch):
     workers = []
     start = comparison._start
     monkeypatch.setattr(comparison, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
-    monkeypatch.setattr(comparison._Progress, "show", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(comparison.Bar, "refresh", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_all(parse_specs("grpo,band-kl"), [0], tmp_path / "out", ["--sleep", "60"], jobs=2)
     assert [worker.process.returncode for worker in workers] == [-signal.SIGTERM] * 2
@@ -209,30 +209,6 @@ def test_how_far_a_run_is(tmp_path, metrics, config, share):
     assert comparison._share_done(folder) == 0
     folder.finish({})
     assert comparison._share_done(folder) == 1
-
-
-def test_in_a_pipe_progress_is_a_line_a_minute(monkeypatch, capsys):
-    clock = [0.0]
-    monkeypatch.setattr(comparison.time, "monotonic", lambda: clock[0])
-    progress = comparison._Progress(4)
-    for second in range(0, 200):
-        clock[0] = float(second)
-        progress.show(min(second / 50, 4.0))
-    progress.close()
-    assert (
-        capsys.readouterr().err
-        == "runs: 1.2 of 4 after 1 min\nruns: 2.4 of 4 after 2 min\nruns: 3.6 of 4 after 3 min\n"
-    )
-
-
-def test_on_a_terminal_progress_is_a_bar_that_ends_full(monkeypatch, capsys):
-    monkeypatch.setattr(comparison.sys.stderr, "isatty", lambda: True, raising=False)
-    progress = comparison._Progress(4)
-    for done in (0.0, 0.3, 3.9999, 4.0):
-        progress.show(done)
-    progress.close()
-    said = capsys.readouterr().err
-    assert "4.0/4" in said and "None" not in said and "100%" in said
 
 
 def mtimes(out):

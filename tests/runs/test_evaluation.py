@@ -252,10 +252,10 @@ def test_a_chat_prompt_gets_no_second_begin_token(model):
     assert wrapped.seen == ["1 5 ->"]
 
 
-def test_none_and_nan_count_as_nothing(model, tokenizer):
+def test_none_and_nan_are_left_out_of_the_scores(model, tokenizer):
     result = run(model, tokenizer, [SHORT], Spy(values=[None, 1.0, float("nan"), 0.5]))
-    assert result.rewards.tolist() == [[0.0, 1.0, 0.0, 0.5]]
-    assert result.summary()["mean@4"] == pytest.approx(0.375)
+    assert torch.isnan(result.rewards).tolist() == [[True, False, True, False]]
+    assert result.summary()["mean@4"] == pytest.approx(0.75)
 
 
 def test_a_reward_may_be_asynchronous(model, tokenizer):

@@ -76,7 +76,7 @@ def _chosen(engine: str, options: str, provided: tuple[str, ...]) -> Objective:
     one = objective(**json.loads(options), provided=provided, engine=engine)
     token = torch.full((1, 1), -1.0)
     try:
-        one.per_token(token, token, token, token, logp_rollout=token)
+        one.per_token(token, token, token, torch.ones_like(token), logp_rollout=token)
     except ValueError as error:  # an input that only some hyperparameters need
         raise ValueError(f"method={one.method.name!r} in {engine}: {error}") from None
     return one

@@ -11,8 +11,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "sample": (int,),
     "completion": (str,),
     "answer": (str, type(None)),
-    "reward": (int, float),
-    "correct": (bool,),
+    "reward": (int, float, type(None)),
+    "correct": (bool, type(None)),
     "tokens": (int,),
     "truncated": (bool, type(None)),
     "entropy_sum": (int, float, type(None)),
@@ -50,4 +50,4 @@ def is_sample(record: dict[str, Any]) -> bool:
         return False
     logged = record.get("logged", {})
     has_numbers = isinstance(logged, dict) and all(type(value) in (int, float) for value in logged.values())
-    return has_numbers and record["correct"] == (record["reward"] >= 1)
+    return has_numbers and record["correct"] == (None if record["reward"] is None else record["reward"] >= 1)

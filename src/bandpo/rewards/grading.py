@@ -12,6 +12,7 @@ from typing import Literal
 
 from bandpo.rewards.answer_line import answer_line_equal
 from bandpo.rewards.answers import Answer, final_answer
+from bandpo.rewards.forks import renew_at_fork
 from bandpo.rewards.mathematics.text import LONGEST
 from bandpo.rewards.pool import Pool
 
@@ -103,6 +104,11 @@ class Grader:
         self.statistics = Statistics()
         self._pool: Pool | None = None
         self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self.renew()
+        renew_at_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where the thread that held the lock does not exist."""
         self._lock = threading.Lock()
 
     def grade(self, completions: Sequence[str], references: Sequence[Reference]) -> list[Verdict]:

@@ -68,5 +68,6 @@ def _draw_curve(axis: Axes, curve: Mapping[str, Sequence[float]], name: str, lab
     middles, errors = curve[name], curve[f"{name} se"]
     marked = max(1, len(middles) // 8)
     axis.plot(curve["step"], middles, label=label, markersize=4, markevery=marked, linewidth=1.6, **style)
-    lows, highs = zip(*((m - e, m + e) for m, e in zip(middles, errors, strict=True)), strict=True)
+    lows = [middle - error for middle, error in zip(middles, errors, strict=True)]
+    highs = [middle + error for middle, error in zip(middles, errors, strict=True)]
     axis.fill_between(curve["step"], lows, highs, color=style["color"], alpha=0.15, linewidth=0)
