@@ -28,7 +28,7 @@ class Evaluation:
     """Samples of every problem and their rewards.
 
     Attributes:
-        rewards: (problems, samples), the reward function's value; 0 where it gave None or NaN.
+        rewards: (problems, samples), the reward function's value; NaN where it gave None or NaN.
         texts: the completions, in the same order.
         entropy: mean entropy in nats of the sampled tokens' distributions.
     """
@@ -45,9 +45,11 @@ class Evaluation:
         """
         problems = len(self.rewards)
         by_problem = self._by_problem()
-        scores = {name: values.mean().item() for name, values in by_problem.items()}
-        spread = {name: values.std().item() / problems**0.5 for name, values in by_problem.items()}
-        errors = {"errors": spread} if problems > 1 else {}
+        scores = {name: values.nanmean().item() for name, values in by_problem.items()}
+        errors = {}
+        if problems > 1:
+            scored = {name: values[~values.isnan()] for name, values in by_problem.items()}
+            errors = {"errors": {name: (values.std() / len(values) ** 0.5).item() for name, values in scored.items()}}
         return {**scores, "entropy": self.entropy, "problems": problems, **errors}
 
     def _by_problem(self) -> dict[str, Tensor]:
@@ -55,7 +57,7 @@ class Evaluation:
         samples = self.rewards.shape[1]
         correct = (self.rewards >= 1).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
-        means = self.rewards.double().mean(-1)
+        means = self.rewards.double().nanmean(-1)  # TRL's rule: a sample without a reward is left out
         chances = {f"pass@{k}": means.new_tensor([problem_pass_at_k(c, samples, k) for c in correct]) for k in ks}
         return {f"mean@{samples}": means, **chances}
 
