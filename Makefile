@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading bench rehearsal warm-start test-trl-versions test-engines clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench rehearsal warm-start test-trl-versions test-engines clean
 
 setup: $(VENV)/.ready
 
@@ -49,6 +49,10 @@ accuracy: setup
 # The math grader: labelled pairs, hostile answers, speed; about four minutes.
 grading: setup
 	$(BIN)/python benchmarks/grading.py
+
+# Kills, damaged files, bad input: at most twenty minutes on two cores. The table goes into docs/reliability.md too.
+attack: setup
+	$(BIN)/python -m benchmarks.attack --page
 
 # Speed: the operator and the loss against their peers, then a training step against stock TRL.
 bench: setup

@@ -1,230 +1,198 @@
-"""The grader against verdicts by hand, against hostile answers, and against the clock.
+"""The grader against verdicts by hand and other graders, against hostile answers, and against the clock.
 
-    python benchmarks/grading.py
+    python benchmarks/grading.py [--fuzzed 100000] [--out benchmarks/results]
 
-Writes benchmarks/results/grading.{json,md}: agreement with tests/rewards/labelled.tsv of this grader, of math-verify
-alone and of the paper's rule; time and outcome of every hostile answer; answers per second.
+Writes benchmarks/results/grading.{json,md}. On every pair of the tables in tests/rewards: `math_reward`, its rule
+"math-verify", math-verify alone, verl's `math_dapo` and `prime_math`, and the paper's rule; the answers a second of
+those that stood in turn for `math_reward`; time and outcome of every hostile answer; 100,000 generated ones.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import importlib.metadata
 import json
 import logging
 import os
-import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bandpo.bench.report import machine
 from bandpo.rewards import Grader
-from bandpo.rewards.pool import Pool
 
 if __package__:
-    from benchmarks.grading_torture import MEMORY, TORTURE
+    from benchmarks import grading_fetch, grading_fuzz, grading_report, grading_torture
 else:
-    from grading_torture import MEMORY, TORTURE  # pyright: ignore[reportMissingImports]
+    import grading_fetch  # pyright: ignore[reportMissingImports]
+    import grading_fuzz  # pyright: ignore[reportMissingImports]
+    import grading_report  # pyright: ignore[reportMissingImports]
+    import grading_torture  # pyright: ignore[reportMissingImports]
 
 ROOT = Path(__file__).parents[1]
-TABLE = ROOT / "tests" / "rewards" / "labelled.tsv"
-RESULT = Path(__file__).parent / "results" / "grading.json"
+TABLES = ("labelled", "cases", "held_out", "development")
+RESULTS = Path(__file__).parent / "results"
 TIMEOUT, MEMORY_MB = 3.0, 512
-MEMORY_SECONDS, LITTLE_MEMORY_MB = 30.0, 128
-ALGEBRA, TURNS = 120, 5
+FUZZED, SEED, LATE = 100_000, 1, 1.0
+TURNS = 3
+MOST_SECONDS = 1800.0
+
+Row = dict[str, str]
 
 
-def labelled() -> list[dict[str, str]]:
-    """The pairs and verdicts by hand."""
-    with TABLE.open(encoding="utf-8", newline="") as lines:
+def table(name: str) -> list[Row]:
+    """Return the pairs and verdicts by hand of a table, none where it does not exist."""
+    path = ROOT / "tests" / "rewards" / f"{name}.tsv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [{**row, "completion": row["completion"].replace("⏎", "\n")} for row in rows]
+    return [{**row, "table": name, "completion": row["completion"].replace("⏎", "\n")} for row in rows]
 
 
-def math_verify_alone(completion: str, reference: str) -> bool:
-    """math-verify as its README has it, with its own time-outs, in this process's main thread."""
-    from math_verify import parse, verify
+def graded(name: str, rows: Sequence[Row], folder: Path | None = None, source: Path | None = None) -> dict[str, Any]:
+    """Return the outcome of every row and the seconds they took, of a grader in a process of its own.
 
-    return bool(verify(parse(f"${reference}$"), parse(completion)))
+    Raises:
+        RuntimeError: it ended without a result.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("grading_graders.py")), name, str(folder or "")]
+    path = os.pathsep.join(filter(None, [str(source or ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
+    pairs = json.dumps([[row["reference"], row["completion"]] for row in rows])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, input=pairs, capture_output=True, text=True, env=environment, timeout=MOST_SECONDS, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name} graded nothing: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
 
 
-def counts(rows: Sequence[dict[str, str]], verdicts: Sequence[bool]) -> dict[str, int]:
-    """How many verdicts agree with those by hand, and how many err to either side."""
-    right = [row["verdict"] == "right" for row in rows]
-    pairs = list(zip(right, verdicts, strict=True))
+def confusion(rows: Sequence[Row], outcomes: Sequence[str]) -> dict[str, int]:
+    """Return how many right and wrong answers were accepted, refused and left unread."""
+    counts = Counter(f"{row['verdict']} {outcome}" for row, outcome in zip(rows, outcomes, strict=True))
+    keys = [f"{verdict} {outcome}" for verdict in ("right", "wrong") for outcome in ("accepted", "refused", "unread")]
+    return {key: counts[key] for key in keys} | {"errors": counts["right error"] + counts["wrong error"]}
+
+
+def by(key: str, rows: Sequence[Row], outcomes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the confusion of every part of the rows that have the same value of a column."""
+    parts: dict[str, list[tuple[Row, str]]] = {}
+    for row, outcome in zip(rows, outcomes, strict=True):
+        parts.setdefault(row[key], []).append((row, outcome))
+    return {name: confusion([row for row, _ in part], [outcome for _, outcome in part]) for name, part in parts.items()}
+
+
+def comparison(rows: Sequence[Row], verl: Path | None, tell: Any = print) -> dict[str, Any]:
+    """Return every grader's confusion, by table and by kind, and the pairs on which `math_reward` errs."""
+    names = ["math_reward", "math-verify rule", "math-verify alone", "answer_line_reward"]
+    names += ["verl math_dapo", "verl prime_math"] if verl else []
+    outcomes = {}
+    for name in names:
+        outcomes[name] = graded(name, rows, folder=verl)["outcomes"]
+        tell(f"{name}: {confusion(rows, outcomes[name])}")
+    errors = [
+        {"outcome": outcome, **{key: row[key] for key in ("table", "kind", "verdict", "reference", "completion")}}
+        for row, outcome in zip(rows, outcomes["math_reward"], strict=True)
+        if (outcome == "accepted") != (row["verdict"] == "right")
+    ]
     return {
-        "pairs": len(rows),
-        "agree": sum(a == b for a, b in pairs),
-        "false_positives": sum(b and not a for a, b in pairs),
-        "false_negatives": sum(a and not b for a, b in pairs),
+        "tables": {name: by("table", rows, given) for name, given in outcomes.items()},
+        "kinds": {name: by("kind", rows, given) for name, given in outcomes.items()},
+        "errors": errors,
     }
 
 
-def agreement() -> dict[str, Any]:
-    """Counts of each grader on the whole table and on its held-out part, which was written when the grader was done."""
-    rows = labelled()
-    held_out = [row["kind"] == "held out" for row in rows]
-    completions, references = [row["completion"] for row in rows], [row["reference"] for row in rows]
-    graders: dict[str, Sequence[bool]] = {}
-    for rule in ("math-verify", "answer-line"):
-        grader = Grader(rule, timeout=30, workers=2)
-        graders[rule] = [verdict.is_correct for verdict in grader.grade(completions, references)]
-        grader.close()
-    graders["math-verify alone"] = [math_verify_alone(*pair) for pair in zip(completions, references, strict=True)]
-    by_part = {}
-    for name, verdicts in graders.items():
-        part = [(row, verdict) for row, verdict, held in zip(rows, verdicts, held_out, strict=True) if held]
-        by_part[name] = {"all": counts(rows, verdicts), "held out": counts(*zip(*part, strict=True))}  # pyright: ignore
-    kinds = {}
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        part = [(row, v) for row, v in zip(rows, graders["math-verify"], strict=True) if row["kind"] == kind]
-        kinds[kind] = counts(*zip(*part, strict=True))  # pyright: ignore[reportArgumentType]
-    known = [{k: row[k] for k in ("kind", "verdict", "reference", "completion", "known disagreement")} for row in rows]
-    return {"graders": by_part, "kinds": kinds, "known": [row for row in known if row["known disagreement"]]}
+def speed(rows: Sequence[Row], before: Path | None, tell: Any = print) -> dict[str, dict[str, float]]:
+    """Return answers a second of three designs on the same pairs, best and median of turns that all take part in."""
+    sources = {"math_reward": None, "math-verify rule": None} | ({"before": before} if before else {})
+    seconds: dict[str, list[float]] = {name: [] for name in sources}
+    for _ in range(TURNS):
+        for name, source in sources.items():
+            seconds[name].append(graded(name, rows, source=source)["seconds"])
+    rates = {name: sorted(len(rows) / took for took in times) for name, times in seconds.items()}
+    tell(f"answers a second: {rates}")
+    return {name: {"best": round(r[-1], 1), "median": round(r[len(r) // 2], 1)} for name, r in rates.items()}
 
 
-def torture(answers: Sequence[tuple[str, str, str]], timeout: float, memory_mb: int) -> list[dict[str, Any]]:
-    """Outcome and seconds of every hostile answer, one process, a new one after each refusal."""
-    grader = Grader(timeout=timeout, memory_mb=memory_mb, workers=1)
+def torture(rule: str | None) -> list[dict[str, Any]]:
+    """Return outcome and seconds of every hostile answer; through the pool, one process, a new one after a refusal."""
+    grader = Grader(**({} if rule is None else {"rule": rule}), timeout=TIMEOUT, memory_mb=MEMORY_MB, workers=1)
     grader.grade([r"\boxed{x+x}"], ["y"])
     measured = []
-    for name, reference, completion in answers:
+    for name, reference, completion in grading_torture.TORTURE:
         started = time.perf_counter()
         [verdict] = grader.grade([completion], [reference])
         seconds = time.perf_counter() - started
         outcome = verdict.refused or ("equal" if verdict.is_correct else "not equal")
-        measured.append({"name": name, "characters": len(completion), "seconds": round(seconds, 2), "outcome": outcome})
+        measured.append({"name": name, "characters": len(completion), "seconds": round(seconds, 3), "outcome": outcome})
     grader.close()
     return measured
 
 
-def algebra(count: int) -> tuple[list[str], list[str]]:
-    """Pairs that need algebra, each different: polynomials, roots, intervals, sets, points; half of them equal."""
-    forms = [
-        (r"\boxed{{(x+{n})(x-{n})}}", "x^2-{m}"),
-        (r"\boxed{{{n}\sqrt{{2}}+{n}}}", r"\sqrt{{2}}\cdot {n}+{n}"),
-        (r"\boxed{{[{n},\infty)}}", r"x \ge {n}"),
-        (r"\boxed{{\{{{n},{m},x\}}}}", r"\{{x,{m},{n}\}}"),
-        (r"\boxed{{({n},\frac{{{m}}}{{2}})}}", r"({n},\frac{{{m}}}{{2}}+{k})"),
-        (r"\boxed{{\frac{{{n}x+{n}}}{{{m}}}}}", r"\frac{{{n}(x+1)}}{{{m}}}+{k}"),
-    ]
-    pairs = []
-    for n in range(2, 2 + count):
-        answer, reference = forms[n % len(forms)]
-        pairs.append((answer.format(n=n, m=n * n, k=n % 2), reference.format(n=n, m=n * n, k=n % 2)))
-    return [answer for answer, _ in pairs], [reference for _, reference in pairs]
-
-
-def throughput() -> dict[str, float]:
-    """Answers a second, the best of several turns in which all take part."""
-    answers, references = algebra(ALGEBRA)
-    integers, expected = [rf"So it is $\boxed{{{n}}}$." for n in range(20_000)], [str(n - n % 2) for n in range(20_000)]
-    one, two = (Grader(timeout=30, workers=workers) for workers in (1, 2))
-
-    def anew(grader: Grader) -> None:
-        grader._known.clear()
-        grader.grade(answers, references)
-
-    arms: dict[str, tuple[Callable[[], Any], int]] = {
-        "integers, decided without a process": (lambda: Grader().grade(integers, expected), len(integers)),
-        "algebra, two processes": (lambda: anew(two), ALGEBRA),
-        "algebra, one process": (lambda: anew(one), ALGEBRA),
-        "algebra, math-verify in this process": (lambda: [*map(math_verify_alone, answers, references)], ALGEBRA),
-        "the same answers again": (lambda: two.grade(answers, references), ALGEBRA),
-    }
-    logging.disable(logging.WARNING)
-    seconds = dict.fromkeys(arms, float("inf"))
-    for _ in range(TURNS):
-        for name, (grade, _) in arms.items():
-            started = time.perf_counter()
-            grade()
-            seconds[name] = min(seconds[name], time.perf_counter() - started)
-    one.close()
-    two.close()
-    return {name: round(count / seconds[name], 1) for name, (_, count) in arms.items()}
-
-
-def costs() -> dict[str, float]:
-    """Milliseconds: until the first answer through a process, for the least answer, until the first after a refusal."""
-    firsts, least, again = [], [], []
-    for _ in range(5):
-        pool = Pool(seconds=30, megabytes=MEMORY_MB, workers=1, answers_each=41)
-        for turn in range(42):
-            started = time.perf_counter()
-            pool.equal(r"\boxed{1}", r"\boxed{1}")
-            (firsts if turn == 0 else again if turn == 41 else least).append(time.perf_counter() - started)
-        pool.close()
-    return {
-        "first answer through a process": round(1000 * statistics.median(firsts), 1),
-        "least answer through a process": round(1000 * statistics.median(least), 2),
-        "the same with a new process, as after a refusal": round(1000 * statistics.median(again), 1),
-    }
-
-
-def markdown(result: dict[str, Any]) -> str:
-    """The result as tables."""
-    lines = ["# Grading", "", "Generated by `python benchmarks/grading.py`. " + _machine_line(result["machine"]), ""]
-    lines += ["## Against verdicts by hand", "", "`tests/rewards/labelled.tsv`, pairs of reference and completion.", ""]
-    lines += ["| grader | pairs | agree | false positives | false negatives |", "|---|---|---|---|---|"]
-    named = {
-        "math-verify": "**`math_reward`**",
-        "math-verify alone": "math-verify alone",
-        "answer-line": "`answer_line_reward`",
-    }
-    for grader, name in named.items():
-        for part in ("all", "held out"):
-            c = result["agreement"]["graders"][grader][part]
-            label = name if part == "all" else f"{name}, held-out part"
-            numbers = (c["pairs"], c["agree"], c["false_positives"], c["false_negatives"])
-            lines.append(f"| {label} | " + " | ".join(map(str, numbers)) + " |")
-    lines += ["", "The held-out part was written when the grader was done, and nothing was changed for it.", ""]
-    lines += ["| kind | pairs | agree | false positives | false negatives |", "|---|---|---|---|---|"]
-    for kind, c in result["agreement"]["kinds"].items():
-        numbers = (c["pairs"], c["agree"], c["false_positives"], c["false_negatives"])
-        lines.append(f"| {kind} | " + " | ".join(map(str, numbers)) + " |")
-    lines += ["", "Known disagreements:", "", "| by hand | reference | completion | why |", "|---|---|---|---|"]
-    for row in result["agreement"]["known"]:
-        cells = (row["verdict"], f"`{row['reference']}`", f"`{row['completion']}`", row["known disagreement"])
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", "## Hostile answers", "", f"Limits {TIMEOUT} s and {MEMORY_MB} MB, one process. ", ""]
-    lines[-2] += "The time includes a new process after a refusal."
-    lines += ["| answer | characters | seconds | outcome |", "|---|---|---|---|"]
-    lines += [f"| {t['name']} | {t['characters']:,} | {t['seconds']:.2f} | {t['outcome']} |" for t in result["torture"]]
-    lines += ["", f"With {LITTLE_MEMORY_MB} MB and {MEMORY_SECONDS:.0f} s:", ""]
-    lines += ["| answer | characters | seconds | outcome |", "|---|---|---|---|"]
-    lines += [f"| {t['name']} | {t['characters']:,} | {t['seconds']:.2f} | {t['outcome']} |" for t in result["memory"]]
-    lines += ["", "## Speed", "", "| what | answers a second |", "|---|---|"]
-    lines += [f"| {name} | {value:,.0f} |" for name, value in result["throughput"].items()]
-    lines += ["", "| what | milliseconds |", "|---|---|"]
-    lines += [f"| {name} | {value:,.1f} |" for name, value in result["costs"].items()]
-    return "\n".join(lines) + "\n"
-
-
-def _machine_line(about: dict[str, Any]) -> str:
-    return (
-        f"{about['processor']}, {about['cores']} cores at a load average of {about['load_average']} before it began, "
-        f"math-verify {about['packages']['math-verify']}."
-    )
+def fuzz(count: int, seed: int, tell: Any = print) -> dict[str, dict[str, Any]]:
+    """Return by kind how many generated answers were graded, paid, refused, raised or took longer than a second."""
+    grader = Grader()
+    kinds: dict[str, dict[str, Any]] = {}
+    for n, hostile in enumerate(grading_fuzz.hostile_answers(count, seed), 1):
+        seen = kinds.setdefault(hostile.kind, {"graded": 0, "paid": 0, "raised": 0, "late": 0, "slowest": 0.0})
+        started = time.perf_counter()
+        try:
+            [verdict] = grader.grade([hostile.completion], [hostile.reference])
+        except Exception as error:
+            tell(f"raised {error!r}: {hostile}")
+            seen["raised"] += 1
+        else:
+            if verdict.is_correct:
+                tell(f"paid: {hostile}")
+            seen["paid"] += verdict.is_correct
+            seen[verdict.refused or "refused"] = seen.get(verdict.refused or "refused", 0) + (not verdict.is_correct)
+        seconds = time.perf_counter() - started
+        seen["graded"] += 1
+        seen["late"] += seconds > LATE
+        seen["slowest"] = round(max(seen["slowest"], seconds), 3)
+        if n % 10_000 == 0:
+            tell(f"{n:,} generated answers graded")
+    grader.close()
+    return kinds
 
 
 def main() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    """Measure everything, say so, and write both files."""
+    parser = argparse.ArgumentParser(description="Measure the grader.")
+    parser.add_argument("--fuzzed", type=int, default=FUZZED, help="generated answers")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of grading.json and grading.md")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
     about = machine("cpu", 1)
     about["load_average"] = round(os.getloadavg()[0], 1)
     about["packages"] |= {name: importlib.metadata.version(name) for name in ("math-verify", "sympy")}
+    verl, before = grading_fetch.verl(), grading_fetch.before()
+    left_out = [sentence for sentence in (verl, before) if isinstance(sentence, str)]
+    print(*left_out, sep="\n")
+    if isinstance(verl, Path):
+        about["packages"]["verl"] = grading_fetch.verl_version(verl)
+    rows = [row for name in TABLES for row in table(name)]
     result = {
         "machine": about,
-        "agreement": agreement(),
-        "torture": torture(TORTURE, TIMEOUT, MEMORY_MB),
-        "memory": torture(MEMORY, MEMORY_SECONDS, LITTLE_MEMORY_MB),
-        "throughput": throughput(),
-        "costs": costs(),
+        "left_out": left_out,
+        "pairs": dict(Counter(row["table"] for row in rows)),
+        "before": grading_fetch.BEFORE,
+        "comparison": comparison(rows, verl if isinstance(verl, Path) else None),
+        "speed": speed(rows, before if isinstance(before, Path) else None),
+        "torture": {"math_reward": torture(None), "math-verify rule": torture("math-verify")},
+        "fuzz": {"seed": SEED, "kinds": fuzz(options.fuzzed, SEED)},
     }
-    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    RESULT.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
-    print(markdown(result))
+    page = grading_report.markdown(result)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "grading.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (options.out / "grading.md").write_text(page, encoding="utf-8")
+    print(page)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,12 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def tiny_with():
+    """(changes by name) -> those options with other values; an option given twice would be refused."""
+    return lambda **changes: [f"--{name}={value}" for name, value in {**TINY, **changes}.items()]
+
+
+@pytest.fixture(scope="session")
 def bandpo_command():
     """(arguments, folder) -> the finished `python -m bandpo` process."""
 

@@ -22,6 +22,7 @@ FLOORS = {
     "cli": 4,
     "__main__": 4,
     "__init__": 1,
+    "_api": 1,
 }
 CORE_MAY_IMPORT = {"torch", "bandpo", *sys.stdlib_module_names}
 

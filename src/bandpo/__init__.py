@@ -1,39 +1,21 @@
 """BandPO: probability-aware trust regions for reinforcement learning of language models.
 
 `band` is the operator, `policy_loss` the objective, `methods()` and `divergences()` list what both know by name.
-Importing this package imports torch and nothing heavier; engines live in `bandpo.engines`.
+Using this package imports torch and nothing heavier, and not before the first of its names is used; engines live in
+`bandpo.engines`.
 """
 
-from bandpo import testing
-from bandpo.core.advantages import group_advantages
-from bandpo.core.aggregation import AGGREGATIONS, aggregate
-from bandpo.core.band import Interval, band, fixed_interval
-from bandpo.core.clipping import clipped_surrogate
-from bandpo.core.covariance import token_covariance
-from bandpo.core.divergences import (
-    Divergence,
-    alpha_divergence,
-    divergences,
-    get_divergence,
-    register_divergence,
-)
-from bandpo.core.dppo import top_k_divergence, with_sampled_token
-from bandpo.core.dynamic_clip import dynamic_clip_interval
-from bandpo.core.entropy_bonus import adaptive_entropy_coef, token_entropy, trust_region_entropy
-from bandpo.core.flexible_entropy import EntropyBoost, entropy_boost, flexible_entropy_interval
-from bandpo.core.kl3 import kl3_interval
-from bandpo.core.loss import PolicyLoss, policy_loss
-from bandpo.core.method import Method
-from bandpo.core.methods import get_method, methods
-from bandpo.core.metrics import merge_metrics, metric_means, trust_region_metrics
-from bandpo.core.projection import projected_divergence
-from bandpo.core.quatro import kl_multiplier
-from bandpo.core.reference_kl import reference_kl
-from bandpo.core.weight import gradient_weight
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bandpo._api import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: F405
     "AGGREGATIONS",
     "Divergence",
     "EntropyBoost",
@@ -71,3 +53,18 @@ __all__ = [
     "trust_region_metrics",
     "with_sampled_token",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import every public name when the first is asked for, so that the command line starts without torch."""
+    if name in ("core", "kernels"):
+        return importlib.import_module(f"bandpo.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'bandpo' has no attribute {name!r}")
+    public = importlib.import_module("bandpo._api")
+    globals().update({each: getattr(public, each) for each in __all__})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ from datasets import Dataset
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
+from bandpo.runs.mark import write_mark
 from bandpo.tasks import countdown
 
 COMMANDS = ("", "train", "compare", "methods", "bounds", "match", "atlas")
@@ -104,6 +105,42 @@ def test_dry_run_prints_a_recipe_of_the_same_run_and_does_nothing_else(run, here
     assert yaml.safe_load(run("train --config mine.yaml --seed 4 --dry-run").stdout)["seed"] == 4
 
 
+def test_a_dry_run_makes_every_check_of_the_run(run, own_data):
+    for options, expected in (
+        ("--dataset absent.jsonl --reward my_rewards.fn", "dataset='absent.jsonl': no such file"),
+        ("--dataset own.jsonl --reward my_rewards.fn", "max_completion_length=4096: expected less than 13"),
+        ("--reward bandpo.tasks.countdown.reward --reward_weights 1 2", "reward_weights has 2 numbers and reward 1"),
+        ("--max_steps 999999999", "expected 10,000,000 at most"),
+    ):
+        assert expected in mistake(run(f"train {options} --dry-run"))
+        assert expected in mistake(run(f"train {options}"))
+    (own_data / "taken").mkdir()
+    (own_data / "taken" / "thesis.tex").touch()
+    assert "is not empty and holds no run" in mistake(run("train --output_dir taken --dry-run"))
+    assert sorted(path.name for path in (own_data / "taken").iterdir()) == ["thesis.tex"]
+
+
+def test_a_dry_run_says_that_the_region_cannot_act(run):
+    idle = run("train --num_iterations 1 --steps_per_generation 1 --dry-run")
+    assert idle.exit_code == 0 and "warning: The trust region cannot act" in idle.stderr
+    assert "warning" not in run("train --dry-run").stderr
+
+
+def test_limits_of_the_grader_are_checked_before_a_run(run, monkeypatch):
+    for name, value in (("TIMEOUT", "1e300"), ("TIMEOUT", "nan"), ("MEMORY_MB", "1"), ("WORKERS", "many")):
+        monkeypatch.setenv(f"BANDPO_GRADER_{name}", value)
+        assert f"BANDPO_GRADER_{name}='{value}': expected" in mistake(run("train --dry-run"))
+        monkeypatch.delenv(f"BANDPO_GRADER_{name}")
+
+
+def test_a_short_run_says_what_to_expect_and_how_sure_it_is(run, here, tiny):
+    result = run("train", *tiny, "--output_dir", "[x]")
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert " ± 0." in shown and "standard error over the" in shown and "a short run:" in shown
+    assert "writing to [x]/" in shown and "model and metrics in [x]/" in shown
+
+
 def test_the_configuration_of_a_run_is_a_recipe_of_it(run, here, tiny_run):
     shutil.copy(tiny_run[0] / "config.yaml", here / "config.yaml")
     printed = yaml.safe_load(run("train --config config.yaml --output_dir x --dry-run").stdout)
@@ -158,7 +195,7 @@ def test_own_data_model_and_reward(run, own_data, name):
     samples = [json.loads(line) for line in (own_data / "out" / "samples.jsonl").read_text().splitlines()]
     assert len(samples) == 10
     again = run("train --config out/config.yaml --output_dir out")
-    assert "holds a finished run: choose another or add --overwrite" in mistake(again)
+    assert "holds a finished run: choose another output_dir, or move this one aside by --overwrite" in mistake(again)
 
 
 @pytest.mark.parametrize(
@@ -203,13 +240,14 @@ def test_an_unfinished_run_with_other_options_is_refused_by_name(run, here, tiny
     (here / "out").mkdir()
     config = yaml.safe_load(run("train", *tiny, "--dry-run").stdout)
     del config["output_dir"]
+    write_mark(here / "out")
     (here / "out" / "config.yaml").write_text(yaml.safe_dump({**config, "learning_rate": 0.5}))
     assert "learning_rate=0.5, now 0.001" in mistake(run("train", *tiny, "--output_dir", "out"))
 
 
 def test_a_finished_run_is_refused(tiny_run, tiny, run):
     message = mistake(run("train", *tiny, "--output_dir", tiny_run[0]))
-    assert "holds a finished run: choose another or add --overwrite" in message
+    assert "holds a finished run: choose another output_dir, or move this one aside by --overwrite" in message
 
 
 def test_a_mistake_in_a_real_process(tmp_path, bandpo_command):
@@ -223,8 +261,8 @@ def _as_in_a_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path, tiny):
-    command = [sys.executable, "-m", "bandpo", "train", *tiny, "--max_steps", "100000", "--output_dir", "out"]
+def test_ctrl_c_says_how_to_go_on(tmp_path, tiny_with):
+    command = [sys.executable, "-m", "bandpo", "train", *tiny_with(max_steps=100_000), "--output_dir", "out"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, preexec_fn=_as_in_a_terminal, **pipes) as process:
         while process.poll() is None and not (tmp_path / "out" / "checkpoint-4" / "trainer_state.json").exists():

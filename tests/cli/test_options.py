@@ -73,7 +73,7 @@ def test_every_recipe_parses_and_names_known_options_only():
         ["--learning-rate", "0.25"],
         ["--learning_rate=0.25"],
         ["--learning-rate=2.5e-1"],
-        ["--learning_rate", "1", "--learning_rate", "0.25"],
+        ["--learning_rate", "0.25", "--learning-rate=0.25"],
     ],
 )
 def test_spellings_of_a_flag(flags):
@@ -86,7 +86,7 @@ def test_a_value_may_hold_an_equals_sign_and_may_be_negative():
 
 
 def test_flags_win_over_yaml_and_yaml_over_defaults(here):
-    path = recipe(here, {"learning_rate": 0.5, "max_steps": 7, "model": "countdown", "use_cpu": True, "bf16": False})
+    path = recipe(here, {"recipe": "none", "learning_rate": 0.5, "max_steps": 7, "use_cpu": True, "bf16": False})
     _, args = parse_train(["--config", path, "--max_steps", "9"])
     assert (args.learning_rate, args.max_steps, args.num_generations) == (0.5, 9, 8)
     same(parse_train([f"--config={path}"]), parse_train(["--config", path]))
@@ -99,10 +99,13 @@ def test_yaml_takes_numbers_as_yaml_writes_them(here):
     assert args.learning_rate == 1e-4 and args.max_steps == 12 and args.use_cpu is True and args.bf16 is False
 
 
-def test_yaml_sets_the_environment(here, monkeypatch):
-    monkeypatch.delenv("MINE", raising=False)
-    parse_train(["--config", recipe(here, {"env": {"MINE": 5}})])
-    assert os.environ.pop("MINE") == "5"
+def test_yaml_sets_the_environment_and_says_so(here, monkeypatch):
+    monkeypatch.delenv("BANDPO_MINE", raising=False)
+    said = []
+    path = recipe(here, "env:\n  BANDPO_MINE: yes\n")
+    parse_train(["--config", path], said.append)
+    assert os.environ.pop("BANDPO_MINE") == "yes"
+    assert f"environment: {path} sets BANDPO_MINE=yes" in said
 
 
 def test_lists_and_objects(here):
@@ -268,3 +271,132 @@ def test_parsing_reads_no_arguments_from_elsewhere(here, monkeypatch):
     (here / "tool.args").write_text("--max_steps 3")
     monkeypatch.setattr(sys, "argv", [str(here / "tool.py"), "--nonsense"])
     assert parse_train([])[1].max_steps == 2400
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("save_strategy: no", "save_strategy", "no"),
+        ("eval_strategy: No", None, None),
+        ("report_to: none", "report_to", []),
+        ("scale_rewards: none", "scale_rewards", "none"),
+        ("use_cpu: on", "use_cpu", True),
+        ("band_metrics: off", "band_metrics", False),
+        ("reward_weights: 0.5", "reward_weights", [0.5]),
+        ("reward_weights: [1e-1]", "reward_weights", [0.1]),
+        ("learning_rate: 1e-7", "learning_rate", 1e-7),
+        ("beta: -1e-3", "beta", -1e-3),
+        ("seed: 012", "seed", 12),
+        ("max_steps: 1_000", "max_steps", 1000),
+        ("run_name: 012", "run_name", "012"),
+        ("run_name: 2026-01-02", "run_name", "2026-01-02"),
+        ("run_name: 12:30", "run_name", "12:30"),
+        ("run_name: no", "run_name", "no"),
+        ("run_name: 1e5", "run_name", "1e5"),
+        ("max_completion_length: 12", "max_completion_length", 12),
+        ("band_delta: null", "band_delta", None),
+        ("method_kwargs: {max_ratio: 1e1}", "method_kwargs", {"max_ratio": 10.0}),
+        ("method_kwargs: '{\"max_ratio\": 9}'", "method_kwargs", {"max_ratio": 9}),
+        ("generation_kwargs: {a: 1e-2, b: [no, 'no']}", "generation_kwargs", {"a": 0.01, "b": [False, "no"]}),
+        ("lr_scheduler_kwargs: {min_lr: 1e-7}", "lr_scheduler_kwargs", {"min_lr": 1e-7}),
+    ],
+)  # fmt: skip
+def test_a_line_of_yaml_has_its_options_own_type(here, line, name, value):
+    path = recipe(here, line + "\n")
+    if name is None:
+        assert "invalid choice: 'No'" in error("--config", path)
+        return
+    _, args = parse_train(["--config", path])
+    found = getattr(args, name)
+    assert getattr(found, "value", found) == value and type(getattr(found, "value", found)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("seed: [1]", "seed=[1], expected one value"),
+        ("seed: {a: 1}", "seed={'a': 1}, expected one value"),
+        ("seed: null", "seed: null, expected a value"),
+        ("seed: 12:30", "invalid int value: '12:30'"),
+        ("model: [a, b]", "model=['a', 'b'], expected one value"),
+        ("reward: {a: 1}", "reward={'a': 1}, expected one value"),
+        ("reward: [[a]]", "expected texts or numbers in the list"),
+        ("learning_rate: .nan", "invalid float value: '.nan'"),
+        ("learning_rate: nan", "learning_rate: nan, expected a number"),
+        ("method_kwargs: {delta: '", "not YAML"),
+        ("recipe: contdown", "recipe='contdown', expected one of countdown, general, paper, none"),
+        ("recipe: [countdown]", "recipe=['countdown'], expected one of"),
+    ],
+)
+def test_a_line_of_another_type_is_refused(here, line, expected):
+    path = recipe(here, line + "\n")
+    assert error("--config", path).startswith(f"--config {path}: ") and expected in error("--config", path)
+
+
+def test_a_file_lies_over_the_recipe_it_names_or_over_the_usual_one(here):
+    said = []
+    path = recipe(here, "learning_rate: 1e-4\nmax_steps: 4\n")
+    _, args = parse_train(["--config", path], said.append)
+    assert (args.learning_rate, args.max_steps, args.num_iterations, args.max_completion_length) == (1e-4, 4, 2, 7)
+    assert said == [f"options: {path} over recipe countdown"]
+    same(parse_train(["--config", path]), parse_train(["--learning_rate", "1e-4", "--max_steps", "4"]))
+    own = recipe(here, "dataset: mine.jsonl\nreward: a.b\n")
+    assert parse_train(["--config", own])[1].max_completion_length == 4096
+    assert parse_train(["--config", path, "--model", "org/model"])[1].max_completion_length == 4096
+    named = recipe(here, "recipe: paper\nmax_steps: 4\nuse_vllm: false\n")
+    assert parse_train(["--config", named])[1].num_train_epochs == 10
+    alone = recipe(here, "recipe: none\nmax_steps: 4\n")
+    assert parse_train(["--config", alone])[1].num_iterations == 1
+
+
+def test_a_method_of_the_file_takes_no_hyperparameters_of_the_recipe_below(here):
+    path = recipe(here, "recipe: general\nmethod: clip-higher\n")
+    assert parse_train(["--config", path])[1].method_kwargs is None
+    path = recipe(here, "recipe: general\nband_delta: 0.1\n")
+    assert parse_train(["--config", path])[1].hyperparameters()["delta"] == 0.1
+
+
+def test_a_list_option_given_again_grows():
+    run, args = parse_train(["--reward", "a.b", "--seed", "1", "--reward", "c.d", "e.f", "--report_to", "x", "y"])
+    assert run.reward == ["a.b", "c.d", "e.f"] and args.report_to == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "PATH", "PYTHONPATH", "HOME", "ld_preload", "HF_PLUGIN_PATH", "VLLM_PLUGINS"]
+)
+def test_a_recipe_sets_nothing_that_loads_code(here, name, monkeypatch):
+    before = os.environ.get(name)
+    path = recipe(here, {"env": {name: "x"}})
+    assert f"env: {name!r} is not for a recipe to set" in error("--config", path)
+    assert os.environ.get(name) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("env: {HF_X: [1]}", "env: HF_X=[1], expected one text or number"),
+        ("env: {HF_X: null}", "expected one text or number"),
+        ("env: 3", "env=3, expected names and values"),
+        ('env: {HF_X: "a\\0b"}', "expected no NUL character"),
+    ],
+)
+def test_an_environment_of_another_form_is_refused(here, content, expected):
+    assert expected in error("--config", recipe(here, content))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--temperature", "0"], "temperature=0.0: expected a finite number, above 0"),
+        (["--learning_rate", "inf"], "learning_rate=inf: expected a finite number"),
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected at least 1"),
+        (["--per_device_train_batch_size", "999999999999"], "expected at least 1, at most 1,000,000"),
+        (["--threads", "100000"], "threads=100000: expected at least 1, at most 4,096"),
+        (["--seed", "-1"], "seed=-1: expected at least 0"),
+        (["--method_kwargs", "[" * 5000], "a dict or a JSON object"),
+        (["--method_kwargs", '{"a":' * 5000], "method_kwargs="),
+        (["--generation_kwargs", '{"a": NaN}'], "generation_kwargs: nan"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_named(flags, expected):
+    assert expected in error(*flags)

@@ -475,3 +475,51 @@ def test_a_wrong_type_is_named(arguments, options, message):
 
 def test_without_check_values_are_not_looked_at():
     assert torch.isnan(call(0, poisoned(math.nan), check=False).loss)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 5)])
+def test_advantages_of_a_row_may_have_a_column(shape):
+    logp = torch.full((3, 5), -1.0)
+    advantages = torch.arange(3.0).reshape(-1, 1).expand(3, 5)
+    given = advantages if shape == (3, 5) else advantages[:, 0].reshape(shape)
+    mask = torch.ones(3, 5)
+    assert bandpo.policy_loss(logp, logp, given, mask).per_token.equal(
+        bandpo.policy_loss(logp, logp, advantages, mask).per_token
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5,), (3, 2), (3, 1, 1), ()])
+def test_advantages_of_another_shape_are_refused(shape):
+    logp = torch.full((3, 5), -1.0)
+    with pytest.raises(ValueError, match=r"expected \(3,\) or \(3, 5\)"):
+        bandpo.policy_loss(logp, logp, torch.ones(shape), torch.ones(3, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
+def test_a_mask_of_zeros_and_ones_is_taken_in_any_dtype(dtype):
+    logp, mask = torch.full((1, 3), -1.0), torch.tensor([[1, 0, 1]])
+    assert bandpo.policy_loss(logp, logp, torch.ones(1), mask.to(dtype)).metrics["clip"][1] == 2
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, math.nan, 1e-30])
+def test_a_mask_of_other_numbers_is_refused_at_its_position(value):
+    logp, mask = torch.full((1, 3), -1.0), torch.tensor([[1.0, value, 0.0]])
+    with pytest.raises(ValueError, match=r"mask\[0, 1\] = .*: expected 0 or 1"):
+        bandpo.policy_loss(logp, logp, torch.ones(1), mask)
+
+
+@pytest.mark.parametrize("name", ["logp_old", "advantages", "mask", "logp_rollout"])
+def test_a_tensor_on_another_device_is_named(name):
+    tensors = {"logp": torch.full((1, 3), -1.0), "logp_old": torch.full((1, 3), -1.0), "advantages": torch.ones(1, 3)}
+    tensors |= {"mask": torch.ones(1, 3), "logp_rollout": torch.full((1, 3), -1.0)}
+    tensors[name] = tensors[name].to("meta")
+    with pytest.raises(ValueError, match=f"{name} is on meta: expected the device of logp, cpu"):
+        bandpo.policy_loss(**tensors)
+
+
+def test_unreduced_losses_are_pointed_to():
+    logp = torch.full((1, 3), -1.0)
+    with pytest.raises(ValueError, match="per_token"):
+        bandpo.policy_loss(logp, logp, torch.ones(1), torch.ones(1, 3), aggregation="none")
+    with pytest.raises(ValueError, match="did you mean 'token-mean'"):
+        bandpo.policy_loss(logp, logp, torch.ones(1), torch.ones(1, 3), aggregation="token_mean")

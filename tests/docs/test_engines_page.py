@@ -82,3 +82,19 @@ def test_the_table_of_costs_is_what_was_measured():
         key = f"bandpo {method}" if method else f"verl {name}"
         assert float(milliseconds) == pytest.approx(long["milliseconds"][key], rel=0.02)
         assert float(ratio) == pytest.approx(long["ratio"][key], rel=0.02)
+
+
+def test_the_table_of_trls_options_is_what_the_configuration_goes_by():
+    pytest.importorskip("trl")
+    from bandpo.engines.trl.fields import KINDS, rows
+
+    page = (ROOT / "docs" / "engines" / "trl.md").read_text(encoding="utf-8")
+    shown = [tuple(row) for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (.*) \|$", page, re.M) if row[1] in KINDS]
+    assert shown == rows()
+
+
+def test_every_release_of_trl_named_on_verls_page_is_the_one_the_doctor_names():
+    from bandpo.engines.checks import verl
+
+    source = Path(verl.__file__).read_text(encoding="utf-8")
+    assert re.findall(r"trl<[\d.]+", VERL.read_text(encoding="utf-8")) == re.findall(r"trl<[\d.]+", source)

@@ -75,9 +75,74 @@ def test_the_dual_clip_that_does_not_act_is_a_warning_every_time():
         assert "clip_ratio_c=3.0, does not act" in text
 
 
-def test_a_contradicting_clip_setting_is_a_failure():
-    assert "clip_ratio_c=10" in failure(LINES, {f"{ACTOR}.clip_ratio_c": 10}).text
-    assert levels(found("verl", LINES, {f"{POLICY}.method": "grpo", f"{ACTOR}.clip_ratio_c": 10}), "fail") == []
+@pytest.mark.parametrize("value", [2.0, 5, "9.99"])
+def test_a_contradicting_clip_setting_is_a_failure(value):
+    assert f"clip_ratio_c={float(value):g}" in failure(LINES, {f"{ACTOR}.clip_ratio_c": value}).text
+    assert levels(found("verl", LINES, {f"{POLICY}.method": "grpo", f"{ACTOR}.clip_ratio_c": value}), "fail") == []
+
+
+@pytest.mark.parametrize("value", [10, 1000, "1e9"])
+def test_a_dual_clip_that_cannot_act_is_said_to_be_off(value):
+    findings = found("verl", LINES, {f"{ACTOR}.clip_ratio_c": value})
+    assert levels(findings, "fail") == levels(findings, "warn") == []
+    assert any("counts as off" in finding.text for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        (f"{POLICY}.band_detla", f"{POLICY}.band_delta"),
+        (f"{POLICY}.methd", f"{POLICY}.method"),
+        (f"{POLICY}.los_mode", f"{POLICY}.loss_mode"),
+        (f"{POLICY}.delta", f"{POLICY}.band_delta"),
+        (f"{ACTOR}.ppo_mini_batchsize", f"{ACTOR}.ppo_mini_batch_size"),
+        (f"{ACTOR}.clip_ratio_hgih", f"{ACTOR}.clip_ratio_high"),
+        ("actor.ppo_epoch", f"{ACTOR}.ppo_epochs"),
+        ("data.train_batchsize", "data.train_batch_size"),
+        ("algorithm.rollout_correction.bypass_mod", "algorithm.rollout_correction.bypass_mode"),
+    ],
+)
+def test_a_misspelt_name_is_a_failure_where_verl_is_not_there_too(option, hint):
+    finding = failure(LINES, {option: 4})
+    assert finding.text.startswith(f"{option}=4: no option of") and finding.advice == f"did you mean {hint}?"
+
+
+def test_a_name_of_the_loss_that_is_like_no_other_is_a_failure_and_one_of_verls_is_not_checked():
+    assert "x=1: no option of BandPolicyLossConfig" in failure(LINES, {f"{POLICY}.x": 1}).text
+    findings = found("verl", LINES, {"trainer.nnodes": 1, "critic.ppo_epochs": 2, f"{ACTOR}.optim.lr": 1e-6})
+    assert levels(findings, "fail") == []
+    (line,) = [finding.text for finding in findings if "not checked here" in finding.text]
+    assert line == f"not checked here: trainer.nnodes, critic.ppo_epochs, {ACTOR}.optim.lr"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("tau_pos", 2.0, "use method_kwargs.tau_pos with method='sapo'"),
+        ("clip_ratio", 0.3, "it has no effect here"),
+        ("policy_loss.clip_cov_ratio", 0.01, "use method_kwargs.fraction with method='clip-cov'"),
+        ("policy_loss.dro_beta", 0.1, "it has no effect here"),
+    ],
+)
+def test_what_only_another_loss_reads_is_a_failure(setting, value, words):
+    assert words in failure(LINES, {f"{ACTOR}.{setting}": value}).text
+    assert levels(found("verl", LINES, {f"{ACTOR}.{setting}": verl.OF_OTHER_LOSSES[setting][0]}), "fail") == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {f"{ACTOR}.strategy": "megatron"},
+        {f"{ACTOR}.strategy": "veomni"},
+        {"model_engine": "megatron"},
+        {"config_name": "ppo_megatron_trainer"},
+    ],
+)
+def test_a_backend_that_has_not_run_is_a_warning(options):
+    assert any("has not run there" in text for text in levels(found("verl", LINES, options), "warn"))
+    assert not any(
+        "has not run" in text for text in levels(found("verl", LINES, {f"{ACTOR}.strategy": "fsdp2"}), "warn")
+    )
 
 
 def test_options_without_the_target_line_are_a_failure():
@@ -155,6 +220,27 @@ def test_trl():
     assert "'sequence'" in levels(found("trl", {"importance_sampling_level": "sequence"}), "fail")[0]
     warned = levels(found("trl", {"num_iterations": 2, "top_p": 0.9, "dataset": "x"}), "warn")
     assert len(warned) == 2 and "dataset" in warned[0] and "top_p=0.9" in warned[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("num_iteration", "num_iterations"), ("band_detla", "band_delta"), ("methd", "method"), ("los_type", "loss_type")],
+)
+def test_a_misspelt_option_of_trls_is_a_failure(option, meant):
+    findings = [one for one in found("trl", {"num_iterations": 2}, {option: 1}) if one.level == "fail"]
+    assert [finding.advice for finding in findings] == [f"did you mean {meant}?"]
+
+
+def test_options_of_a_script_are_no_mistakes():
+    of_scripts = {"attn_implementation": "eager", "model_name_or_path": "m", "dataset_name": "d", "dtype": "float32"}
+    findings = found("trl", {"num_iterations": 2}, of_scripts)
+    assert levels(findings, "fail") == [] and "not looked at" in levels(findings, "warn")[0]
+
+
+def test_what_trls_configuration_warns_of_is_said():
+    texts = levels(found("trl", {"num_iterations": 2, "delta": 4.0, "repetition_penalty": 1.1}), "warn")
+    assert len(texts) == 2 and "delta=4.0 also caps" in texts[0] and "repetition_penalty=1.1" in texts[1]
+    assert "did you mean band_delta?" in levels(found("trl", {"delta": 0.05}), "fail")[0]
 
 
 def test_every_engine_has_a_check_that_answers_for_no_options():

@@ -1,12 +1,14 @@
 """verl's options without verl: what they name, what is refused, what is said."""
 
+import math
+import re
 import warnings
 
 import pytest
 
 from bandpo.core.methods import methods
 from bandpo.engines import _verl_options
-from bandpo.engines._verl_options import CLIP, resolve
+from bandpo.engines._verl_options import CLIP, check_actor, resolve
 
 DEFAULTS = {name: default for name, (_, default) in CLIP.items()}
 
@@ -58,13 +60,59 @@ def test_the_dual_clip_that_does_not_act_is_spoken_of_once(method):
         resolve({"method": method})  # the actor's settings are not known yet
 
 
-def test_a_cap_that_nothing_reaches_is_no_dual_clip_and_no_contradiction():
+@pytest.mark.parametrize("cap", [10.0, 50, 1000, 1e9, math.inf])
+def test_a_cap_that_cannot_act_is_no_dual_clip_and_no_contradiction(cap):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for method in ("band-kl", "sapo"):
-            assert resolve({"method": method}, {**DEFAULTS, "clip_ratio_c": 1e9}).options.get("dual_clip") is None
-    with pytest.raises(ValueError, match=r"clip_ratio_c=1000000000\.0 has no effect"):
-        resolve({"method": "dcpo"}, {**DEFAULTS, "clip_ratio_c": 1e9})
+        for method, own in (("band-kl", None), ("sapo", None), ("dppo-tv", None), ("dcpo", 10.0), ("two-sided", 4.0)):
+            policy = {"method": method, "anchor": "old"}
+            assert resolve(policy, {**DEFAULTS, "clip_ratio_c": cap}).options.get("dual_clip") == own
+
+
+@pytest.mark.parametrize(
+    ("method", "kwargs", "cap"),
+    [
+        ("band-kl", {}, 9.9),
+        ("sapo", {}, 5.0),
+        ("dcpo", {}, 5.0),
+        ("band-kl", {"dual_clip": 20.0}, 10.0),
+        ("gspo", {}, 1.5),
+    ],
+)
+def test_a_cap_that_would_act_is_refused_where_it_does_not(method, kwargs, cap):
+    with pytest.raises(ValueError, match=rf"actor.clip_ratio_c={cap} has no effect with method='{method}'"):
+        resolve({"method": method, "method_kwargs": kwargs}, {**DEFAULTS, "clip_ratio_c": cap})
+
+
+def test_an_actor_with_another_loss_is_left_alone():
+    assert check_actor({"policy_loss": {"loss_mode": "vanilla"}, "clip_ratio_high": 0.28, "tau_pos": 3.0}) is None
+    assert check_actor({"policy_loss": {"loss_mode": "sapo"}, "tau_pos": 3.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("actor", "words"),
+    [
+        ({"clip_ratio_high": 0.28}, "actor.clip_ratio_high=0.28 has no effect with method='band-kl'"),
+        ({"clip_ratio_low": None, "clip_ratio": 0.1}, "actor.clip_ratio=0.1"),
+        ({"clip_ratio_low": 0.3}, "actor.clip_ratio_low=0.3"),
+        ({"clip_ratio_c": 5.0}, "actor.clip_ratio_c=5.0"),
+        ({"tau_neg": 1.2}, "actor.tau_neg=1.2 is read by verl's own loss 'sapo' only"),
+    ],
+)
+def test_an_actor_that_contradicts_the_method_is_refused(actor, words):
+    verls = {
+        **DEFAULTS,
+        "clip_ratio": 0.2,
+        "policy_loss": {"loss_mode": "bandpo", "method_kwargs": {"dual_clip": None}},
+    }
+    assert check_actor(verls).method.name == "band-kl"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        check_actor({**verls, **actor})
+
+
+def test_grpo_reads_verls_fallback_for_both_sides():
+    grpo = {"policy_loss": {"loss_mode": "bandpo", "method": "grpo"}, "clip_ratio": 0.1, "clip_ratio_c": 3.0}
+    assert check_actor(grpo).options == {"dual_clip": 3.0, "eps_low": 0.1, "eps_high": 0.1}
 
 
 def test_methods_that_have_no_dual_clip_say_nothing_of_it():

@@ -111,3 +111,25 @@ def test_folders_that_hold_no_finished_evaluation_are_refused(evaluated, tmp_pat
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ValueError, match="has 79 samples: expected 80"):
         compare(a, tmp_path / "cut")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        ("countdown.samples.jsonl", lambda text: text[: len(text) // 2], "samples: expected 80, each once"),
+        ("countdown.samples.jsonl", lambda text: text + text.splitlines()[0], "80 samples: expected 80, each once"),
+        ("countdown.samples.jsonl", lambda text: text.replace('"correct"', '"corrupt"', 1), "has 79 samples"),
+        ("countdown.samples.jsonl", lambda text: text.replace('"problem": 0', '"problem": 99'), "has 76 samples"),
+        ("config.yaml", lambda text: "a: [", "config.yaml is damaged .not YAML"),
+        ("config.yaml", lambda text: "- a", "config.yaml is damaged .no mapping"),
+        ("config.yaml", lambda text: text.replace("\nn: 4", ""), "it lacks n"),
+        ("config.yaml", lambda text: text.replace("countdown.problems:", "problems:"), r"it lacks countdown\.problems"),
+        ("result.json", lambda text: "{", "not finished"),
+        ("result.json", lambda text: "", "not finished"),
+    ],
+)
+def test_damaged_evaluations_are_not_compared(evaluated, name, change, expected):
+    a, b = evaluated("a", 0.5), evaluated("b", 0.9)
+    (a / name).write_text(change((a / name).read_text()))
+    with pytest.raises(ValueError, match=expected):
+        compare(a, b)

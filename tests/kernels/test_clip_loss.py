@@ -182,12 +182,13 @@ import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from bandpo.kernels import clip_loss as kernel
+from bandpo.kernels import clip_loss as op
+from bandpo.kernels import clip_loss_triton as kernel
 
 pointers = {"mask_ptr": "*u8", "low_table": "*fp32", "high_table": "*fp32", "advantages_ptr": "*fp32"}
 pointers |= {name: "*fp32" for name in ("gradient_ptr", "per_token_ptr", "sums_ptr")}
 for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
-    constants = {"METRICS": metrics, "PER_TOKEN": True, "COUNT": kernel.SUMS, "BLOCK": kernel.BLOCK}
+    constants = {"METRICS": metrics, "PER_TOKEN": True, "COUNT": op.SUMS, "BLOCK": op.BLOCK}
     constants |= {"LOW": kind, "HIGH": kind, "SIDES": 1 if kind == 1 and not metrics else 2}
     types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
     types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}

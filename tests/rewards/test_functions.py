@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bandpo.rewards import Grader, answer_line_reward, compute_score, math_reward, math_rewarder, shared_grader
+from bandpo.rewards import (
+    Grader,
+    answer_line_reward,
+    check_reference,
+    compute_score,
+    math_reward,
+    math_rewarder,
+    shared_grader,
+)
 from bandpo.rewards.answer_line import answer_line_equal
 from bandpo.rewards.functions import _shared_grader
 
@@ -45,25 +53,60 @@ def test_trl_hands_over_more_columns_and_gets_its_metric():
         log_extra=lambda name, values: None,
         log_metric=lambda name, value: logged.append((name, value)),
     )
-    assert rewards == [1.0, 0.0] and logged == [("math_reward/refused", 0.5)]
+    assert rewards == [1.0, 0.0] and logged == [("math_reward/refused", 0.5), ("math_reward/unread", 0.0)]
 
 
-def test_refusals_are_counted_and_logged(caplog):
-    reward = math_rewarder(timeout=0.3, workers=1)
+def test_refusals_are_counted_and_logged_as_their_number_doubles(caplog):
+    reward, long = math_rewarder(), r"\boxed{" + "1" * 2000 + "}"
     with caplog.at_level(logging.WARNING, "bandpo.rewards"):
-        assert reward([HOSTILE, r"\boxed{" + "1" * 2000 + "}", r"\boxed{4}"], answer=["5", "5", "4"]) == [0, 0, 1]
-        assert reward([r"\boxed{4}"], answer=["4"]) == [1]
-    assert [record.getMessage() for record in caplog.records] == [
-        "math_reward: 2 of 3 answers refused (length 1, timeout 1)"
+        assert reward([HOSTILE, long, r"\boxed{4}"], answer=["5", "5", "4"]) == [0, 0, 1]
+        assert reward([r"\boxed{4}", "Answer: 4, I guess"], answer=["4", "4"]) == [1, 0]
+        assert reward(["Answer: 4 or so"], answer=["4"]) == [0]
+    assert [record.getMessage().replace("1" * 200, "1...") for record in caplog.records] == [
+        "math_reward: 2 of 3 answers refused (length 1, size 1); the latest, length: '1...' against '5'",
+        "math_reward: 4 of 6 answers refused (length 1, size 1, unread 2); the latest, unread: '4 or so' against '4'",
     ]
 
 
 def test_statistics_add_up():
-    grader = Grader(timeout=0.3, workers=1)
-    grader.grade([HOSTILE, r"\boxed{4}", r"\boxed{5}"], ["5", "4", "4"])
-    assert (grader.statistics.graded, grader.statistics.correct) == (3, 1)
-    assert str(grader.statistics) == "1 of 3 answers refused (timeout 1)"
-    grader.close()
+    grader = Grader()
+    grader.grade([HOSTILE, r"\boxed{4}", r"\boxed{5}", "Answer: 3 or so"], ["5", "4", "4", "3"])
+    assert (grader.statistics.graded, grader.statistics.correct) == (4, 1)
+    assert str(grader.statistics) == "2 of 4 answers refused (size 1, unread 1)"
+    assert list(grader.statistics.examples) == [("size", "5", "9^{9^{9^{9}}}"), ("unread", "3", "3 or so")]
+
+
+@pytest.mark.parametrize(
+    "answer, right, wrong",
+    [
+        (["3", "5"], "5", "4"),
+        (("3", "5"), "3", "3 or 5"),
+        ([0.5], r"\frac12", "2"),
+        (1e-07, "10^{-7}", "10^{-6}"),
+        (27.0, "27", "2.7"),
+    ],
+)
+def test_references_may_be_alternatives_and_numbers(answer, right, wrong):
+    assert math_reward([rf"\boxed{{{right}}}", rf"\boxed{{{wrong}}}"], answer=[answer, answer]) == [1.0, 0.0]
+    assert compute_score("mine", f"Answer: {right}", answer)["acc"] is True
+
+
+def test_a_reference_that_cannot_be_read_is_counted_and_named_and_never_graded_by_a_piece():
+    grader = Grader()
+    verdicts = grader.grade([r"\boxed{5}", r"\boxed{5 or so}"], ["5 or so", "5 or so"])
+    assert [(verdict.is_correct, verdict.refused) for verdict in verdicts] == [(False, "reference"), (True, None)]
+
+
+@pytest.mark.parametrize("answer", ["5", r"\frac{1}{2}", ["3", "5"], "Tuesday", "C", "x > 3", 27, 0.5])
+def test_references_that_are_understood_pass_the_check(answer):
+    check_reference(answer)
+    assert math_reward.check_answer is check_reference
+
+
+@pytest.mark.parametrize("answer", ["5 or so", "", None, [], ["3", "about 5"], "3 5", r"\frac{1}{", {"a": 1}])
+def test_references_that_are_not_understood_do_not(answer):
+    with pytest.raises(ValueError, match="answer="):
+        check_reference(answer)
 
 
 @pytest.mark.parametrize("answer", [["4"], ["4", "4", "4"], []])
@@ -72,7 +115,7 @@ def test_as_many_answers_as_completions(answer):
         math_reward(["a", "b"], answer=answer)
 
 
-@pytest.mark.parametrize("answer", ["", "  ", None])
+@pytest.mark.parametrize("answer", ["", "  ", None, [], [""], ["4", None], {"a": 4}, b"4", float("nan"), True])
 def test_an_empty_reference_is_an_error_and_no_zero(answer):
     with pytest.raises(ValueError, match="expected the reference answer"):
         math_reward(["a"], answer=[answer])
@@ -86,7 +129,7 @@ def test_a_completion_of_another_kind_is_an_error():
 @pytest.mark.parametrize(
     "options, said",
     [
-        ({"rule": "math_verify"}, "rule='math_verify': expected one of math-verify, answer-line"),
+        ({"rule": "math_verify"}, "rule='math_verify': expected one of math, math-verify, answer-line"),
         ({"timeout": 0}, "timeout=0: expected seconds above 0"),
         ({"timeout": float("nan")}, "timeout=nan: expected seconds above 0"),
         ({"memory_mb": 64}, "memory_mb=64: expected at least 128"),
@@ -124,6 +167,7 @@ def test_verl_gets_score_and_reasons():
         "acc": True,
         "pred": "0.5",
         "refused": 0.0,
+        "unread": 0.0,
     }
     assert compute_score("aime", "Answer: 5", 4)["score"] == 0.0
     assert compute_score("aime", "Answer: 5", "4", rule="answer-line")["score"] == -1.0

@@ -9,10 +9,14 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from bandpo.rewards import Grader, math_reward, pool
+from bandpo.rewards import Grader, math_rewarder, pool
+from benchmarks.grading_torture import MEMORY
+
+math_reward = math_rewarder("math-verify", timeout=30)
 
 PAIRS = [(rf"\boxed{{{n}x+x}}", f"{n + 1}x") for n in range(12)]
 
@@ -31,7 +35,7 @@ EXPECTED = [1.0, 0.0] * 6
 
 @pytest.fixture
 def grader():
-    grader = Grader(timeout=30, workers=2)
+    grader = Grader("math-verify", timeout=30, workers=2)
     yield grader
     grader.close()
 
@@ -95,12 +99,49 @@ def test_a_fork_leaves_the_parents_processes_alone(grader):
     assert graded_by_algebra(grader, 70) == EXPECTED and grader.processes() == processes
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fork_while_other_threads_grade_does_not_hang(threads):
+    quick = Grader()
+    done = threading.Event()
+
+    def keep_grading() -> None:
+        while not done.is_set():
+            quick.grade(["Answer: 34"], ["34"])
+
+    many = [threading.Thread(target=keep_grading) for _ in range(threads)]
+    for thread in many:
+        thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if quick.grade(["Answer: 35"], ["35"])[0].is_correct else 1)
+            assert ended(child, 20) == 0
+    finally:
+        done.set()
+        for thread in many:
+            thread.join()
+
+
+def ended(child: int, seconds: float) -> int | None:
+    """How a child of ours ended; None where it did not in so many seconds and was killed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return status
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
 def test_a_script_without_a_guard_runs_once(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
         "print('started')\n"
-        "from bandpo.rewards import math_reward\n"
-        "print(math_reward([r'\\boxed{x+x}'], answer=['2x']))\n"
+        "from bandpo.rewards import math_rewarder\n"
+        "print(math_rewarder('math-verify')([r'\\boxed{x+x}'], answer=['2x']))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:2] == ["started", "[1.0]"] and not done.stderr
@@ -109,7 +150,7 @@ def test_a_script_without_a_guard_runs_once(tmp_path):
 HANGING = """
     import sys
     from bandpo.rewards import Grader
-    grader = Grader(timeout={timeout}, workers=2)
+    grader = Grader("math-verify", timeout={timeout}, workers=2)
     grader.grade([r"\\boxed{{x+x}}", r"\\boxed{{x+2x}}"], ["y", "y"])
     print(*grader.processes(), flush=True)
     grader.grade([rf"\\boxed{{{{9^{{{{9^{{{{9^{{{{{{n}}}}}}}}}}}}}}}}}}" for n in range(4, 20)], ["5"] * 16)
@@ -149,61 +190,10 @@ def test_a_worker_that_was_killed_while_idle_costs_no_answer(grader):
     assert graded_by_algebra(grader, 30) == EXPECTED and grader.statistics.refused == {}
 
 
-def test_a_worker_that_dies_at_work_is_replaced(grader):
-    graded_by_algebra(grader)
-    hanging = threading.Thread(target=grader.grade, args=([r"\boxed{9^{9^{9^9}}}"], ["5"]))
-    hanging.start()
-    time.sleep(0.5)
-    for process in grader.processes():
-        os.kill(process, signal.SIGKILL)
-    hanging.join(20)
-    assert grader.statistics.refused == {"crash": 1}
-    assert graded_by_algebra(grader, 10) == EXPECTED
-
-
-def test_a_worker_that_is_stopped_is_killed():
-    own = pool.Pool(seconds=0.5, megabytes=512, workers=1)
-    own.equal(r"\boxed{2x}", r"\boxed{x+x}")
-    [process] = own.processes()
-    os.kill(process, signal.SIGSTOP)
-    started = time.monotonic()
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") == "timeout"
-    assert time.monotonic() - started < 5 and gone(process, 5)
-    own.close()
-
-
-def test_a_nursery_that_was_killed_is_started_again():
-    own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=1)
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+x}") is True
-    os.killpg(os.getpgid(own._nursery.process.pid), signal.SIGKILL)
-    own._nursery.process.wait()
-    assert own.equal(r"\boxed{2x}", r"\boxed{x+3x}") is False
-    own.close()
-
-
-def test_workers_are_replaced_after_their_share():
-    own = pool.Pool(seconds=30, megabytes=512, workers=1, answers_each=2)
-    processes = []
-    for n in range(4):
-        assert own.equal(r"\boxed{2x}", rf"\boxed{{x+{n}x}}") is (n == 1)
-        processes += own.processes()
-    own.close()
-    assert len(set(processes)) == 2
-
-
-def test_a_worker_that_cannot_start_says_why(monkeypatch, tmp_path):
-    (tmp_path / "math_verify.py").write_text("raise ImportError('broken on purpose')")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    own = pool.Pool(seconds=5, megabytes=512, workers=1)
-    with pytest.raises(RuntimeError, match="did not start: ImportError: broken on purpose"):
-        own.equal("1", "2")
-    assert own.processes() == []
-
-
 def test_without_math_verify_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(pool, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'bandpo\[math\]'"):
-        Grader(workers=1).grade([r"\boxed{x+x}"], ["y"])
+        Grader("math-verify", workers=1).grade([r"\boxed{x+x}"], ["y"])
 
 
 def test_the_parent_imports_neither_sympy_nor_math_verify():
@@ -211,8 +201,9 @@ def test_the_parent_imports_neither_sympy_nor_math_verify():
         import sys
         import bandpo
         print("bandpo.rewards" in sys.modules, "datasets" in sys.modules)
-        from bandpo.rewards import math_reward
-        print(math_reward([r"\\boxed{x+x}"], answer=["2x"]), {"math_verify", "sympy", "transformers"} & {*sys.modules})
+        from bandpo.rewards import math_rewarder
+        rewards = math_rewarder("math-verify")([r"\\boxed{x+x}"], answer=["2x"])
+        print(rewards, {"math_verify", "sympy", "transformers"} & {*sys.modules})
     """
     process = python(code)
     assert process.communicate(timeout=60)[0].split("\n")[:2] == ["False False", "[1.0] set()"]
@@ -221,7 +212,7 @@ def test_the_parent_imports_neither_sympy_nor_math_verify():
 def test_nothing_a_model_writes_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = "__import__('pathlib').Path('seen').touch()"
-    grader = Grader(timeout=5, workers=1)
+    grader = Grader("math-verify", timeout=5, workers=1)
     for text in (
         rf"\boxed{{{code}}}",
         f"Answer: {code}",
@@ -233,3 +224,52 @@ def test_nothing_a_model_writes_is_run(tmp_path, monkeypatch):
         grader.grade([text], ["5"])
     grader.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hostile_batch_takes_its_limits_and_no_more():
+    grader = Grader("math-verify", timeout=0.5, workers=2)
+    towers = [rf"\boxed{{9^{{9^{{9^{n}}}}}}}" for n in range(2, 6)]
+    started = time.monotonic()
+    verdicts = grader.grade([*towers, r"\boxed{2y}"], ["5"] * 4 + ["y+y"])
+    grader.close()
+    assert time.monotonic() - started < (4 / 2 + 1) * (0.5 + 5.0)
+    assert {v.refused for v in verdicts[:4]} == {"timeout"}
+    assert grader.statistics.refused["timeout"] >= 4 and grader.statistics.graded == 5
+
+
+def test_the_same_hostile_answer_costs_its_limit_once_in_a_batch():
+    grader = Grader("math-verify", timeout=0.5, workers=1)
+    started = time.monotonic()
+    verdicts = grader.grade([r"\boxed{9^{9^{9^{9}}}}"] * 200, ["5"] * 200)
+    assert time.monotonic() - started < 6 and {verdict.refused for verdict in verdicts} == {"timeout"}
+    grader.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory limits need Linux")
+@pytest.mark.parametrize("name, reference, completion", MEMORY, ids=[name for name, *_ in MEMORY])
+def test_a_memory_bomb_is_refused_as_one(name, reference, completion):
+    grader = Grader("math-verify", timeout=60, memory_mb=128, workers=1)
+    [verdict] = grader.grade([completion], [reference])
+    [after] = grader.grade([r"\boxed{x+x}"], ["2x"])
+    grader.close()
+    assert verdict.refused == "memory" and after.is_correct
+
+
+def test_nothing_leaks():
+    grader = Grader("math-verify", timeout=0.2, workers=1)
+    grader.grade([r"\boxed{x+1}"], ["y"])
+    files, seen = open_files(), set(grader.processes())
+    for n in range(5):
+        grader.grade([rf"\boxed{{9^{{9^{{9^{{{n + 4}}}}}}}}}"], ["5"])
+        grader.grade([rf"\boxed{{x+{n + 2}}}"], ["y"])
+        seen |= set(grader.processes())
+    assert len(grader.processes()) == 1 and len(seen) == 6 and open_files() <= files
+    grader.close()
+    assert grader.processes() == [] and open_files() <= files
+    for process in seen:
+        with pytest.raises(ProcessLookupError):  # neither running nor a zombie
+            os.kill(process, 0)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0

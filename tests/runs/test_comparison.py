@@ -1,34 +1,25 @@
-"""Comparison: parsing, the order and recovery of runs, and statistics against scipy from the files alone."""
+"""Comparison: the order and recovery of runs, and how their processes end."""
 
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import numpy as np
+import psutil
 import pytest
 import yaml
-from scipy import stats
 
 from bandpo.runs import comparison
-from bandpo.runs.comparison import (
-    Spec,
-    parse_seeds,
-    parse_specs,
-    run_all,
-    run_folder,
-    summarise,
-    train_arguments,
-    write_report,
-)
-from bandpo.runs.folder import EVALUATIONS, RunFolder
+from bandpo.runs.comparison import parse_specs, run_all, run_folder, train_arguments
+from bandpo.runs.folder import METRICS, RunFolder
 
+SOURCE = str(Path(comparison.__file__).parents[2])
 STAND_IN = '''
 """Stands for `bandpo train`: notes its arguments and leaves a finished run, or fails where it is told to."""
-import os, pathlib, sys, time
+import os, pathlib, signal, sys, time
 from bandpo_files import write
 arguments = sys.argv[1:]
 option = {name: value for name, value in zip(arguments, arguments[1:]) if name.startswith("--")}
@@ -36,6 +27,12 @@ out = pathlib.Path(option["--output_dir"])
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(" ".join([*arguments, "threads=" + os.environ["OMP_NUM_THREADS"]]) + "\\n")
 time.sleep(float(option.get("--sleep", 0)))
+if "--kill" in option:
+    os.kill(os.getpid(), getattr(signal, option["--kill"]))
+if "--exit" in option:
+    sys.exit(option["--exit"])
+if option["--method"] == option.get("--quiet"):
+    sys.exit(0)
 if option["--method"] == option.get("--fail"):
     sys.exit("a line before\\nboom: this is the last line")
 write(out)
@@ -59,53 +56,6 @@ def stand_in(tmp_path, monkeypatch):
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     monkeypatch.setattr(comparison, "_POLL_SECONDS", 0.01)
     return lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
-
-
-def test_specs():
-    plain, with_options = parse_specs(" grpo , clip-higher:eps_high=0.6:eps_low=1e-1,")
-    assert plain == Spec("grpo", "grpo")
-    assert with_options.method == "clip-higher"
-    assert dict(with_options.hyperparameters) == {"eps_high": 0.6, "eps_low": 0.1}
-    assert with_options.folder_name == "clip-higher,eps_high=0.6,eps_low=1e-1"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("0.6", 0.6), ("1e-3", 0.001), (".5", 0.5), ("3", 3), ("null", None), ("mirror", "mirror")]
-)
-def test_values(text, value):
-    assert comparison._value(text) == value
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ",",
-        "nope",
-        "grpo,grpo",
-        "grpo:",
-        "clip-higher:eps_high",
-        "clip-higher:nope=1",
-        "band-kl:delta=0.1,band-kl:delta=0.1",
-    ],
-)
-def test_what_is_no_list_of_methods(text):
-    with pytest.raises((ValueError, TypeError)):
-        parse_specs(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("1", [0]), ("3", [0, 1, 2]), ("5-5", [5]), ("8-11", [8, 9, 10, 11]), ("4, 2", [4, 2]), ("7,", [7])],
-)
-def test_seeds(text, seeds):
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "0", "-3", "x", "1,1", "3-1", "1-2-3", "1.5", ",", "1,x"])
-def test_what_is_no_list_of_seeds(text):
-    with pytest.raises(ValueError, match=f"--seeds {text!r}: expected"):
-        parse_seeds(text)
 
 
 def test_every_run_is_a_train_command_of_its_own(tmp_path):
@@ -152,8 +102,8 @@ def test_a_run_that_fails_is_reported_and_the_others_complete(tmp_path, stand_in
 
 def test_jobs_run_at_the_same_time(tmp_path, stand_in):
     started = time.time()
-    run_all(parse_specs("grpo,band-kl,no-clip"), [0], tmp_path / "out", ["--sleep", "1"], jobs=3)
-    assert time.time() - started < 2.5
+    run_all(parse_specs("grpo,band-kl,no-clip"), [0], tmp_path / "out", ["--sleep", "3"], jobs=3)
+    assert time.time() - started < 9
 
 
 @pytest.mark.parametrize("jobs", [0, -1])
@@ -163,123 +113,102 @@ def test_fewer_than_one_job_is_refused(tmp_path, jobs):
 
 
 def test_an_interruption_ends_what_was_started(tmp_path, stand_in, monkeypatch):
-    processes = []
+    workers = []
     start = comparison._start
-    monkeypatch.setattr(comparison, "_start", lambda *a: processes.append(start(*a)) or processes[-1])
-    monkeypatch.setattr(comparison.time, "sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(comparison, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
+    monkeypatch.setattr(comparison.Bar, "refresh", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_all(parse_specs("grpo,band-kl"), [0], tmp_path / "out", ["--sleep", "60"], jobs=2)
-    assert [process.returncode for process in processes] == [-signal.SIGTERM] * 2
+    assert [worker.process.returncode for worker in workers] == [-signal.SIGTERM] * 2
 
 
-METHODS, SEEDS, STEPS = "grpo,band-kl,band-mirror", [4, 5, 6, 8], [0, 10, 20]
+def test_a_run_killed_by_a_signal_is_reported_as_that(tmp_path, stand_in):
+    (spec,) = parse_specs("grpo")
+    failed = run_all([spec], [0], tmp_path / "out", ["--kill", "SIGKILL"], jobs=1)
+    assert failed == [f"{tmp_path / 'out' / 'grpo' / 'seed-0'}: killed by SIGKILL"]
+    failed = run_all([spec], [0], tmp_path / "out", ["--kill", "SIGSEGV"], jobs=1)
+    assert failed == [f"{tmp_path / 'out' / 'grpo' / 'seed-0'}: killed by SIGSEGV"]
 
 
-@pytest.fixture
-def finished(tmp_path):
-    """Runs as `bandpo train` leaves them, with random scores; one score is the same in all runs."""
-    rng = np.random.default_rng(0)
-    for spec in parse_specs(METHODS):
-        for seed in SEEDS:
-            folder = run_folder(tmp_path, spec, seed)
-            folder.claim({"model": "countdown", "method": spec.method, "seed": seed, "max_steps": 20})
-            records = [
-                {"step": step, "mean@32": rng.random(), "pass@32": rng.random(), "entropy": 0.5, "problems": 128}
-                for step in STEPS
-            ]
-            folder.append(EVALUATIONS, records)
-            folder.finish({"before": records[0], "after": records[-1]})
-    return tmp_path
+def test_a_run_that_ends_well_without_a_result_failed(tmp_path, stand_in):
+    (failed,) = run_all(parse_specs("grpo"), [0], tmp_path / "out", ["--quiet", "grpo"], jobs=1)
+    assert failed.endswith("seed-0: ended without a result: no output")
+    run_all(parse_specs("grpo"), [0], tmp_path / "out", ["--fail", "grpo"], jobs=1)
+    (failed,) = run_all(parse_specs("grpo"), [0], tmp_path / "out", ["--quiet", "grpo"], jobs=1)
+    assert failed.endswith("seed-0: ended without a result: no output"), "what an earlier try said is not its"
 
 
-def final(out, method, name, seeds=SEEDS):
-    """Scores at the end, read from result.json and from nothing else."""
-    return [json.loads((out / method / f"seed-{seed}" / "result.json").read_text())["after"][name] for seed in seeds]
+def test_logs_of_earlier_tries_are_kept(tmp_path, stand_in):
+    for _ in range(2):
+        run_all(parse_specs("grpo"), [0], tmp_path / "out", ["--fail", "grpo"], jobs=1)
+    assert (tmp_path / "out" / "grpo" / "seed-0.log").read_text().count("boom") == 2
 
 
-def test_means_and_errors_are_scipys(finished):
-    summary = summarise(parse_specs(METHODS), SEEDS, finished)
-    for method in METHODS.split(","):
-        for name in ("mean@32", "pass@32"):
-            values, entry = final(finished, method, name), summary["methods"][method][name]
-            assert entry["values"] == values
-            assert entry["mean"] == pytest.approx(np.mean(values))
-            assert entry["se"] == pytest.approx(stats.sem(values))
+def test_what_a_run_says_does_not_steer_the_terminal(tmp_path, stand_in):
+    (failed,) = run_all(parse_specs("grpo"), [0], tmp_path / "out", ["--exit", "a\x1b[31m\u202eb"], jobs=1)
+    assert failed.endswith(r"a\x1b[31m\u202eb")
 
 
-def test_differences_are_paired_by_seed(finished):
-    summary = summarise(parse_specs(METHODS), SEEDS, finished)
-    pairs = [entry["methods"] for entry in summary["differences"]]
-    assert pairs == [["band-kl", "grpo"], ["band-mirror", "grpo"], ["band-mirror", "band-kl"]]
-    for entry in summary["differences"]:
-        a, b = (np.array(final(finished, method, "mean@32")) for method in entry["methods"])
-        found = entry["mean@32"]
-        # One-sample t test of the differences, written out.
-        error = np.std(a - b, ddof=1) / math.sqrt(len(a))
-        half = stats.t.ppf(0.975, len(a) - 1) * error
-        assert found["mean"] == pytest.approx(np.mean(a - b)) and found["se"] == pytest.approx(error)
-        assert (found["low"], found["high"]) == pytest.approx((np.mean(a - b) - half, np.mean(a - b) + half))
-        assert found["p"] == pytest.approx(2 * stats.t.sf(abs(np.mean(a - b)) / error, len(a) - 1))
-        assert found["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
+def test_a_folder_in_which_a_process_lives_is_left_to_it(tmp_path, stand_in):
+    (spec,) = parse_specs("grpo")
+    folder = run_folder(tmp_path / "out", spec, 0)
+    folder.path.mkdir(parents=True)
+    log = folder.path.with_suffix(".log")
+    log.write_text("at work")
+    code = "import sys; from bandpo.runs.lock import FolderLock; from pathlib import Path; "
+    code += "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print('held'); input()"
+    command = [sys.executable, "-u", "-c", code, str(folder.path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONPATH": SOURCE}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        failed = run_all([spec], [0, 1], tmp_path / "out", [], jobs=2)
+        assert failed == [f"{folder.path}: process {other.pid} is running in it"]
+        assert log.read_text() == "at work" and len(stand_in()) == 1
+        other.kill()
+    assert run_all([spec], [0, 1], tmp_path / "out", [], jobs=2) == []
 
 
-def test_a_score_without_spread_has_no_p_value(finished):
-    entry = summarise(parse_specs(METHODS), SEEDS, finished)["differences"][0]["entropy"]
-    assert entry == {"mean": 0.0, "se": 0.0}
+def test_runs_end_with_the_comparison_that_is_killed(tmp_path, stand_in):
+    code = (
+        f"import sys; sys.path.insert(0, {SOURCE!r}); from pathlib import Path; "
+        "from bandpo.runs.comparison import parse_specs, run_all; "
+        f"run_all(parse_specs('grpo,band-kl'), [0], Path({str(tmp_path / 'out')!r}), ['--sleep', '60'], jobs=2)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as parent:
+        while len(stand_in()) < 2:
+            assert parent.poll() is None
+            time.sleep(0.01)
+        workers = psutil.Process(parent.pid).children()
+        parent.kill()
+    assert len(workers) == 2
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_one_seed_has_no_error(finished):
-    summary = summarise(parse_specs(METHODS), SEEDS[:1], finished)
-    assert summary["methods"]["grpo"]["mean@32"]["se"] is None
-    assert summary["differences"][0]["mean@32"].keys() == {"mean", "se"}
-    table = write_report(summary, finished)
-    assert "±" not in table.split("\n", 2)[2] and "p=" not in table
-
-
-def test_curves_are_means_over_seeds(finished):
-    curve = summarise(parse_specs(METHODS), SEEDS, finished)["curves"]["band-kl"]
-    runs = [RunFolder(finished / "band-kl" / f"seed-{seed}").read(EVALUATIONS) for seed in SEEDS]
-    assert curve["step"] == STEPS
-    for index in range(len(STEPS)):
-        values = [run[index]["mean@32"] for run in runs]
-        assert curve["mean@32"][index] == pytest.approx(np.mean(values))
-        assert curve["mean@32 se"][index] == pytest.approx(stats.sem(values))
-
-
-def test_the_report(finished, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["bandpo", "compare", "--methods", METHODS, "--method_kwargs", '{"a": 1}'])
-    summary = summarise(parse_specs(METHODS), SEEDS, finished)
-    summary["methods"]["grpo"]["mean@32"]["se"] = float("nan")
-    table = write_report(summary, finished)
-    written = json.loads((finished / "results.json").read_text(), parse_constant=lambda literal: pytest.fail(literal))
-    assert written["command"] == f"bandpo compare --methods {METHODS} --method_kwargs '{{\"a\": 1}}'"
-    assert written["seeds"] == SEEDS and written["environment"]["packages"]["torch"]
-    assert written["config"] == {"model": "countdown", "max_steps": 20}
-    assert table == (finished / "table.md").read_text()
-    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_table(finished):
-    table = write_report(summarise(parse_specs(METHODS), SEEDS, finished), finished)
-    assert table.startswith("Mean ± standard error over 4 seeds (4, 5, 6, 8).")
-    values = final(finished, "band-kl", "mean@32")
-    assert f"| band-kl | {np.mean(values):.3f} ± {stats.sem(values):.3f} |" in table
-    a, b = (np.array(final(finished, method, "mean@32")) for method in ("band-mirror", "grpo"))
-    shown = f"{np.mean(a - b):+.3f} ± {stats.sem(a - b):.3f} (p={stats.ttest_rel(a, b).pvalue:.2g})"
-    assert f"| band-mirror − grpo | {shown} |" in table
-    for line in table.splitlines():
-        assert line.count("|") in (0, 5) or not line.startswith("|")
-
-
-def test_a_range_of_seeds_is_written_as_one(finished):
-    assert "(4..6)" in write_report(summarise(parse_specs(METHODS), SEEDS[:3], finished), finished)
-    assert "(4, 5)" in write_report(summarise(parse_specs(METHODS), SEEDS[:2], finished), finished)
-
-
-def test_runs_without_evaluation_cannot_be_compared(finished):
-    RunFolder(finished / "band-kl" / "seed-5").finish({"before": None, "after": None})
-    with pytest.raises(ValueError, match="band-kl/seed-5 has no evaluation: expected --eval_dataset"):
-        summarise(parse_specs(METHODS), SEEDS, finished)
+@pytest.mark.parametrize(
+    ("metrics", "config", "share"),
+    [
+        ([{"step": 2}], {"max_steps": 8}, 0.25),
+        ([{"step": 2}, {"step": 12}], {"max_steps": 8}, 1.0),
+        ([], {"max_steps": 8}, 0.0),
+        ([{"loss": 2}], {"max_steps": 8}, 0.0),
+        ([{"step": "two"}], {"max_steps": 8}, 0.0),
+        ([{"step": 2}], {"max_steps": -1}, 0.0),
+        ([{"step": 2}], {"max_steps": 0}, 0.0),
+        ([{"step": 2}], {}, 0.0),
+    ],
+)
+def test_how_far_a_run_is(tmp_path, metrics, config, share):
+    folder = RunFolder(tmp_path / "run")
+    assert comparison._share_done(folder) == 0
+    folder.claim(config)
+    folder.append(METRICS, metrics)
+    assert comparison._share_done(folder) == share
+    (tmp_path / "run" / "config.yaml").write_text("[")
+    assert comparison._share_done(folder) == 0
+    folder.finish({})
+    assert comparison._share_done(folder) == 1
 
 
 def mtimes(out):

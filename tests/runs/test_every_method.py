@@ -10,10 +10,10 @@ from bandpo.runs.training import plan
 
 
 @pytest.mark.parametrize("method", [*bandpo.methods(), "band-alpha=1.5"])
-def test_trains_the_embedded_task(tmp_path, tiny, method):
-    few = ["--max_steps", "4", "--logging_steps", "1", "--evaluate_every", "100", "--disable_tqdm", "true"]
-    few += ["--per_device_train_batch_size", "64"]  # enough answers for one of them to be right
-    run, args = parse_train([*tiny, *few, "--eval_samples", "1", "--method", method, "--output_dir", f"{tmp_path}/run"])
+def test_trains_the_embedded_task(tmp_path, tiny_with, method):
+    few = {"max_steps": 4, "logging_steps": 1, "evaluate_every": 100, "disable_tqdm": "true", "eval_samples": 1}
+    few["per_device_train_batch_size"] = 64  # enough answers for one of them to be right
+    run, args = parse_train([*tiny_with(**few), "--method", method, "--output_dir", f"{tmp_path}/run"])
     result = plan(run, args).execute()
     assert (result["method"], result["steps"]) == (method, 4)
     assert result["hyperparameters"].keys() == bandpo.get_method(method).hyperparameters.keys()

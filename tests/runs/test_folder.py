@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,9 +11,14 @@ import pytest
 import torch
 import yaml
 
-from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, RunFolder, environment, to_json
+from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, LostFolderError, RunFolder
+from bandpo.runs.machine import environment
+from bandpo.runs.records import to_json
 
 CONFIG = {"model": "countdown", "seed": 3, "reward": ["a.b"], "learning_rate": 1e-6, "method_kwargs": {"max_ratio": 10}}
+
+
+NEW = ("bandpo.json", "config.yaml", "environment.json", ".lock", ".holder")
 
 
 def strict(text):
@@ -31,12 +37,13 @@ def folder(tmp_path):
     return folder
 
 
-def checkpoint(folder, step, content='{"global_step": 1}'):
+def checkpoint(folder, step, keep=None):
     path = folder.path / f"checkpoint-{step}"
     path.mkdir()
-    if content is not None:
-        (path / "trainer_state.json").write_text(content)
-    return str(path)
+    (path / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
+    (path / "model.safetensors").write_bytes(bytes(range(256)))
+    folder.seal_checkpoint(step, processes=1, keep=keep)
+    return path
 
 
 def refusal(folder, config=CONFIG, **options):
@@ -62,7 +69,7 @@ def test_the_same_options_resume(folder):
     assert folder.claim({**CONFIG, "learning_rate": 0.000001}) is None
     newest = checkpoint(folder, 100)
     checkpoint(folder, 20)
-    assert folder.claim(CONFIG) == newest
+    assert folder.claim(CONFIG) == str(newest)
 
 
 def test_options_that_are_none_and_options_that_are_absent_are_the_same(folder):
@@ -87,8 +94,8 @@ def test_a_finished_run_is_refused_and_left_alone(folder):
 
 def test_other_files_are_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    assert "not empty and holds no run" in refusal(RunFolder(tmp_path))
-    assert "not empty and holds no run" in refusal(RunFolder(tmp_path), overwrite=True)
+    assert "not empty and holds no run of bandpo's" in refusal(RunFolder(tmp_path))
+    assert "not empty and holds no run of bandpo's" in refusal(RunFolder(tmp_path), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -97,52 +104,173 @@ def test_a_file_in_its_place_is_refused(tmp_path):
     assert "is a file" in refusal(RunFolder(tmp_path / "run"))
 
 
-def test_overwrite_removes_everything_of_the_old_run(folder):
+def test_overwrite_moves_the_old_run_aside_with_all_that_is_in_it(folder, capsys):
     for name in (METRICS, EVALUATIONS, SAMPLES):
         folder.append(name, [{"step": 1}])
     checkpoint(folder, 5)
     (folder.path / "model").mkdir()
-    folder.finish({})
+    (folder.path / "model" / "weights.txt").write_text("precious")
+    (folder.path / "notes.txt").write_text("mine")
+    folder.finish({"steps": 1})
+    before = {path.relative_to(folder.path): path.is_file() and path.read_bytes() for path in folder.path.rglob("*")}
     assert folder.claim({"seed": 9}, overwrite=True) is None
-    left = {path.name for path in folder.path.iterdir()}
-    assert left - {".lock"} == {"config.yaml", "environment.json"} and folder.config() == {"seed": 9}
+    assert {path.name for path in folder.path.iterdir()} == {*NEW}
+    assert folder.config() == {"seed": 9} and folder.last_checkpoint() is None
+    old = folder.path.with_name("first.old-1")
+    assert before == {path.relative_to(old): path.is_file() and path.read_bytes() for path in old.rglob("*")}
+    assert f"the run that was here was moved to {old}" in capsys.readouterr().err
+    folder.claim(CONFIG, overwrite=True)
+    assert RunFolder(folder.path.with_name("first.old-2")).config() == {"seed": 9}
 
 
-def test_overwrite_does_not_resume(folder):
+def test_overwrite_keeps_a_link_and_moves_what_it_leads_to(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(CONFIG)
+    folder.claim({"seed": 9}, overwrite=True)
+    assert folder.path.is_symlink() and RunFolder(tmp_path / "disk").config() == {"seed": 9}
+    assert RunFolder(tmp_path / "disk.old-1").config() == CONFIG
+
+
+@pytest.mark.parametrize("inside", ["", "checkpoint-5"])
+def test_the_current_folder_is_not_moved(folder, monkeypatch, inside):
     checkpoint(folder, 5)
-    assert folder.claim(CONFIG, overwrite=True) is None
-    assert folder.last_checkpoint() is None
+    monkeypatch.chdir(folder.path / inside)
+    with pytest.raises(ValueError, match="holds the current folder"):
+        RunFolder(folder.path).claim(CONFIG, overwrite=True)
+    assert folder.config() == CONFIG
 
 
-def test_a_kill_while_the_folder_is_made_does_not_block_it(tmp_path):
-    (tmp_path / ".lock").touch()
-    (tmp_path / "config.yaml.partial").write_text("mod")
-    assert RunFolder(tmp_path).claim(CONFIG) is None
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"config.yaml": "name: mine", "model/weights.txt": "precious"},
+        {"result.json": "{}"},
+        {"checkpoint-5/trainer_state.json": "{}", "metrics.jsonl": '{"step": 1}\n'},
+        {".git": "a folder of mine"},
+        {"config.yaml": "", "environment.json": "{}"},
+    ],
+    ids=lambda files: "+".join(files),
+)
+def test_what_only_looks_like_a_run_is_refused_and_left_alone(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for overwrite in (False, True):
+        assert "holds no run of bandpo's: choose another" in refusal(RunFolder(tmp_path), overwrite=overwrite)
+    found = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == files
+
+
+def test_files_of_others_in_a_run_are_no_obstacle(folder):
+    newest = checkpoint(folder, 5)
+    (folder.path / "notes.txt").write_text("mine")
+    assert folder.claim(CONFIG) == str(newest) and (folder.path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", range(1, 6))
+def test_a_kill_while_the_folder_is_made_does_not_block_it(tmp_path, left):
+    made = RunFolder(tmp_path / "made")
+    made.claim(CONFIG)
+    (tmp_path / "killed").mkdir()
+    order = [".lock", ".holder", "bandpo.json", "environment.json", "config.yaml"]
+    for name in order[: left - 1]:
+        (tmp_path / "killed" / name).write_bytes((made.path / name).read_bytes())
+    if order[left - 1] != ".lock":
+        (tmp_path / "killed" / f"{order[left - 1]}.partial").write_text("mod")
+    killed = RunFolder(tmp_path / "killed")
+    assert killed.claim(CONFIG) is None and killed.config() == CONFIG
 
 
 def test_a_folder_in_which_another_process_runs_is_refused(folder):
-    folder._lock.release(force=True)
-    code = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held'); input()"
-    command = [sys.executable, "-u", "-c", code, str(folder.path / ".lock")]
+    folder._lock.release()
+    code = "import sys; from bandpo.runs.lock import FolderLock; from pathlib import Path; "
+    code += "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print('held'); input()"
+    command = [sys.executable, "-u", "-c", code, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        assert "another process" in refusal(RunFolder(folder.path))
-        assert "another process" in refusal(RunFolder(folder.path), {"seed": 1}, overwrite=True)
+        busy = f"process {other.pid} is running in it"
+        assert busy in refusal(RunFolder(folder.path))
+        assert busy in refusal(RunFolder(folder.path), {"seed": 1}, overwrite=True)
+        assert RunFolder(folder.path).holder() == f"process {other.pid}"
         assert folder.config() == CONFIG
         other.kill()
+    assert RunFolder(folder.path).holder() is None
     assert RunFolder(folder.path).claim(CONFIG) is None
 
 
-@pytest.mark.parametrize("content", [None, "", '{"global_step": 8, "log_hist'])
-def test_a_checkpoint_that_was_cut_short_is_passed_over(folder, content):
-    whole = checkpoint(folder, 4)
-    checkpoint(folder, 8, content)
-    assert folder.last_checkpoint() == whole
+DAMAGED = {"not YAML": "a: [", "empty": "", "a list": "- a", "a number": "3", "not UTF-8": b"\xff", "tag": "a: !!int x"}
 
 
-def test_the_newest_checkpoint_is_the_highest_number(folder):
-    paths = [checkpoint(folder, step) for step in (9, 100, 20)]
-    assert folder.last_checkpoint() == paths[1]
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_configuration_is_named_with_a_way_on(folder, content):
+    (folder.path / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged .*--overwrite"):
+        folder.config()
+    with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
+        folder.claim(CONFIG)
+    assert not folder.holds(CONFIG)
+    assert folder.claim(CONFIG, overwrite=True) is None and folder.holds(CONFIG)
+
+
+def test_a_run_without_its_configuration_is_not_begun_again(folder):
+    checkpoint(folder, 5)
+    (folder.path / "config.yaml").unlink()
+    assert "without its config.yaml" in refusal(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"steps": NaN}', '{"a": 1}{'])
+def test_a_damaged_result_is_an_unfinished_run(folder, content, capsys):
+    (folder.path / "result.json").write_text(content)
+    assert not folder.is_complete()
+    with pytest.raises(ValueError, match=r"result\.json is damaged"):
+        folder.result()
+    assert folder.claim(CONFIG) is None and "result.json is damaged" in capsys.readouterr().err
+    folder.finish({"steps": 1})
+    assert folder.is_complete()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{"])
+def test_a_damaged_environment_is_written_anew(folder, content, capsys):
+    path = folder.path / "environment.json"
+    path.unlink() if content is None else path.write_text(content)
+    folder.claim(CONFIG)
+    assert strict(path.read_text()) == environment() and "environment.json is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema": 2, "run": "a"}', '{"schema": 1}', '{"schema": 1, "run": 3}']
+)
+def test_a_damaged_mark_makes_the_folder_nobodys(folder, content):
+    (folder.path / "bandpo.json").write_text(content)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=r"bandpo\.json.*: choose another folder, or move this one away"):
+            RunFolder(folder.path).claim(CONFIG, overwrite)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_folder"), [(METRICS, True), (EVALUATIONS, True), (SAMPLES, True), ("model", False)]
+)
+def test_what_stands_in_the_place_of_a_file_is_known_before_the_run(folder, name, is_folder):
+    (folder.path / name).mkdir() if is_folder else (folder.path / name).touch()
+    assert f"in the place of {name}" in refusal(folder)
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "replaced", "mark damaged"])
+def test_a_folder_that_is_lost_ends_the_run(folder, how):
+    shutil.move(folder.path, folder.path.with_name("away"))
+    if how != "deleted":
+        folder.path.mkdir()
+    if how == "replaced":
+        RunFolder(folder.path.with_name("other")).claim(CONFIG)
+        shutil.copytree(folder.path.with_name("other"), folder.path, dirs_exist_ok=True)
+    if how == "mark damaged":
+        (folder.path / "bandpo.json").write_text("{")
+    for write in (folder.check, lambda: folder.append(METRICS, [{}]), lambda: folder.finish({"steps": 1})):
+        with pytest.raises(LostFolderError, match="was deleted or replaced"):
+            write()
+    assert not (folder.path / METRICS).exists() and not (folder.path / "result.json").exists()
 
 
 def test_no_checkpoint(folder, tmp_path):
@@ -150,7 +278,70 @@ def test_no_checkpoint(folder, tmp_path):
     assert RunFolder(tmp_path / "nowhere").last_checkpoint() is None
 
 
-def test_a_last_line_cut_short_is_left_out(folder):
+def test_what_is_passed_over_is_said_and_the_run_starts_anew_where_nothing_is_whole(folder, capsys):
+    whole, damaged = checkpoint(folder, 4), checkpoint(folder, 8)
+    (folder.path / "checkpoint-best").mkdir()
+    (damaged / "model.safetensors").write_bytes(b"")
+    assert folder.claim(CONFIG) == str(whole)
+    said = capsys.readouterr().err
+    assert "checkpoint-8 is passed over: model.safetensors has 0 bytes of 256" in said
+    assert "checkpoint-best is ignored" in said
+    (whole / "manifest.json").unlink()
+    assert folder.claim(CONFIG) is None
+    assert "no checkpoint is whole: the run starts from its beginning" in capsys.readouterr().err
+
+
+def test_old_checkpoints_go_when_the_new_one_is_whole_and_nothing_else_goes(folder):
+    other = RunFolder(folder.path.with_name("other"))
+    other.claim(CONFIG)
+    shutil.copytree(checkpoint(other, 1), folder.path / "checkpoint-1")
+    for name in ("checkpoint-2", "checkpoint-best"):
+        (folder.path / name).mkdir()
+    for step in (3, 4, 9):
+        checkpoint(folder, step)
+    checkpoint(folder, 5, keep=2)
+    left = {path.name for path in folder.path.glob("checkpoint-*")}
+    assert left == {f"checkpoint-{name}" for name in ("1", "2", "best", "4", "5", "9")}
+
+
+def test_a_resumed_run_has_the_records_of_its_checkpoint(folder, capsys):
+    for name in (METRICS, EVALUATIONS):
+        folder.append(name, [{"step": step, "text": "é"} for step in (0, 4)])
+    newest = checkpoint(folder, 4)
+    for name in (METRICS, EVALUATIONS):
+        folder.append(name, [{"step": 8}])
+    with (folder.path / METRICS).open("a") as file:
+        file.write('{"step": 1')
+    folder.rewind(str(newest))
+    kept = [{"step": 0, "text": "é"}, {"step": 4, "text": "é"}]
+    assert folder.read(METRICS) == folder.read(EVALUATIONS) == kept
+    assert capsys.readouterr().err == ""
+    folder.rewind(None)
+    assert folder.read(METRICS) == folder.read(EVALUATIONS) == []
+
+
+@pytest.mark.parametrize("content", [b"", b'{"step": 0}\n', b"\xff\n", b"[1]\n{}\n", None])
+def test_damaged_records_are_restored_from_the_checkpoint(folder, content, capsys):
+    records = [{"step": 0, "mean@2": 0.5}, {"step": 4, "mean@2": 0.25}]
+    folder.append(EVALUATIONS, records)
+    newest = checkpoint(folder, 4)
+    path = folder.path / EVALUATIONS
+    path.unlink() if content is None else path.write_bytes(content)
+    folder.rewind(str(newest))
+    assert folder.read(EVALUATIONS) == records
+    assert "evaluations.jsonl was damaged: restored from checkpoint-4" in capsys.readouterr().err
+
+
+def test_lines_within_a_file_that_are_damaged_are_left_out_and_said(folder, capsys):
+    folder.append(METRICS, [{"step": 1}])
+    with (folder.path / METRICS).open("a") as file:
+        file.write('{"ste\n[1]\n\n{"step": NaN}\n')
+    folder.append(METRICS, [{"step": 5}])
+    assert folder.read(METRICS, say_damage=True) == [{"step": 1}, {"step": 5}]
+    assert "metrics.jsonl: 3 damaged lines are left out (2, 3, 5)" in capsys.readouterr().err
+
+
+def test_a_last_line_cut_short_is_left_out(folder, capsys):
     folder.append(METRICS, [{"step": 1}, {"step": 2, "text": "é"}])
     whole = (folder.path / METRICS).read_bytes()
     second = len('{"step": 1}\n')
@@ -158,7 +349,8 @@ def test_a_last_line_cut_short_is_left_out(folder):
         (folder.path / METRICS).write_bytes(whole[:end])
         # A line counts from its closing brace on.
         expected = (end >= second - 1) + (end >= len(whole) - 1)
-        assert len(folder.read(METRICS)) == expected
+        assert len(folder.read(METRICS, say_damage=True)) == expected
+    assert capsys.readouterr().err == ""
 
 
 def test_records_come_back_whatever_they_say(folder):
@@ -169,18 +361,6 @@ def test_records_come_back_whatever_they_say(folder):
     folder.replace(SAMPLES, records)
     assert folder.read(SAMPLES) == records
     assert folder.read("absent.jsonl") == []
-
-
-def test_rewind_drops_what_a_resumed_run_writes_again(folder):
-    for name in (METRICS, EVALUATIONS):
-        folder.append(name, [{"step": step} for step in (0, 4, 8, 12)])
-    with (folder.path / METRICS).open("a") as file:
-        file.write('{"step": 1')
-    folder.rewind(8)
-    assert folder.read(METRICS) == folder.read(EVALUATIONS) == [{"step": 0}, {"step": 4}, {"step": 8}]
-    assert (folder.path / METRICS).read_text().endswith("\n")
-    folder.rewind(0)
-    assert folder.read(METRICS) == folder.read(EVALUATIONS) == []
 
 
 def test_finish_leaves_the_whole_result_or_none(folder, monkeypatch):

@@ -104,9 +104,14 @@ def test_an_absent_file(here, name):
     assert f"dataset={name!r}: no such file or folder" in message(dataset_source, name, "train")
 
 
-@pytest.mark.parametrize("name", ["absent", "someone/absent"])
-def test_a_hub_data_set_without_a_connection(here, name):
-    assert f"dataset={name!r}: not loaded" in message(dataset_source, name, "train")
+def test_a_hub_data_set_without_a_connection(here):
+    assert "dataset='someone/absent': not loaded" in message(dataset_source, "someone/absent", "train")
+
+
+@pytest.mark.parametrize(("name", "near"), [("absent", ""), ("countdwn", "; did you mean 'countdown'?")])
+def test_a_name_without_an_owner_is_not_looked_for_on_the_hub(here, name, near):
+    expected = f"dataset={name!r}: no such file or folder, and no Hub id of the form owner/name{near}; expected"
+    assert expected in message(dataset_source, name, "train")
 
 
 def test_several_files_are_put_one_after_another(here):

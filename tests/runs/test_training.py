@@ -5,6 +5,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from bandpo.data.rows import BadRows
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.evals.reward_calls import RewardError
 from bandpo.runs import training
+from bandpo.runs.checkpoints import seal
+from bandpo.runs.folder import LostFolderError
+from bandpo.runs.mark import read_mark
 from bandpo.runs.rewards import ROW
 from bandpo.runs.rollouts import prompts_needed
 from bandpo.runs.rows import TrainingRows
@@ -122,7 +126,7 @@ def test_its_result(tiny_run):
     assert result["method"] == "band-kl" and result["hyperparameters"]["delta"] == 0.05
     assert result["steps"] == 8 and result["seed"] == 42 and result["threads"] == 1 and 0 < result["seconds"] < 300
     assert result["before"]["step"] == 0 and result["after"]["step"] == 8
-    scores = {"step", "mean@2", "pass@2", "entropy", "problems", "uses *", "well-formed"}
+    scores = {"step", "mean@2", "pass@2", "entropy", "problems", "uses *", "well-formed", "errors"}
     assert result["before"].keys() == result["after"].keys() == scores
     assert result["before"]["problems"] == 128
 
@@ -174,24 +178,17 @@ def test_the_last_step_writes_the_model_instead_of_a_checkpoint(tiny_run):
 def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, tmp_path, bandpo_command):
     """SIGKILL of the process, the same command again: weights, metrics and evaluations bit for bit."""
     command = ["train", *tiny, "--output_dir", "run", "--disable_tqdm", "true"]
-    state = tmp_path / "run" / "checkpoint-4" / "trainer_state.json"
+    manifest = tmp_path / "run" / "checkpoint-4" / "manifest.json"
     with subprocess.Popen(
         [sys.executable, "-m", "bandpo", *command], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while process.poll() is None and not _is_json(state):
+        while process.poll() is None and not manifest.is_file():
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL and not (tmp_path / "run" / "result.json").exists()
     again = bandpo_command(command, tmp_path)
     assert again.returncode == 0 and "resuming from checkpoint-4" in again.stdout
     assert_same(outcome(tmp_path / "run"), outcome(tiny_run[0]))
-
-
-def _is_json(path):
-    try:
-        return bool(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return False
 
 
 OWN = [
@@ -218,8 +215,9 @@ OWN = [
     ids=["epochs", "save each epoch", "uneven updates", "long updates", "reference model"],
 )
 def test_runs_resume_exactly_in_every_layout(here, options, stops, checkpoints):
-    unbroken = execute([*OWN, *options, "--save_total_limit", "50"], here / "unbroken")
-    stopped = execute([*OWN, *options, "--save_total_limit", "50"], here / "stopped", stops)
+    own = OWN[: OWN.index("--logging_steps")] + OWN[-2:] if "--logging_steps" in options else OWN
+    unbroken = execute([*own, *options, "--save_total_limit", "50"], here / "unbroken")
+    stopped = execute([*own, *options, "--save_total_limit", "50"], here / "stopped", stops)
     assert_same(stopped, unbroken)
     assert unbroken[2]["metrics.jsonl"][-1]["grad_norm"] > 0
     steps = sorted(int(path.name.partition("-")[2]) for path in (here / "unbroken").glob("checkpoint-*"))
@@ -256,8 +254,91 @@ def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch)
     assert_same(execute(tiny, tmp_path / "run"), outcome(tiny_run[0]))
 
 
-def test_overwrite_starts_anew(tiny_run, tiny, tmp_path):
-    execute([*tiny, "--max_steps", "4"], tmp_path / "run")
+LONGER = {"max_steps": 12, "save_total_limit": 5}
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_with, tmp_path_factory):
+    """What a longer run ends with, and the folder of one that was stopped behind its second checkpoint."""
+    parent = tmp_path_factory.mktemp("stopped")
+    whole = execute(tiny_with(**LONGER), parent / "whole")
+    planned = plan(*parse_train([*tiny_with(**LONGER), "--output_dir", str(parent / "run"), "--disable_tqdm", "true"]))
+    planned.trainer.add_callback(StopAt(10))
+    with pytest.raises(KeyboardInterrupt):
+        planned.execute()
+    return whole, parent / "run"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "origin"),
+    [
+        (lambda run: (run / "checkpoint-8" / "optimizer.pt").unlink(), "checkpoint-4"),
+        (lambda run: flip(run / "checkpoint-8" / "model.safetensors"), "checkpoint-4"),
+        (lambda run: (run / "checkpoint-8" / "scheduler.pt").write_bytes(b""), "checkpoint-4"),
+        (lambda run: [(run / f"checkpoint-{n}" / "trainer_state.json").write_text("[]") for n in (4, 8)], None),
+        (lambda run: [(run / "checkpoint-best").mkdir(), (run / "evaluations.jsonl").write_text("")], "checkpoint-8"),
+        (lambda run: [flip(run / "metrics.jsonl"), (run / "result.json").write_text("{")], "checkpoint-8"),
+    ],
+    ids=["no optimizer", "a flipped bit", "an empty scheduler", "none whole", "no evaluations", "damaged records"],
+)
+def test_a_damaged_run_ends_as_an_unbroken_one(stopped, tiny_with, tmp_path, damage, origin, capsys):
+    whole, run = stopped
+    shutil.copytree(run, tmp_path / "run")
+    damage(tmp_path / "run")
+    options = [*tiny_with(**LONGER), "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]
+    planned = plan(*parse_train(options))
+    assert origin == (planned.checkpoint and os.path.basename(planned.checkpoint))
+    planned.execute()
+    assert_same(outcome(tmp_path / "run"), whole)
+    assert "passed over" in capsys.readouterr().err or origin == "checkpoint-8"
+    checkpoints = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-[0-9]*"))
+    assert checkpoints == ["checkpoint-4", "checkpoint-8"] and planned.folder.last_checkpoint().endswith("checkpoint-8")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_folder_deleted_in_the_middle_ends_the_run(tiny, tmp_path, is_replaced):
+    class Delete(TrainerCallback):
+        def on_step_begin(self, args, state, control, **_):
+            if state.global_step == 3:
+                shutil.rmtree(tmp_path / "run")
+                if is_replaced:
+                    (tmp_path / "run").mkdir()
+
+    planned = plan(*parse_train([*tiny, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]))
+    planned.trainer.add_callback(Delete())
+    with pytest.raises(LostFolderError, match="was deleted or replaced"):
+        planned.execute()
+    assert not (tmp_path / "run").exists() or not [*(tmp_path / "run").iterdir()]
+
+
+@pytest.mark.parametrize("ending", ["SystemExit(0)", "SystemExit", "EOFError"])
+def test_a_reward_cannot_end_a_run_quietly(here, ending):
+    (here / "own_reward.py").write_text(f"def ending(completions, **_):\n    raise {ending}\n")
+    arguments = [*OWN, "--reward", "own_reward.ending", "--output_dir", "run", "--disable_tqdm", "true"]
+    planned = plan(*parse_train(arguments))
+    with pytest.raises(RuntimeError, match=f"training was ended from within by {re.escape(ending)}"):
+        planned.execute()
+
+
+def test_only_the_newest_checkpoints_stay_and_folders_of_others(tiny_with, tmp_path):
+    options = tiny_with(**{**LONGER, "save_total_limit": 1})
+    (tmp_path / "run").mkdir()
+    planned = plan(*parse_train([*options, "--output_dir", str(tmp_path / "run"), "--disable_tqdm", "true"]))
+    for name in ("checkpoint-best", "checkpoint-1"):
+        (tmp_path / "run" / name).mkdir()
+    planned.execute()
+    left = {path.name for path in (tmp_path / "run").glob("checkpoint-*")}
+    assert left == {"checkpoint-8", "checkpoint-best", "checkpoint-1"}
+
+
+def test_overwrite_starts_anew(tiny_run, tiny, tiny_with, tmp_path):
+    execute(tiny_with(max_steps=4), tmp_path / "run")
     assert_same(execute([*tiny, "--overwrite"], tmp_path / "run"), outcome(tiny_run[0]))
 
 
@@ -409,9 +490,7 @@ def test_a_checkpoint_of_other_processes_is_refused(tiny, tmp_path):
     planned.trainer.add_callback(StopAt(6))
     with pytest.raises(KeyboardInterrupt):
         planned.execute()
-    checkpoint = tmp_path / "run" / "checkpoint-4"
-    (checkpoint / "rng_state.pth").rename(checkpoint / "rng_state_0.pth")
-    (checkpoint / "rng_state_1.pth").touch()
+    seal(tmp_path / "run" / "checkpoint-4", read_mark(tmp_path / "run"), processes=2)
     with pytest.raises(ValueError, match=r"checkpoint-4 was written by 2 processes, now 1"):
         plan(*parse_train(execute_until))
 
@@ -451,11 +530,10 @@ def test_two_processes(tiny, tmp_path, bandpo_command):
     assert [record["step"] for record in whole[2]["metrics.jsonl"]] == [2, 4, 6, 8]
     assert whole[1]["steps"] == 8 and whole[2]["metrics.jsonl"][-1]["epoch"] == 1.0
 
-    state = tmp_path / "cut" / "checkpoint-4" / "trainer_state.json"
+    manifest = tmp_path / "cut" / "checkpoint-4" / "manifest.json"
     command = [*launch, "train", *options, "cut"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        other_states = state.with_name("rng_state_1.pth")
-        while process.poll() is None and not (_is_json(state) and other_states.is_file()):
+        while process.poll() is None and not manifest.is_file():
             time.sleep(0.001)
         for running in [*psutil.Process(process.pid).children(recursive=True), process]:
             running.kill()

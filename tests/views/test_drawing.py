@@ -47,3 +47,12 @@ def test_another_suffix_too_many_methods_and_no_bounds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cispo"):
         draw_bounds([("cispo", "cispo", {})], tmp_path / "b.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_probabilities_asked_for_are_marked():
+    figure = _figure(CURVES[:2], marked=[0.01, 0.5, 1e-9])
+    for axis in figure.axes:
+        for line in axis.lines:
+            if line.get_marker() not in ("None", None, ""):
+                x = line.get_xdata()
+                assert [round(float(x[at]), 6) for at in line.get_markevery()] == [0.01, 0.5]

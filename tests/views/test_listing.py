@@ -5,7 +5,7 @@ import json
 import pytest
 
 import bandpo
-from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe
+from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, option_words
 
 
 @pytest.mark.parametrize("name", bandpo.methods())
@@ -25,3 +25,10 @@ def test_every_family_anchor_and_scope_has_words(method):
 
 def test_an_infinite_option_is_written_as_text():
     assert describe(bandpo.get_method("cispo"))["hyperparameters"]["eps_low"] == "inf"
+
+
+@pytest.mark.parametrize("name", list(bandpo.methods()))
+def test_every_option_of_every_method_has_its_words(name):
+    words = option_words(bandpo.get_method(name))
+    assert words.keys() == bandpo.get_method(name).hyperparameters.keys()
+    assert all(text and not text.startswith("see ") for text in words.values())

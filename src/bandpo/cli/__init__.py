@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main() -> None:
-    """Entry point of the `bandpo` command."""
+    """Run the `bandpo` command."""
+    # Torch says so where only the core is installed; no command of it needs NumPy.
+    warnings.filterwarnings("ignore", "Failed to initialize NumPy", UserWarning)
     try:
         from bandpo.cli.app import app
+        from bandpo.cli.console import write_anywhere
     except ImportError as error:
         sys.exit(f"bandpo: the command line needs {error.name}: pip install 'bandpo[cli]'")
+    write_anywhere()
     app(prog_name="bandpo")

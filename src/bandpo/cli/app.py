@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
-from bandpo.cli import benchmarking, data, evaluating, recipe, seeing
-from bandpo.cli.console import console, fail, user_errors
+from bandpo.cli import benchmarking, data, evaluating, recipe, seeing, training
+from bandpo.cli.commands import LIST, Command, Forwarding
+from bandpo.cli.console import console, fail, user_errors, visible
 from bandpo.cli.doctor import doctor
 
 app = typer.Typer(
@@ -24,102 +24,42 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (seeing.methods, seeing.bounds, seeing.match, seeing.atlas, benchmarking.bench):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 _INTERRUPTED = 130
 
 app.add_typer(data.data, name="data")
-app.command(name="eval")(evaluating.evaluate)
+app.command(name="eval", cls=Command)(evaluating.evaluate)
 app.command(context_settings=_FORWARD)(doctor)
-app.command(context_settings=_FORWARD)(recipe.recipe)
+app.command(context_settings=_FORWARD, cls=Forwarding)(recipe.recipe)
+app.command(context_settings=_FORWARD, cls=training.TrainCommand)(training.train)
 
 
-@app.command(context_settings=_FORWARD)
-def train(
-    context: typer.Context,
-    config: Annotated[str | None, typer.Option(help="YAML file or recipe: countdown, general, paper.")] = None,
-    method: Annotated[str | None, typer.Option(help="Trust region, see `bandpo methods`.")] = None,
-    band_delta: Annotated[str | None, typer.Option(help="Radius of the band.")] = None,
-    method_kwargs: Annotated[str | None, typer.Option(help="""Its other options, '{"max_ratio": 10}'.""")] = None,
-    model: Annotated[str | None, typer.Option(help="Folder, Hub id or embedded task.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="File, folder, Hub id or embedded task.")] = None,
-    reward: Annotated[str | None, typer.Option(help="Dotted reward function, TRL's signature.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Of data, sampling and weights.")] = None,
-    output_dir: Annotated[str | None, typer.Option(help="Run folder; resumes what was cut short.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved options and stop.")] = False,
-    help_all: Annotated[bool, typer.Option("--help-all", help="List every option, TRL's included.")] = False,
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from bandpo import __version__
+
+        print(f"bandpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
 ) -> None:
-    """Train a model with a trust region, through TRL's GRPOTrainer.
-
-    Without options: Band-KL on the embedded Countdown task, minutes on a CPU.
-    Every option of TRL's GRPOConfig is a flag too; flags win over the YAML file.
-
-    Example:  bandpo train --method clip-higher --learning-rate 2e-4 --seed 1
-    """
-    own = {
-        "config": config,
-        "method": method,
-        "band_delta": band_delta,
-        "method_kwargs": method_kwargs,
-        "model": model,
-        "dataset": dataset,
-        "reward": reward,
-        "seed": seed,
-        "output_dir": output_dir,
-    }
-    flags = [part for name, value in own.items() if value is not None for part in (f"--{name}", value)]
-    # Recipes name the option that every supported transformers has, not its newest spelling.
-    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
-    with user_errors("train"):
-        from bandpo.cli.options import parse_train, parser
-
-        if help_all:
-            print(parser().format_help())
-            return
-        from bandpo.runs.training import plan, resolved
-
-        run, args = parse_train([*flags, *context.args])
-        if dry_run:
-            import yaml
-
-            print(yaml.safe_dump({**resolved(run, args), "output_dir": args.output_dir}, sort_keys=False), end="")
-            return
-        planned = plan(run, args)
-    is_main = args.process_index == 0
-    if is_main:
-        origin = f"resuming from {Path(planned.checkpoint).name}" if planned.checkpoint else "starting"
-        console.print(f"[bold]{args.method}[/bold] on {run.dataset}: {origin}, writing to {args.output_dir}/")
-    try:
-        result = planned.execute()
-    except KeyboardInterrupt:
-        kept = planned.folder.last_checkpoint()
-        again = f"the same command resumes from {Path(kept).name}" if kept else "no checkpoint was written yet"
-        if is_main:
-            print(f"\nbandpo train: stopped; {again} (output_dir {args.output_dir})", file=sys.stderr)
-        raise typer.Exit(_INTERRUPTED) from None
-    if is_main:
-        _print_result(result, str(args.output_dir))
+    """Probability-aware trust regions for RL of language models."""
 
 
-def _print_result(result: dict, output_dir: str) -> None:
-    before, after = result["before"], result["after"]
-    if before is not None:
-        table = Table("on held-out problems", "before", "after")
-        for name in before:
-            if name not in ("step", "problems"):
-                table.add_row(name, f"{before[name]:.3f}", f"{after[name]:.3f}")
-        console.print(table)
-    console.print(f"{result['steps']} updates in {result['seconds']:.0f} s; model and metrics in {output_dir}/")
-
-
-@app.command(context_settings=_FORWARD)
+@app.command(context_settings=_FORWARD, cls=Forwarding)
 def compare(
     context: typer.Context,
     methods: Annotated[
-        str, typer.Option(help="Commas between; options behind colons: clip-higher:eps_high=0.6.")
+        str, typer.Option(metavar=LIST, help="Options behind colons: clip-higher:eps_high=0.6.")
     ] = "grpo,clip-higher,band-kl,band-mirror",
-    seeds: Annotated[str, typer.Option(help="How many (5 is 0-4), a range (100-109) or a list (1,2,5).")] = "5",
+    seeds: Annotated[str, typer.Option(metavar=LIST, help="A count (5 is 0-4), a range (100-109), a list.")] = "5",
     out: Annotated[str, typer.Option(help="Folder of the comparison; what is complete is kept.")] = "runs/compare",
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; as many as cores.")] = None,
 ) -> None:
@@ -144,8 +84,8 @@ def compare(
             fail("compare", f"stopped; the same command goes on where it was (out {out})", _INTERRUPTED)
         if failed:
             fail("compare", "\n".join([f"{len(failed)} runs failed:", *failed]), code=1)
-        print(write_report(summarise(specs, chosen, folder), folder))
-    console.print(f"table, plot and numbers in {folder}/")
+        print(visible(write_report(summarise(specs, chosen, folder), folder)))
+    console.print(f"table, plot and numbers in {escape(str(folder))}/", soft_wrap=True)
 
 
 def _check_runs(specs: list, seeds: list[int], out: Path, options: list[str]) -> None:

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
+from bandpo.cli.commands import LIST
 from bandpo.cli.console import console, user_errors
+
+_LARGEST = 10**10
 
 
 def bench(
-    sizes: Annotated[str, typer.Option(help="Tokens, commas between.")] = "1e3,3.3e4,1e6",
+    sizes: Annotated[str, typer.Option(metavar=LIST, help="Numbers of tokens.")] = "1e3,3.3e4,1e6",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of torch on the CPU.")] = 1,
     budget: Annotated[float, typer.Option(help="Seconds for each peer and size.")] = 1.0,
@@ -35,6 +38,9 @@ def bench(
 
 def _size(text: str) -> int:
     try:
-        return int(float(text))
+        size = int(float(text))
     except (ValueError, OverflowError):
         raise ValueError(f"--sizes {text!r}: expected a number of tokens, such as 1e6") from None
+    if size > _LARGEST:
+        raise ValueError(f"--sizes {text}: expected {_LARGEST:,} tokens at most")
+    return size

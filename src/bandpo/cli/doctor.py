@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandpo.cli.console import console, user_errors
+from bandpo.engines.doctor import Given, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
@@ -56,10 +57,11 @@ def _print_table(rows: Iterable[tuple[str | None, Any]], marks: Mapping[str, str
     console.print(table)
 
 
-def read_options(arguments: Iterable[str]) -> dict[str, Any]:
-    """Options from files, name=value, --name=value and --name value, flattened to dotted names; later ones win.
+def read_options(arguments: Iterable[str]) -> Given:
+    """Read options from files, name=value, --name=value and --name value, as dotted names; later ones win.
 
-    Leading + and -- are dropped, hyphens in names become underscores. Values are read as YAML.
+    Leading + and -- are dropped, hyphens in names become underscores. Values are read as YAML. Names given with a + are
+    the result's `added`.
 
     Raises:
         ValueError: an argument that is none of these, a file that cannot be read.
@@ -68,6 +70,7 @@ def read_options(arguments: Iterable[str]) -> dict[str, Any]:
     {'actor.policy.band_delta': 0.05, 'ppo_epochs': 2, 'use_kl': True}
     """
     options: dict[str, Any] = {}
+    added: set[str] = set()
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -82,21 +85,11 @@ def read_options(arguments: Iterable[str]) -> dict[str, Any]:
         if not has_value:
             value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
         name = name.lstrip("+-~").replace("-", "_")
-        options.update(flat({name: _read_yaml(value, argument)}))
-    return options
-
-
-def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names.
-
-    >>> flat({"actor": {"clip": {"low": 0.2}, "epochs": 1}})
-    {'actor.clip.low': 0.2, 'actor.epochs': 1}
-    """
-    options: dict[str, Any] = {}
-    for name, value in nested.items():
-        is_group = isinstance(value, Mapping) and value
-        options.update(flat(value, f"{prefix}{name}.") if is_group else {f"{prefix}{name}": value})
-    return options
+        given = flat({name: _read_yaml(value, argument)})
+        options.update(given)
+        if argument.startswith("+"):
+            added.update(given)
+    return Given(options, added)
 
 
 def _read_yaml(text: str, where: object) -> Any:

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from bandpo.cli.commands import LIST
 from bandpo.cli.console import console, fail, user_errors
 
 _INTERRUPTED = 130
@@ -20,9 +21,9 @@ _LARGEST_TRIVIAL = {"pass@": 1, "maj@": 2}
 
 def evaluate(
     model: Annotated[str, typer.Option(help="Folder, Hub id or embedded task.")] = "countdown",
-    tasks: Annotated[str, typer.Option(help="Tasks, math sets, files.")] = "countdown",
+    tasks: Annotated[str, typer.Option(metavar=LIST, help="Tasks, math sets, files.")] = "countdown",
     n: Annotated[int, typer.Option(help="Samples per problem.")] = 8,
-    k: Annotated[str | None, typer.Option(help="Of pass@k, maj@k: 1,8,32.")] = None,
+    k: Annotated[str | None, typer.Option(metavar=LIST, help="Of pass@k, maj@k: 1,8,32.")] = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Nucleus to draw from.")] = 1.0,
     max_tokens: Annotated[int | None, typer.Option(help="Of an answer.")] = None,
@@ -55,7 +56,9 @@ def evaluate(
             return
         from bandpo.evals.run import plan
         from bandpo.evals.settings import EvalSettings
+        from bandpo.rewards.functions import grader_limits
 
+        grader_limits()
         settings = EvalSettings(
             model=model,
             tasks=tasks,
@@ -83,7 +86,7 @@ def evaluate(
         else:
             done, total = planned.samples_done(), planned.samples_total()
             begun = f"resuming with {done} of {total} samples" if done else f"{total} samples"
-            model_name, by = escape(model), planned.config["engine"]
+            model_name, by = escape(model), escape(str(planned.config["engine"]))
             console.print(f"[bold]{model_name}[/bold] by {by}: {begun}, writing to {escape(where)}/", soft_wrap=True)
         try:
             result = planned.execute()
@@ -157,6 +160,8 @@ def _compare(folders: tuple[str, str], output_dir: str | None) -> None:
     from bandpo.runs.folder import to_json
 
     result = compare(*folders)
+    if Path(folders[0]).resolve() == Path(folders[1]).resolve():
+        console.print("note: A and B are the same folder, so nothing can differ", soft_wrap=True)
     for task, scores in result["differences"].items():
         table = Table("", "A", "B", "A − B", "p", title=escape(task))
         for name, entry in scores.items():
@@ -164,7 +169,7 @@ def _compare(folders: tuple[str, str], output_dir: str | None) -> None:
                 interval = "" if entry["low"] is None else f"  {entry['low']:+.3f} .. {entry['high']:+.3f}"
                 change = _number(entry["difference"], "+") + interval
                 table.add_row(
-                    name,
+                    escape(name),
                     _number(entry["a"]),
                     _number(entry["b"]),
                     change,
@@ -177,7 +182,7 @@ def _compare(folders: tuple[str, str], output_dir: str | None) -> None:
     _print_intervals(result)
     console.print(f"p: {result['p']['method']}, uncorrected", soft_wrap=True)
     for name, (a, b) in result["versions_differ"].items():
-        console.print(f"note: {name.removeprefix('version.')} {a} in A, {b} in B", soft_wrap=True)
+        console.print(escape(f"note: {name.removeprefix('version.')} {a} in A, {b} in B"), soft_wrap=True)
     if output_dir is not None:
         path = Path(output_dir) / "comparison.json"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,29 +1,29 @@
-"""Options of `bandpo train`: a YAML recipe and flags, read by TRL's own parser; flags win."""
+"""Options of `bandpo train`: a recipe, a YAML file over it, flags over both; each value of its option's own type."""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import torch
-import yaml
-from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
+from bandpo.cli.recipe_environment import read_environment
+from bandpo.cli.yaml_file import plain, read_mapping
+from bandpo.core.checks import suggestion
 
-from bandpo.core.methods import methods
-from bandpo.engines.trl import BandGRPOConfig
-from bandpo.runs.training import RunArguments
-from bandpo.tasks import TASKS
+if TYPE_CHECKING:
+    from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
 
-_SOURCES = ("--model", "--dataset", "--reward")
+    from bandpo.engines.trl import BandGRPOConfig
+    from bandpo.runs.training import RunArguments
+
+_SOURCES = ("model", "dataset", "reward")
+NO_RECIPE = "none"
 
 
 def recipes() -> dict[str, Path]:
-    """The recipes that ship with the package, by name.
+    """Return the recipes that ship with the package, by name.
 
     >>> sorted(recipes())
     ['countdown', 'general', 'paper']
@@ -32,128 +32,199 @@ def recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-class _Parser(TrlParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def parser() -> TrlParser:
-    """TRL's parser over the options of a run and of the trainer."""
-    return _Parser(
-        (RunArguments, BandGRPOConfig),  # pyright: ignore[reportArgumentType]
-        prog="bandpo train",
-        usage="bandpo train [--config FILE] [--OPTION VALUE ...]",
-        allow_abbrev=False,
-        add_help=False,
-    )
+    """Return TRL's parser over the options of a run and of the trainer."""
+    from bandpo.cli.typed import parser
+
+    return parser()
 
 
-def parse_train(arguments: Sequence[str]) -> tuple[RunArguments, BandGRPOConfig]:
-    """The run and trainer configuration that these command-line arguments ask for.
+def parse_train(
+    arguments: Sequence[str], tell: Callable[[str], None] | None = None
+) -> tuple[RunArguments, BandGRPOConfig]:
+    """Return the run and trainer configuration that these command-line arguments ask for.
 
-    Without --config, the recipe is `countdown`, or `general` when a model, data set or reward of one's own is named.
+    --config names a recipe, or a YAML file that is laid over the recipe which its line `recipe: NAME` names, or over
+    nothing with `recipe: none`. Where no recipe is named it is `countdown`, or `general` when a model, data set or
+    reward of one's own is. A list option given several times has all its values.
     Without --output_dir, it is a folder under runs/ named after method, data set and seed.
+
+    Args:
+        arguments: what stands behind `bandpo train`.
+        tell: is called with a line for each thing that the user should know of how they were read.
 
     Raises:
         ValueError, TypeError: an unknown option, a value of the wrong type or out of range, no such recipe.
     """
-    flags = [part for a in arguments for part in (a.split("=", 1) if a.startswith("--") and "=" in a else [a])]
-    path, flags = _take_recipe(flags)
-    options = parser()
-    recipe = _read_recipe(path)
-    _check_recipe(path, recipe)
-    options.set_defaults_with_config(**_for_this_machine(_for_this_method(recipe, flags), flags))
-    namespace, unknown = options.parse_known_args(flags)
-    if unknown:
-        raise ValueError(f"no option {unknown[0]!r}{_suggestion(unknown[0], options._option_string_actions)}")
-    if namespace.output_dir is None:
-        flags += ["--output_dir", _fresh_folder(namespace.method, namespace.dataset, namespace.seed)]
-    run, args = options.parse_args_into_dataclasses(flags, look_for_args_file=False)
-    return run, args
+    flags = read_flags(arguments)
+    path = _config_path([text for spelling, texts in flags if spelling == "--config" for text in texts or [""]])
+    file = None if path is None or path in recipes().values() else _read_file(path)
+    if path is not None and file is not None:
+        _set_environment(path, file.pop("env", None), tell)
+
+    from bandpo.cli.typed import from_flags
+
+    options = from_flags([flag for flag in flags if flag[0] != "--config"])
+    base = path
+    if path is not None and file is not None:
+        named = file.pop("recipe", None)
+        options = laid_over(_typed(path, file), options)
+        base = _base(path, named, options)
+        if tell is not None:
+            tell(f"options: {path} over {'the defaults of TRL' if base is None else f'recipe {base.stem}'}")
+    elif path is None:
+        base = _usual_recipe(options)
+    if base is not None:
+        options = laid_over(_typed(base, _read_file(base)), options)
+    return _built(_for_this_machine(_for_whole_groups(options)))
 
 
-def _take_recipe(flags: list[str]) -> tuple[Path, list[str]]:
-    """The recipe's file, and the flags without --config."""
-    if "--config" not in flags:
-        named = [value for flag, value in pairwise(flags) if flag in _SOURCES]
-        is_embedded = all(value in TASKS or value.startswith("bandpo.tasks.") for value in named)
-        return recipes()["countdown" if is_embedded else "general"], list(flags)
-    at = flags.index("--config")
-    if at + 1 == len(flags):
-        raise ValueError("--config: expected a file or a recipe's name")
-    name, rest = flags[at + 1], flags[:at] + flags[at + 2 :]
-    if name in recipes():
-        return recipes()[name], rest
-    if not Path(name).is_file():
-        raise ValueError(f"--config {name}: no such file, and no recipe of that name ({', '.join(recipes())})")
-    return Path(name), rest
+def read_flags(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return each flag with the texts behind it, `--name=text` and `--name text ...` alike.
 
+    Raises:
+        ValueError: a text that stands behind no flag.
 
-def _read_recipe(path: Path) -> dict[str, Any]:
-    """A recipe's options; what stands under `env` is set in the environment."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path}: not YAML, {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"--config {path}: expected lines of the form 'option: value'")
-    environment = content.pop("env", None) or {}
-    if not isinstance(environment, dict):
-        raise ValueError(f"--config {path}: env={environment!r}, expected names and values")
-    os.environ.update({name: str(value) for name, value in environment.items()})
-    return content
-
-
-def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
-    """Raise ValueError at an unknown option or a value that the same flag would not take."""
-    options = parser()
-    actions = {action.dest: action for action in options._actions}
-    for name, value in recipe.items():
-        if name not in actions:
-            raise ValueError(f"--config {path}: no option {name!r}{_suggestion(str(name), actions)}")
-        values = value if isinstance(value, list) else [value]
-        takes_list = actions[name].nargs == "+"
-        if value is None or isinstance(value, dict) or (isinstance(value, list) and actions[name].type is str):
-            continue
-        if len(values) != 1 and not takes_list:
-            raise ValueError(f"--config {path}: {name}={value!r}, expected one value")
-        try:
-            options.parse_known_args([f"--{name}", *map(str, values)])
-        except ValueError as error:
-            raise ValueError(f"--config {path}: {error}") from None
-
-
-def _for_this_method(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:
-    """The recipe without hyperparameters of its method that the flags replace, or all where they name another one.
-
-    A method that works on whole groups of rewards gets them as they are, unless the recipe says otherwise.
+    >>> read_flags(["--reward", "a.b", "c.d", "--beta=-1e-3", "--use-cpu"])
+    [('--reward', ['a.b', 'c.d']), ('--beta', ['-1e-3']), ('--use-cpu', [])]
     """
-    given = {flag.lstrip("-").replace("-", "_"): value for flag, value in pairwise(flags) if flag.startswith("--")}
-    dropped = set()
-    if "method" in recipe and given.get("method", recipe["method"]) != recipe["method"]:
-        dropped = {"band_delta", "method_kwargs", "epsilon", "epsilon_high"}
-    elif '"delta"' in given.get("method_kwargs", ""):
-        dropped = {"band_delta"}
-    kept = {name: value for name, value in recipe.items() if name not in dropped}
-    if "band_delta" in given and isinstance(kept.get("method_kwargs"), dict):
-        kept["method_kwargs"] = {name: v for name, v in kept["method_kwargs"].items() if name != "delta"}
-    method = methods().get(str(given.get("method", kept.get("method"))))
-    if method is not None and "group_rewards" in method.inputs:
-        kept.setdefault("scale_rewards", "none")
-    return kept
+    flags: list[tuple[str, list[str]]] = []
+    for argument in arguments:
+        spelling, has_text, text = argument.partition("=")
+        if argument.startswith("--"):
+            flags.append((spelling, [text] if has_text else []))
+        elif flags:
+            flags[-1][1].append(argument)
+        else:
+            raise ValueError(f"no option {argument!r}; `bandpo train --help-all` lists them")
+    return flags
 
 
-def _for_this_machine(recipe: Mapping[str, Any], flags: Sequence[str]) -> dict[str, Any]:
-    """The recipe, on the CPU in float32 where there is nothing else and nobody chose."""
-    chosen = {*recipe, *(flag.lstrip("-").replace("-", "_") for flag in flags)}
+def _config_path(names: Sequence[str]) -> Path | None:
+    """The file that --config names, a recipe's or one's own; None where it is not given."""
+    if not names:
+        return None
+    if len(set(names)) > 1:
+        raise ValueError(f"--config {' and '.join(names)}: expected one file, whose line `recipe: NAME` names another")
+    name = names[0]
+    if not name:
+        raise ValueError("--config: expected a file or a recipe's name")
+    if name in recipes():
+        return recipes()[name]
+    if not Path(name).is_file():
+        known = f"no recipe of that name ({', '.join(recipes())})"
+        raise ValueError(f"--config {name}: no such file, and {known}{suggestion(name, recipes())}")
+    return Path(name)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return read_mapping(path)
+    except ValueError as error:
+        raise ValueError(f"--config {path}: {error}") from None
+
+
+def _set_environment(path: Path, raw: Any, tell: Callable[[str], None] | None) -> None:
+    """Set the variables of a file's `env`, before the libraries that read them are imported."""
+    if raw is None:
+        return
+    try:
+        variables = read_environment(raw)
+    except ValueError as error:
+        raise ValueError(f"--config {path}: {error}") from None
+    os.environ.update(variables)
+    if tell is not None:
+        for name, value in variables.items():
+            tell(f"environment: {path} sets {name}={value}")
+
+
+def _typed(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's options, each of its own type."""
+    from bandpo.cli.typed import from_yaml
+
+    try:
+        return {str(name): from_yaml(name, value) for name, value in raw.items()}
+    except ValueError as error:
+        raise ValueError(f"--config {path}: {error}") from None
+
+
+def _base(path: Path, named: Any, options: Mapping[str, Any]) -> Path | None:
+    """The recipe below a file: the one its line `recipe` names, or that of these options; None for none."""
+    if named is None:
+        return _usual_recipe(options)
+    if named == NO_RECIPE:
+        return None
+    if not isinstance(named, str) or named not in recipes():
+        expected = f"expected one of {', '.join([*recipes(), NO_RECIPE])}"
+        raise ValueError(f"--config {path}: recipe={plain(named)!r}, {expected}")
+    return recipes()[named]
+
+
+def _usual_recipe(options: Mapping[str, Any]) -> Path:
+    """The recipe of a run that names none: the embedded task's, unless something of one's own is named."""
+    from bandpo.tasks import TASKS
+
+    named = [options.get(name, []) for name in _SOURCES]
+    texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
+    is_embedded = all(text in TASKS or str(text).startswith("bandpo.tasks.") for text in texts)
+    return recipes()["countdown" if is_embedded else "general"]
+
+
+def laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `upper` over `lower`, without hyperparameters below that are another method's or that `upper` replaces.
+
+    >>> laid_over({"method": "band-kl", "band_delta": 0.05, "seed": 1}, {"method": "grpo"})
+    {'seed': 1, 'method': 'grpo'}
+    """
+    kept = dict(lower)
+    if "method" in lower and upper.get("method", lower["method"]) != lower["method"]:
+        for name in ("method", "band_delta", "method_kwargs", "epsilon", "epsilon_high"):
+            kept.pop(name, None)
+    if "delta" in _mapping(upper.get("method_kwargs")):
+        kept.pop("band_delta", None)
+    if "band_delta" in upper and "method_kwargs" in kept:
+        kept["method_kwargs"] = {n: v for n, v in _mapping(kept["method_kwargs"]).items() if n != "delta"} or None
+    return {**kept, **upper}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _for_whole_groups(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with rewards as they are for a method that works on whole groups, unless somebody chose."""
+    from bandpo.core.methods import methods
+
+    method = methods().get(str(options.get("method")))
+    needs_groups = method is not None and "group_rewards" in method.inputs
+    return {"scale_rewards": "none", **options} if needs_groups else options
+
+
+def _for_this_machine(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, on the CPU in float32 where there is nothing else and nobody chose."""
+    import torch
+
     on_cpu = {"use_cpu": True, "bf16": False}
     has_accelerator = torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available()
-    return {**recipe} if has_accelerator or chosen & {*on_cpu, "fp16"} else {**recipe, **on_cpu}
+    return options if has_accelerator or options.keys() & {*on_cpu, "fp16"} else {**options, **on_cpu}
 
 
-def _suggestion(wrong: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(wrong, sorted(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; `bandpo train --help-all` lists them"
+def _built(options: dict[str, Any]) -> tuple[RunArguments, BandGRPOConfig]:
+    """The two configurations of these options, whose ranges are looked at first."""
+    import dataclasses
+
+    from bandpo.engines.trl import BandGRPOConfig
+    from bandpo.runs.ranges import check_ranges
+    from bandpo.runs.training import RunArguments
+
+    check_ranges(options)
+    names = {field.name for field in dataclasses.fields(RunArguments)}
+    run = RunArguments(**{name: value for name, value in options.items() if name in names})
+    trainer = {name: value for name, value in options.items() if name not in names}
+    if trainer.get("output_dir") is None:
+        method, seed = trainer.get("method", BandGRPOConfig.method), trainer.get("seed", BandGRPOConfig.seed)
+        trainer["output_dir"] = _fresh_folder(method, run.dataset, seed)
+    return run, BandGRPOConfig(**trainer)
 
 
 def _fresh_folder(method: str, dataset: str, seed: int) -> str:

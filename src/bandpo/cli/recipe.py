@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import warnings
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from bandpo.cli.console import console, user_errors
@@ -48,11 +50,12 @@ def recipe(
         elif check:
             from bandpo.cli.options import parse_train
 
+            warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
             parse_train([*trl_options(run), *context.args])
         if launch and shutil.which(line[0]) is None:
             raise ValueError(f"--launch: no {line[0]!r} on the path, expected {engine} to be installed here")
     if check:
-        console.print(f"{run.name} on {engine}: composed and valid")
+        console.print(f"{escape(run.name)} on {escape(engine)}: composed and valid")
     if launch:
         os.execvp(line[0], line)
     if not check:

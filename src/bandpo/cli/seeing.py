@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import track
 from rich.table import Table
 
+from bandpo.cli.commands import LIST
 from bandpo.cli.console import console, user_errors
-from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, written
+from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, option_words, written
 
 if TYPE_CHECKING:
     from bandpo.core.method import Method
+    from bandpo.views.bounds import Row
 
 # Values under which an option does nothing, or what every band does.
 _OFF = (None, False, "band")
+_MOST_NUMBERS = 1000
 
 
 def methods(
@@ -59,11 +62,12 @@ def _method(name: str) -> Method:
     """The method of that name; ValueError with the nearest names if there is none."""
     from bandpo import get_method
     from bandpo import methods as registry
+    from bandpo.core.checks import nearest
 
     try:
         return get_method(name)
     except ValueError:
-        near = get_close_matches(name, registry(), n=3, cutoff=0.5)
+        near = nearest(name, registry(), count=3, likeness=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ", see `bandpo methods`"
         raise ValueError(f"no method {name!r}{hint}") from None
 
@@ -98,7 +102,8 @@ def _sheet_of(method: Method) -> Table:
     for name, needed in method.inputs.items():
         shape = f"({', '.join(needed.shape)})" if needed.shape else "number"
         said.append(("may take" if needed.optional else "needs", f"{name}, {shape}: {needed.summary}"))
-    said += [("option", f"{name} = {written(value)}") for name, value in method.hyperparameters.items()]
+    words = option_words(method)
+    said += [("option", f"{name} = {written(value)}: {words[name]}") for name, value in method.hyperparameters.items()]
     if method.experimental:
         said.append(("experimental", method.experimental))
     for heading, text in said:
@@ -108,9 +113,11 @@ def _sheet_of(method: Method) -> Table:
 
 def bounds(
     methods: Annotated[
-        str, typer.Option(help="Commas between; options behind colons: clip-higher:eps_high=0.6.")
+        str, typer.Option(metavar=LIST, help="Options behind colons: clip-higher:eps_high=0.6.")
     ] = "band-kl,grpo",
-    p: Annotated[str, typer.Option("--p", help="Old probabilities, commas between.")] = "0.001,0.01,0.1,0.5,0.9,0.99",
+    p: Annotated[
+        str, typer.Option("--p", metavar=LIST, help="Old probabilities, marked in the drawing.")
+    ] = "0.001,0.01,0.1,0.5,0.9,0.99",
     delta: Annotated[float | None, typer.Option(help="Radius of every method that takes one.")] = None,
     draw: Annotated[str | None, typer.Option(help="Draw them too: FILE.png, .svg or .pdf.")] = None,
 ) -> None:
@@ -130,22 +137,31 @@ def bounds(
         if draw is not None:
             from bandpo.views.drawing import draw_bounds
 
-            draw_bounds(curves, draw)
-    table = Table("method", "p", "ratio", "new probability", "change")
-    for label, rows in tables:
-        for number, row in enumerate(rows):
-            spans = (_span(row.ratio), _span(row.probability), _span(row.change, sign="+"))
-            last = number == len(rows) - 1
-            table.add_row(label if number == 0 else "", f"{row.p:g}", *spans, end_section=last)
-    console.print(table)
+            draw_bounds(curves, draw, marked=probabilities)
+    console.print(_bounds_table(tables))
     if draw is not None:
-        console.print(f"drawn in {draw}")
+        console.print(f"drawn in {escape(draw)}")
+
+
+def _bounds_table(tables: list[tuple[str, list[Row]]]) -> Table:
+    """As many of ratio, new probability and change as the terminal has room for, in that order."""
+    for columns in (3, 2, 1):
+        headings = ("method", "p", *("ratio", "new probability", "change")[:columns])
+        table = Table(*headings, show_edge=False, pad_edge=False)
+        for label, rows in tables:
+            for number, row in enumerate(rows):
+                spans = (_span(row.ratio), _span(row.probability), _span(row.change, sign="+"))[:columns]
+                last = number == len(rows) - 1
+                table.add_row(escape(label) if number == 0 else "", f"{row.p:g}", *spans, end_section=last)
+        if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= console.width:
+            break
+    return table
 
 
 def _curves(text: str, delta: float | None) -> list[tuple[str, str, dict[str, Any]]]:
     """Label, method and options of each specification, with `delta` for those that take a radius and give none."""
     from bandpo import get_method
-    from bandpo.runs.comparison import parse_specs
+    from bandpo.views.specs import parse_specs
 
     specs = parse_specs(text, with_inputs=True)
     takes = [spec for spec in specs if "delta" in get_method(spec.method).hyperparameters]
@@ -170,6 +186,8 @@ def _numbers(option: str, text: str, low: float = 0.0, high: float = 1.0) -> lis
     if not numbers or not all(low < number < high for number in numbers):
         between = f"above {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
         raise ValueError(f"{option} {text}: expected numbers {between}, commas between")
+    if len(numbers) > _MOST_NUMBERS:
+        raise ValueError(f"{option}: {len(numbers):,} numbers, expected {_MOST_NUMBERS:,} at most")
     return numbers
 
 
@@ -185,10 +203,10 @@ def _short(value: float, sign: str = "") -> str:
 
 
 def match(
-    eps: Annotated[str | None, typer.Option(help="Fixed clips ε, commas between.")] = None,
+    eps: Annotated[str | None, typer.Option(metavar=LIST, help="Fixed clips ε.")] = None,
     delta: Annotated[float | None, typer.Option(help="Radius δ.")] = None,
-    p: Annotated[str | None, typer.Option("--p", help="Old probabilities, commas between.")] = None,
-    divergence: Annotated[str | None, typer.Option(help="Names, commas between; kl3 is ATR-GRPO's; or all.")] = None,
+    p: Annotated[str | None, typer.Option("--p", metavar=LIST, help="Old probabilities.")] = None,
+    divergence: Annotated[str | None, typer.Option(metavar=LIST, help="Names; kl3 is ATR-GRPO's; or all.")] = None,
     batch: Annotated[str | None, typer.Option(help="Recorded batch, .safetensors or .npz.")] = None,
     clip_fraction: Annotated[float | None, typer.Option(help="Stop this share of its tokens.")] = None,
     like: Annotated[str | None, typer.Option(help="Stop as many as this method does.")] = None,
@@ -275,8 +293,8 @@ def _measures(text: str | None) -> list[str]:
 
 
 def _match_batch(batch: str | None, clip_fraction: float | None, like: str | None) -> None:
-    from bandpo.runs.comparison import parse_specs
     from bandpo.views.batch import clip_share, load_batch, matched
+    from bandpo.views.specs import parse_specs
 
     if batch is None:
         option = f"--like {like}" if clip_fraction is None else f"--clip-fraction {clip_fraction:g}"
@@ -287,7 +305,7 @@ def _match_batch(batch: str | None, clip_fraction: float | None, like: str | Non
     if like is None:
         share, goal = clip_fraction, ""
     else:
-        specs = parse_specs(like)
+        specs = parse_specs(like, option="--like")
         if len(specs) > 1:
             raise ValueError(f"--like {like}: expected one method")
         share, goal = clip_share(recorded, specs[0].method, **dict(specs[0].hyperparameters)), f", as {like} does"
@@ -296,8 +314,10 @@ def _match_batch(batch: str | None, clip_fraction: float | None, like: str | Non
     assert share is not None
     table = Table("method", "tokens it stops")
     for label, stopped in matched(recorded, share).items():
-        table.add_row(label, "no radius is so wide" if stopped is None else f"{stopped:.2%}")
-    console.print(f"[bold]Radii that stop {share:.2%} of {recorded.tokens} tokens{goal}[/bold]", table, sep="\n")
+        table.add_row(escape(label), "no radius is so wide" if stopped is None else f"{stopped:.2%}")
+    console.print(
+        f"[bold]Radii that stop {share:.2%} of {recorded.tokens} tokens{escape(goal)}[/bold]", table, sep="\n"
+    )
 
 
 def atlas(
@@ -319,4 +339,6 @@ def atlas(
         target = check_target(out)
         sheets = [draw_sheet(method) for method in track(_all_methods(), "drawing the methods", console=console)]
         target.write_text(render(sheets), encoding="utf-8")
-    console.print(f"{len(sheets)} methods in {out} ({Path(out).stat().st_size / 1e6:.1f} MB): open it in a browser")
+    console.print(
+        f"{len(sheets)} methods in {escape(out)} ({Path(out).stat().st_size / 1e6:.1f} MB): open it in a browser"
+    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import check_number
+from bandpo.core.checks import check_number, suggestion
 
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 
@@ -63,7 +63,9 @@ def aggregate_rows(
 ) -> Tensor:
     """`aggregate` of losses that are already summed over each sequence: (B,) sums, and (B,) numbers of tokens."""
     if aggregation not in AGGREGATIONS:
-        raise ValueError(f"aggregation={aggregation!r}: expected one of {', '.join(AGGREGATIONS)}")
+        unreduced = "; losses that are not averaged are policy_loss's per_token"
+        wished = unreduced if str(aggregation).lower() == "none" else suggestion(aggregation, AGGREGATIONS)
+        raise ValueError(f"aggregation={aggregation!r}: expected one of {', '.join(AGGREGATIONS)}{wished}")
     normed = aggregation == "seq-mean-token-sum-norm"
     if normed != (max_tokens is not None):
         expected = "a positive max_tokens" if normed else "no max_tokens, which only seq-mean-token-sum-norm uses"

@@ -17,6 +17,7 @@ from bandpo.core.band_options import BandOptions, check_band
 from bandpo.core.checks import check_number
 from bandpo.core.divergences import Divergence, get_divergence
 from bandpo.core.special import log1mexp
+from bandpo.kernels.band import band_bounds
 from bandpo.kernels.region import ClipRegion, band_region, serves
 
 
@@ -54,7 +55,7 @@ def _side(
         return torch.full_like(logp, math.log1p(-eps if name == "lower" else eps))
     if rule == "none":
         return torch.full_like(logp, -math.inf if name == "lower" else math.inf)
-    assert delta is not None
+    assert delta is not None, "refused by check_band"
     delta = _radius(delta, logp)
     if rule == "mirror":
         opposite = divergence.upper if name == "lower" else divergence.lower
@@ -128,8 +129,6 @@ def band(
     check_band(logp_old, chosen, options, check)
     region = _kernel_region(kernel, logp_old, chosen, toward, options)
     if region is not None:
-        from bandpo.kernels.band import band_bounds
-
         return Interval(*band_bounds(logp_old.detach(), region))
     radius_low, radius_high = options.radii
     logp = working(logp_old)

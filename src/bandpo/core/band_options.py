@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from bandpo.core.checks import can_inspect, check_floating, check_logp, check_number, check_radius
+from bandpo.core.checks import RadiusLimits, can_inspect, check_floating, check_logp, check_number, check_radius
 from bandpo.core.divergences import Divergence
 
 # The fp32 KL solver multiplies four factors of size e^δ; e^80 still fits.
@@ -48,9 +48,11 @@ def check_band(logp_old: Tensor, divergence: Divergence, options: BandOptions, c
     inspect = check and can_inspect(logp_old)
     if inspect:
         check_logp("logp_old", logp_old)
+    _check_radii_given(options)
+    limits = RadiusLimits(divergence.smallest_delta, divergence.supremum, MAX_DELTA)
     for name in ("delta", "delta_low", "delta_high"):
         if (radius := getattr(options, name)) is not None:
-            check_radius(name, radius, logp_old.shape, divergence.supremum, MAX_DELTA, inspect)
+            check_radius(name, radius, logp_old.shape, limits, inspect)
     relax, max_ratio = options.relax, options.max_ratio
     if relax is not None:
         if isinstance(relax, str) or not isinstance(relax, Sequence) or len(relax) != 2:
@@ -59,6 +61,13 @@ def check_band(logp_old: Tensor, divergence: Divergence, options: BandOptions, c
         check_number("relax[1]", relax[1], 0.0, math.inf)
     if max_ratio is not None:
         check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True)
+
+
+def _check_radii_given(options: BandOptions) -> None:
+    sides = zip((options.lower, options.upper), (options.eps_low, options.eps_high), options.radii, strict=True)
+    for rule, eps, radius in sides:
+        if radius is None and rule != "none" and eps is None:
+            raise TypeError("delta=None: expected a number or a tensor, or both delta_low and delta_high")
 
 
 def _check_side(name: str, rule: object, radius: object, radius_name: str, eps: float | None, eps_name: str) -> None:

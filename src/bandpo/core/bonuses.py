@@ -15,7 +15,7 @@ from torch import Tensor
 from bandpo.core.checks import check_number
 from bandpo.core.entropy_bonus import trust_region_entropy
 from bandpo.core.method import Method
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import Surrogate, Tokens, unless_held
 
 
 def with_trust_region_entropy(
@@ -69,5 +69,7 @@ def with_entropy(
         raise ValueError(
             f"base={base!r}: expected a method that is anchored on the old policy, without inputs and without a bonus"
         )
-    (loss, gradient), _ = chosen.apply(tokens, **chosen.resolve(base_kwargs or {}))
+    (loss, gradient), interval = chosen.apply(tokens, **chosen.resolve(base_kwargs or {}))
+    if interval is not None:
+        gradient = unless_held(gradient, tokens)
     return Surrogate(loss - coef * entropy.to(loss.dtype), gradient)

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 # Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
 _POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
 
 
-def can_inspect(*tensors: Tensor | None) -> bool:
-    """Whether Python may look at values: not in compiled code, not under vmap or grad transforms, not on `meta`."""
+def is_transformed(tensor: Tensor) -> bool:
+    """Return whether the tensor is inside a transform of `torch.func`, such as vmap or grad."""
     if torch.compiler.is_compiling():
         return False
-    # Private, but the one test of its kind; reading a value inside a functorch transform raises.
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
-    present = [t for t in tensors if t is not None]
-    return not any(wrapped(t) or t.is_meta for t in present)
+    # Private, but the one test of its kind.
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Return whether the tensor has a shape and a device but no values: on `meta`, fake, or in an export."""
+    return tensor.is_meta or isinstance(tensor, (FakeTensor, FunctionalTensor))
+
+
+def is_traced() -> bool:
+    """Return whether this code is being compiled, exported or traced by make_fx rather than run."""
+    return torch.compiler.is_compiling() or get_proxy_mode() is not None
+
+
+def can_inspect(*tensors: Tensor | None) -> bool:
+    """Return whether Python may look at values: not in code being compiled or traced, under vmap, or of fakes."""
+    if is_traced():
+        return False
+    return not any(is_transformed(t) or is_fake(t) for t in tensors if t is not None)
 
 
 def check_floating(name: str, tensor: object) -> None:
@@ -47,6 +69,11 @@ def check_numbers(name: str, tensor: Tensor, mask: Tensor) -> None:
     _raise_at(name, tensor, torch.isnan(tensor) & mask, "a number")
 
 
+def check_binary(name: str, tensor: Tensor) -> None:
+    """Raise ValueError at the first position that is neither 0 nor 1."""
+    _raise_at(name, tensor, (tensor != 0) & (tensor != 1), "0 or 1; scale the advantages to weigh tokens")
+
+
 def _slack(logp: Tensor) -> float:
     return _POSITIVE_SLACK.get(logp.dtype, 1e-4)
 
@@ -58,40 +85,53 @@ def _raise_at(name: str, tensor: Tensor, wrong: Tensor, expected: str) -> None:
         raise ValueError(f"{where} = {tensor[position].item():g}: expected {expected}")
 
 
-def check_radius(
-    name: str, delta: float | Tensor, shape: torch.Size, supremum: float, limit: float, inspect: bool
-) -> None:
-    """Raise unless δ is positive, below the divergence's supremum and the limit, and broadcasts to `shape`.
+class RadiusLimits(NamedTuple):
+    """What a radius must lie between: the smallest that is right, the divergence's supremum, the solvers' limit."""
+
+    smallest: float
+    supremum: float
+    limit: float
+
+
+def check_radius(name: str, delta: float | Tensor, shape: torch.Size, limits: RadiusLimits, inspect: bool) -> None:
+    """Raise unless δ is positive, within the limits, and broadcasts to `shape`.
 
     The values of a tensor are looked at only with `inspect`.
     """
     if isinstance(delta, Tensor):
-        if not delta.is_floating_point():
-            raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
-        try:
-            fits = torch.broadcast_shapes(delta.shape, shape) == shape
-        except RuntimeError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
+        _check_radius_tensor(name, delta, shape)
         if inspect and can_inspect(delta):
-            wrong = ~((delta > 0) & (delta < min(supremum, limit)))
+            wrong = ~((delta >= limits.smallest) & (delta < min(limits.supremum, limits.limit)))
             if wrong.any():
-                raise ValueError(f"{name} holds {delta[wrong][0].item():g}: {_expected_radius(name, supremum, limit)}")
+                value = delta[wrong][0].item()
+                raise ValueError(f"{name} holds {value:g}: {_expected_radius(name, value, limits)}")
         return
     if isinstance(delta, bool) or not isinstance(delta, (int, float)):
         raise TypeError(f"{name}={delta!r}: expected a number or a tensor")
-    if not 0 < delta < limit:
-        raise ValueError(f"{name}={delta!r}: {_expected_radius(name, supremum, limit)}")
-    if delta >= supremum:
+    if not limits.smallest <= delta < limits.limit:
+        raise ValueError(f"{name}={delta!r}: {_expected_radius(name, delta, limits)}")
+    if delta >= limits.supremum:
         raise ValueError(
-            f"{name}={delta!r} allows every policy, the divergence never exceeds {supremum:g}: "
-            f"{_expected_radius(name, supremum, limit)}, or method 'no-clip'"
+            f"{name}={delta!r} allows every policy, the divergence never exceeds {limits.supremum:g}: "
+            f"{_expected_radius(name, delta, limits)}, or method 'no-clip'"
         )
 
 
-def _expected_radius(name: str, supremum: float, limit: float) -> str:
-    return f"expected 0 < {name} < {min(supremum, limit):g}"
+def _check_radius_tensor(name: str, delta: Tensor, shape: torch.Size) -> None:
+    if not delta.is_floating_point():
+        raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
+    try:
+        fits = torch.broadcast_shapes(delta.shape, shape) == shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
+
+
+def _expected_radius(name: str, value: float, limits: RadiusLimits) -> str:
+    if 0 < value < limits.smallest:
+        return f"expected {name} >= {limits.smallest:g}, below which the bounds of this divergence lose their digits"
+    return f"expected 0 < {name} < {min(limits.supremum, limits.limit):g}"
 
 
 def check_number(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> float:
@@ -102,3 +142,37 @@ def check_number(name: str, value: object, low: float, high: float, *, low_open:
     if not ((value > low if low_open else value >= low) and value < high):
         raise ValueError(f"{name}={value!r}: expected {low:g} {bracket} {name} < {high:g}")
     return float(value)
+
+
+def nearest(wrong: str, known: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:
+    """Return the names nearest to a wrong one, best first; capitals, hyphens and underscores count for nothing.
+
+    Args:
+        wrong: what was given.
+        known: what there is.
+        count: so many names at most.
+        likeness: least ratio of letters in common, 0 to 1.
+
+    >>> from bandpo.core.checks import nearest
+    >>> nearest("Band_KL", ["grpo", "band-kl", "band-tv"]), nearest("bandkl", ["band-kl"]), nearest("x", ["grpo"])
+    (['band-kl'], ['band-kl'], [])
+    """
+    letters = {name: _letters(name) for name in known}
+    close = get_close_matches(_letters(wrong), list(dict.fromkeys(letters.values())), count, likeness)
+    names = [name for name, plain in letters.items() if plain in close]
+    return sorted(names, key=lambda name: SequenceMatcher(None, wrong, name).ratio(), reverse=True)[:count]
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def suggestion(wrong: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the end of an error at an unknown name: the nearest one, or `otherwise` where none is near.
+
+    >>> from bandpo.core.checks import suggestion
+    >>> suggestion("clip-hihger", ["clip-higher", "grpo"])
+    "; did you mean 'clip-higher'?"
+    """
+    near = nearest(str(wrong), known)
+    return f"; did you mean {near[0]!r}?" if near else f"; {otherwise}" if otherwise else ""

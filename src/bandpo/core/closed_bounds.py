@@ -18,23 +18,51 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.special import expm1, log1mexp
+from bandpo.core.special import expm1, log1mexp, root_of_scale
 
 Radius = float | Tensor
 
-# Below these 1/p would overflow. There each upper bound is a straight line in logp, which `_extend` follows.
+# Below these 1/p would overflow. There each upper bound is a straight line in logp.
 _LOGP_MIN = {torch.float32: -60.0, torch.float64: -600.0}
+# With a small radius the straight line begins further out, where e^-margin δ is left of p; e^-86 is the last of fp32.
+_MARGIN, _LOGP_FLOOR = 33.0, -86.0
+_BENT = math.exp(_LOGP_FLOOR + _MARGIN)
+"""Radii below this have no straight line within reach where they go by √p."""
 
 
-def _simplex(logp: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _first(delta: Radius, dtype: torch.dtype) -> Radius:
+    """The log-prob below which the bounds of this radius are straight lines."""
+    first = _LOGP_MIN[dtype]
+    if dtype == torch.float64:
+        return first
+    if isinstance(delta, Tensor):
+        return (torch.log(delta) - _MARGIN).clamp(_LOGP_FLOOR, first)
+    return min(max(math.log(delta) - _MARGIN, _LOGP_FLOOR), first)
+
+
+def _simplex(logp: Tensor, delta: Radius) -> tuple[Tensor, Tensor, Tensor]:
     """p, 1 - p, and how far logp lies below the range where 1/p is finite."""
-    clamped = logp.clamp_min(_LOGP_MIN[logp.dtype])
+    first = _first(delta, logp.dtype)
+    clamped = torch.maximum(logp, first) if isinstance(first, Tensor) else logp.clamp_min(first)
     return torch.exp(clamped), -expm1(clamped), clamped - logp
 
 
 def _upper(logp: Tensor, excess: Tensor, below: Tensor, slope: float = 1.0) -> Tensor:
     """log(1 + excess), extended below the range along its asymptote, and at most -logp (q = 1)."""
     return torch.minimum(torch.log1p(excess) + slope * below, -logp)
+
+
+def _carried(below: Tensor, delta: Radius) -> Tensor:
+    """How far below the range a bound that goes by √p is followed inside its logarithm: until 20, for bent ones."""
+    if isinstance(delta, Tensor):
+        return torch.where(delta < _BENT, below.clamp_max(20.0), 0.0)
+    return below.clamp_max(20.0 if delta < _BENT else 0.0)
+
+
+def _root_of_odds(delta: Radius, w: Tensor, p: Tensor, factor: Radius = 1.0) -> Tensor:
+    """√(δ factor w/p), whose terms may be smaller than their dtype can hold."""
+    scale = root_of_scale(delta)
+    return torch.sqrt(delta / (scale * scale) * factor * w / p) * scale
 
 
 def _log1p(x: Radius) -> Radius:
@@ -101,44 +129,46 @@ def _floor_of_tensor(divergence: str, delta: Tensor, dtype: torch.dtype) -> tupl
 
 def tv_upper(logp: Tensor, delta: Radius) -> Tensor:
     """f = |u - 1|/2: r = 1 + δ/p."""
-    p, _, below = _simplex(logp)
+    p, _, below = _simplex(logp, delta)
     return _upper(logp, delta / p, below)
 
 
 def tv_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = |u - 1|/2: r = 1 - δ/p, and 0 from p = δ down."""
-    drop = delta / _simplex(logp)[0]
+    drop = delta / _simplex(logp, delta)[0]
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), _log_floor_gap(logp, "tv", delta))
 
 
 def chi2_upper(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²: r = 1 + √(δ w/p)."""
-    p, w, below = _simplex(logp)
-    return _upper(logp, torch.sqrt(delta * w / p), below, slope=0.5)
+    p, w, below = _simplex(logp, delta)
+    carried = _carried(below, delta)
+    return _upper(logp, _root_of_odds(delta, w, p) * torch.exp(0.5 * carried), below - carried, slope=0.5)
 
 
 def chi2_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²: r = 1 - √(δ w/p), and 0 from p = δ/(1 + δ) down; near 0, (1 - e)(1 + e) = (1 + δ)(1 - floor/p)."""
-    p, w, _ = _simplex(logp)
-    drop = torch.sqrt(delta * w / p)
+    p, w, _ = _simplex(logp, delta)
+    drop = _root_of_odds(delta, w, p)
     near_zero = _log_floor_gap(logp, "chi2", delta) + _log1p(delta) - torch.log1p(drop)
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
 
 
 def hellinger_upper(logp: Tensor, delta: Radius) -> Tensor:
-    """f = (√u - 1)²: √r = 1 - h + √(h (2 - h) w/p), h = δ/2; saturates where √p >= 1 - h."""
-    p, w, below = _simplex(logp)
+    """f = (√u - 1)²: √r = 1 - h + √(h (2 - h) w/p), h = δ/2; saturates where √p >= 1 - h, that is w <= h (2 - h)."""
+    p, w, below = _simplex(logp, delta)
     h = delta / 2
-    excess = torch.sqrt(h * (2 - h) * w / p) - h
-    high = 2 * torch.log1p(excess) + below
-    return torch.where(torch.sqrt(p) >= 1 - h, -logp, torch.minimum(high, -logp))
+    carried = _carried(below, delta)
+    excess = _root_of_odds(h, w, p, 2 - h) * torch.exp(0.5 * carried) - h
+    high = 2 * torch.log1p(excess) + (below - carried)
+    return torch.where(w <= h * (2 - h), -logp, torch.minimum(high, -logp))
 
 
 def hellinger_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = (√u - 1)²: √r = 1 - h - √(h (2 - h) w/p), h = δ/2, and 0 from p = h (2 - h) down."""
-    p, w, _ = _simplex(logp)
+    p, w, _ = _simplex(logp, delta)
     h = delta / 2
-    spread = torch.sqrt(h * (2 - h) * w / p)
+    spread = _root_of_odds(h, w, p, 2 - h)
     drop = h + spread
     near_zero = _log_floor_gap(logp, "hellinger", delta) - torch.log(1 - h + spread)
     return 2 * torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)
@@ -146,10 +176,9 @@ def hellinger_lower(logp: Tensor, delta: Radius) -> Tensor:
 
 def neyman_upper(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²/u: q is the upper Wilson bound of p, (2 p + δ + √(δ² + 4 p δ w))/(2 (1 + δ)); never saturates."""
-    p, w, below = _simplex(logp)
-    skew = delta * (w - p)
-    root = torch.sqrt(delta * delta + 4 * delta * p * w)
-    excess = torch.where(skew >= 0, (skew + root) / (2 * (1 + delta) * p), 2 * delta * w / (root - skew))
+    p, w, below = _simplex(logp, delta)
+    skew, root, scaled, scale = _quadratic(p, w, delta, 4)
+    excess = torch.where(skew >= 0, (skew + root) * scale / (2 * (1 + delta) * p), 2 * scaled * w / (root - skew))
     return _upper(logp, excess, below)
 
 
@@ -158,24 +187,28 @@ def neyman_lower(logp: Tensor, delta: Radius) -> Tensor:
     return -_log1p(delta) - neyman_upper(logp, delta)
 
 
-def _le_cam_roots(p: Tensor, w: Tensor, delta: Radius) -> tuple[Tensor, Tensor]:
-    return delta * (w - p), torch.sqrt(delta * delta + 8 * delta * p * w)
+def _quadratic(p: Tensor, w: Tensor, delta: Radius, factor: int) -> tuple[Tensor, Tensor, Radius, Radius]:
+    """δ (w - p), √(δ² + factor δ p w) and δ itself over a power of two of δ's size, which comes last."""
+    root_scale = root_of_scale(delta)
+    scale = root_scale * root_scale
+    scaled = delta / scale
+    return scaled * (w - p), torch.sqrt(scaled * scaled + factor * scaled * (p / scale) * w), scaled, scale
 
 
 def le_cam_upper(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²/(u + 1): q - p = (δ (w - p) + √(δ² + 8 δ p w))/(2 + δ)."""
-    p, w, below = _simplex(logp)
-    skew, root = _le_cam_roots(p, w, delta)
-    step = torch.where(skew >= 0, (skew + root) / (2 + delta), 4 * delta * p * w / (root - skew))
+    p, w, below = _simplex(logp, delta)
+    skew, root, scaled, scale = _quadratic(p, w, delta, 8)
+    step = torch.where(skew >= 0, (skew + root) * scale / (2 + delta), 4 * scaled * p * w / (root - skew))
     return _upper(logp, step / p, below)
 
 
 def le_cam_lower(logp: Tensor, delta: Radius) -> Tensor:
     """f = (u - 1)²/(u + 1): q - p = (δ (w - p) - √(δ² + 8 δ p w))/(2 + δ), and 0 from p = 2 δ/(2 + δ) down."""
-    p, w, _ = _simplex(logp)
-    skew, root = _le_cam_roots(p, w, delta)
-    step = torch.where(skew <= 0, (root - skew) / (2 + delta), 4 * delta * p * w / (root + skew))
+    p, w, _ = _simplex(logp, delta)
+    skew, root, scaled, scale = _quadratic(p, w, delta, 8)
+    step = torch.where(skew <= 0, (root - skew) * scale / (2 + delta), 4 * scaled * p * w / (root + skew))
     drop = step / p
-    scale = torch.log((2 + delta) * p / (2 * p + delta * w + root))
-    near_zero = _log_floor_gap(logp, "le-cam", delta) + scale
+    likeness = torch.log((2 + delta) * p / (2 * p + delta * w + root * scale))
+    near_zero = _log_floor_gap(logp, "le-cam", delta) + likeness
     return torch.where(drop < 0.5, torch.log1p(-drop.clamp_max(0.5)), near_zero)

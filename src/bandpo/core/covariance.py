@@ -16,7 +16,7 @@ from torch import Tensor
 from bandpo.core.band import fixed_interval
 from bandpo.core.checks import check_number
 from bandpo.core.clipping import clip_to, stopped
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio, true_log_ratio, unless_held
 
 _ONE = math.nextafter(1.0, 2.0)
 
@@ -76,7 +76,8 @@ def clip_cov(
     """
     check_number("cov_high", cov_high, cov_low, math.inf)
     interval = fixed_interval(tokens.logp_anchor, eps_low, eps_high)
-    surrogate = clip_to(interval, tokens, dual_clip)
+    loss, gradient = clip_to(interval, tokens, dual_clip)
+    surrogate = loss, unless_held(gradient, tokens)
     covariance = token_covariance(tokens.logp, tokens.advantages, tokens.mask)
     eligible = tokens.mask & ~stopped(interval, tokens) & (covariance > cov_low) & (covariance < cov_high)
     noise = torch.rand_like(covariance) if noise is None else noise
@@ -87,8 +88,8 @@ def clip_cov(
 def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surrogate:
     """KL-Cov: ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one.
 
-    arXiv 2505.22617, KL-Cov. There is no ratio clip. The authors take 0.2 % of the tokens for a 7B model and 0.02 %
-    for 32B, with β = 1.
+    arXiv 2505.22617, KL-Cov. There is no ratio clip: a token beyond e^±20 has the gradient of one that is there.
+    The authors take 0.2 % of the tokens for a 7B model and 0.02 % for 32B, with β = 1.
 
     Args:
         tokens: the batch; means and ranks are taken over all of it.
@@ -96,9 +97,9 @@ def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surr
         coef: β, weight of the penalty.
     """
     check_number("coef", coef, 0.0, math.inf)
-    d = tokens.log_ratio
+    d, moved = free_log_ratio(tokens), tokens.logp - tokens.logp_anchor
     covariance = token_covariance(tokens.logp, tokens.advantages, tokens.mask)
     chosen = tokens.mask & _first(covariance, tokens.mask, _quota(tokens.mask, fraction))
-    loss = -tokens.advantages * torch.exp(d) + torch.where(chosen, coef * d.abs(), 0.0)
-    step = torch.where(chosen, coef * torch.sign(d.detach()), 0.0)
+    loss = -tokens.advantages * torch.exp(d) + torch.where(chosen, coef * moved.abs(), 0.0)
+    step = torch.where(chosen, coef * torch.sign(true_log_ratio(tokens)), 0.0)
     return Surrogate(loss, -tokens.advantages * torch.exp(d.detach()) + step)

@@ -12,17 +12,23 @@ A `Divergence` holds f and, where one is known, a direct formula for the two roo
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
+from bandpo.core.checks import is_traced, suggestion
 from bandpo.core.kl_table import kl_bound_toward, kl_lower_bound, kl_upper_bound
-from bandpo.core.root_bounds import Generator, root_bound
+from bandpo.core.root_bounds import MIN_SEARCHED_DELTA, Generator, root_bound
 from bandpo.core.special import expm1
+
+# A formula holds until the bounds bend at probabilities that fp32 has no normal number for.
+MIN_DELTA = 1e-30
 
 Bound = Callable[[Tensor, "float | Tensor"], Tensor]
 Toward = Callable[[Tensor, "float | Tensor", Tensor], Tensor]
@@ -53,6 +59,20 @@ class Divergence:
     direct_lower: Bound | None = None
     direct_toward: Toward | None = None
 
+    def __reduce__(self) -> Any:
+        """Pickle and copy by name what is registered, so that its f may be any function, and by value all else."""
+        return (get_divergence, (self.name,)) if _REGISTRY.get(self.name) is self else super().__reduce__()
+
+    @property
+    def smallest_delta(self) -> float:
+        """The smallest radius whose bounds are right: 1e-30 by formula, 1e-9 where they are searched for.
+
+        >>> bandpo.get_divergence("kl").smallest_delta, bandpo.get_divergence("js").smallest_delta
+        (1e-30, 1e-09)
+        """
+        is_direct = self.direct_upper is not None and self.direct_lower is not None
+        return MIN_DELTA if is_direct else MIN_SEARCHED_DELTA
+
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
         """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
         return self._searched(logp, delta, upward=True) if self.direct_upper is None else self.direct_upper(logp, delta)
@@ -72,7 +92,7 @@ class Divergence:
         return torch.where(upward, self.upper(logp, delta), self.lower(logp, delta))
 
     def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
-        if not torch.compiler.is_compiling():
+        if not is_traced():
             return root_bound(self.f, logp, delta, upward)
         known = _REGISTRY.get(self.name)
         if not self.name.startswith("alpha=") and (known is None or known.f is not self.f):
@@ -93,27 +113,57 @@ def _(logp: Tensor, delta: Tensor, divergence: str, upward: Tensor) -> Tensor:
     return torch.empty_like(logp)
 
 
+def _kl(u: Tensor) -> Tensor:
+    return u - 1 - torch.log(u)
+
+
+def _reverse_kl(u: Tensor) -> Tensor:
+    return u * torch.log(u) - u + 1
+
+
+def _tv(u: Tensor) -> Tensor:
+    return (u - 1).abs() / 2
+
+
+def _chi2(u: Tensor) -> Tensor:
+    return (u - 1) ** 2
+
+
+def _neyman_chi2(u: Tensor) -> Tensor:
+    return (u - 1) ** 2 / u
+
+
+def _hellinger(u: Tensor) -> Tensor:
+    return (torch.sqrt(u) - 1) ** 2
+
+
+def _le_cam(u: Tensor) -> Tensor:
+    return (u - 1) ** 2 / (u + 1)
+
+
+def _jeffreys(u: Tensor) -> Tensor:
+    return (u - 1) * torch.log(u)
+
+
 def _js(u: Tensor) -> Tensor:
     return 0.5 * (u * torch.log(2 * u / (1 + u)) + torch.log(2 / (1 + u)))
 
 
 KL = Divergence(
     "kl",
-    lambda u: u - 1 - torch.log(u),
+    _kl,
     "Kullback-Leibler KL(old || new), the paper's",
     math.inf,
     kl_upper_bound,
     kl_lower_bound,
     kl_bound_toward,
 )
-REVERSE_KL = Divergence("reverse-kl", lambda u: u * torch.log(u) - u + 1, "Kullback-Leibler KL(new || old)")
-TV = Divergence("tv", lambda u: (u - 1).abs() / 2, "total variation", 1.0, closed.tv_upper, closed.tv_lower)
-CHI2 = Divergence(
-    "chi2", lambda u: (u - 1) ** 2, "Pearson χ², Σ (new - old)²/old", math.inf, closed.chi2_upper, closed.chi2_lower
-)
+REVERSE_KL = Divergence("reverse-kl", _reverse_kl, "Kullback-Leibler KL(new || old)")
+TV = Divergence("tv", _tv, "total variation", 1.0, closed.tv_upper, closed.tv_lower)
+CHI2 = Divergence("chi2", _chi2, "Pearson χ², Σ (new - old)²/old", math.inf, closed.chi2_upper, closed.chi2_lower)
 NEYMAN_CHI2 = Divergence(
     "neyman-chi2",
-    lambda u: (u - 1) ** 2 / u,
+    _neyman_chi2,
     "Neyman χ², Σ (new - old)²/new",
     math.inf,
     closed.neyman_upper,
@@ -121,7 +171,7 @@ NEYMAN_CHI2 = Divergence(
 )
 HELLINGER = Divergence(
     "hellinger",
-    lambda u: (torch.sqrt(u) - 1) ** 2,
+    _hellinger,
     "squared Hellinger, Σ (√new - √old)²",
     2.0,
     closed.hellinger_upper,
@@ -129,19 +179,26 @@ HELLINGER = Divergence(
 )
 LE_CAM = Divergence(
     "le-cam",
-    lambda u: (u - 1) ** 2 / (u + 1),
+    _le_cam,
     "Le Cam (triangular discrimination), Σ (new - old)²/(new + old)",
     2.0,
     closed.le_cam_upper,
     closed.le_cam_lower,
 )
 JS = Divergence("js", _js, "Jensen-Shannon, mean KL of old and new to their midpoint", math.log(2))
-JEFFREYS = Divergence("jeffreys", lambda u: (u - 1) * torch.log(u), "Jeffreys, KL(old || new) + KL(new || old)")
+JEFFREYS = Divergence("jeffreys", _jeffreys, "Jeffreys, KL(old || new) + KL(new || old)")
 
 
-def _rescaled(base: Divergence, factor: float) -> tuple[Bound, Bound]:
-    """Bounds of the divergence factor · base."""
-    return lambda logp, delta: base.upper(logp, delta / factor), lambda logp, delta: base.lower(logp, delta / factor)
+def _scaled_generator(u: Tensor, *, base: Divergence, factor: float) -> Tensor:
+    return factor * base.f(u)
+
+
+def _scaled_upper(logp: Tensor, delta: float | Tensor, *, base: Divergence, factor: float) -> Tensor:
+    return base.upper(logp, delta / factor)
+
+
+def _scaled_lower(logp: Tensor, delta: float | Tensor, *, base: Divergence, factor: float) -> Tensor:
+    return base.lower(logp, delta / factor)
 
 
 def alpha_divergence(alpha: float) -> Divergence:
@@ -167,17 +224,22 @@ def alpha_divergence(alpha: float) -> Divergence:
     name, summary = f"alpha={value}", f"α-divergence with α = {value}"
     if alpha in known:
         base, factor = known[alpha]
-        upper, lower = _rescaled(base, factor)
-        return Divergence(name, lambda u: factor * base.f(u), summary, factor * base.supremum, upper, lower)
+        if base.direct_upper is None:
+            return Divergence(name, base.f, summary, base.supremum)
+        f, upper, lower = (
+            functools.partial(function, base=base, factor=factor)
+            for function in (_scaled_generator, _scaled_upper, _scaled_lower)
+        )
+        return Divergence(name, f, summary, factor * base.supremum, upper, lower)
     supremum = 1 / (alpha * (1 - alpha)) if 0 < alpha < 1 else math.inf
-    return Divergence(name, _alpha_generator(alpha), summary, supremum)
+    return Divergence(name, functools.partial(_alpha, alpha=alpha), summary, supremum)
 
 
-def _alpha_generator(alpha: float) -> Generator:
+def _alpha(u: Tensor, *, alpha: float) -> Tensor:
     """f of the α-divergence, written so that α close to 1 or to 0 loses no digits; α is neither."""
     if alpha >= 0.5:
-        return lambda u: (u * expm1((alpha - 1) * torch.log(u)) / (alpha - 1) - (u - 1)) / alpha
-    return lambda u: (expm1(alpha * torch.log(u)) / alpha - (u - 1)) / (alpha - 1)
+        return (u * expm1((alpha - 1) * torch.log(u)) / (alpha - 1) - (u - 1)) / alpha
+    return (expm1(alpha * torch.log(u)) / alpha - (u - 1)) / (alpha - 1)
 
 
 _REGISTRY: dict[str, Divergence] = {
@@ -216,7 +278,8 @@ def get_divergence(divergence: str | Divergence) -> Divergence:
             return alpha_divergence(float(parameter))
         except ValueError:
             raise ValueError(f"divergence={divergence!r}: expected 'alpha=NUMBER', such as 'alpha=1.5'") from None
-    raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER")
+    near = suggestion(divergence, _REGISTRY)
+    raise ValueError(f"divergence={divergence!r}: expected one of {', '.join(_REGISTRY)} or alpha=NUMBER{near}")
 
 
 def check_generator(name: str, f: Generator) -> None:

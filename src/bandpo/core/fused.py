@@ -31,16 +31,25 @@ def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None
     >>> clip_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
     True
     """
-    if any(isinstance(value, Tensor) for value in options.values()):
+    if method.region is None or any(isinstance(value, Tensor) for value in options.values()):
         return None
     given = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
-    return _region_of(method.name, given) if torch.compiler.is_compiling() else _remembered(method.name, given)
+    if torch.compiler.is_compiling() or not _is_hashable(given):
+        return _region_of(method.name, given)
+    # A number and a bool that equal each other are not the same option.
+    return _remembered(method.name, given, tuple(type(value) for _, value in given))
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _region_of(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | None:
     method, options = get_method(name), dict(given)
-    if method.region is None:
-        return None
     method.validate(options)
     dual = options.pop("dual_clip")
     if not method.per_token:
@@ -54,8 +63,10 @@ def _region_of(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | No
     return region if region is None or dual is None else region._replace(log_dual_clip=math.log(dual))
 
 
-# A training step asks for the same setting again and again, and validation runs the method on one token.
-_remembered = functools.lru_cache(_region_of)
+@functools.lru_cache
+def _remembered(name: str, given: tuple[tuple[str, Any], ...], types: tuple[type, ...]) -> ClipRegion | None:
+    """`_region_of`: a training step asks for the same setting again and again, and validation runs the method."""
+    return _region_of(name, given)
 
 
 def fused_region(

@@ -8,7 +8,7 @@ import torch
 
 from bandpo.core.checks import check_number
 from bandpo.core.special import expm1
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import Surrogate, Tokens, unless_held
 
 
 def maspo(
@@ -51,7 +51,7 @@ def maspo(
     diverging = ((advantages > 0) & (d > 0)) | ((advantages < 0) & (d < 0))
     gate = torch.where(diverging, torch.exp(-0.5 * distance * distance), 1.0)
     loss = -advantages * gate * torch.exp(d)
-    return Surrogate(loss, loss.detach())
+    return Surrogate(loss, unless_held(loss.detach(), tokens))
 
 
 def sapo(tokens: Tokens, *, tau_pos: float = 1.0, tau_neg: float = 1.05) -> Surrogate:
@@ -71,7 +71,7 @@ def sapo(tokens: Tokens, *, tau_pos: float = 1.0, tau_neg: float = 1.05) -> Surr
     x = tau * expm1(d)
     loss = -advantages * 4 / tau * torch.sigmoid(x)
     gradient = -advantages * 4 * torch.sigmoid(x) * torch.sigmoid(-x) * torch.exp(d)
-    return Surrogate(loss, gradient.detach())
+    return Surrogate(loss, unless_held(gradient.detach(), tokens))
 
 
 def ce_gppo(
@@ -86,7 +86,7 @@ def ce_gppo(
     """CE-GPPO: PPO's clip, and outside it a bounded gradient, β₁ (1 - ε_low) A below and β₂ (1 + ε_high) A above.
 
     Outside, ℓ is PPO's clipped value times β, with the gradient of a token whose ratio is the bound: r is divided by
-    its own detached value (arXiv 2509.20712). Dual clip as in PPO.
+    its own detached value (arXiv 2509.20712), however far the token has moved. Dual clip as in PPO.
 
     Args:
         tokens: the batch.
@@ -104,9 +104,11 @@ def ce_gppo(
     above = (advantages > 0) & (d > math.log1p(eps_high))
     scale = torch.where(below, torch.full_like(d, beta_low * (1 - eps_low)), beta_high * (1 + eps_high))
     outside = below | above
-    # e^(d - detached d) is 1 with gradient 1: the token keeps moving at a rate that no longer depends on its ratio.
-    coefficient = torch.where(outside, scale * torch.exp(d - d.detach()), torch.exp(d))
-    loss, gradient = -advantages * coefficient, -advantages * coefficient.detach()
+    # e^(logp - detached logp) is 1 with gradient 1: the token keeps moving at a rate that does not depend on its ratio.
+    inside = torch.exp(d)
+    coefficient = torch.where(outside, scale * torch.exp(tokens.logp - tokens.logp.detach()), inside)
+    loss = -advantages * coefficient
+    gradient = -advantages * torch.where(outside, scale, unless_held(inside.detach(), tokens))
     if dual_clip is not None:
         past = (advantages < 0) & (d > math.log(dual_clip))
         loss = torch.where(past, -advantages * dual_clip, loss)

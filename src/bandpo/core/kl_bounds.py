@@ -16,22 +16,52 @@ no bracket is needed and nothing depends on the data.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from bandpo.core.special import expm1, expm1_and_phi
+from bandpo.core.special import expm1, expm1_and_phi, power_of_two
 
-# Below e^-50 the upper bound is (1 - e^-δ)/p to the last digit, and the lower ratio underflows to 0.
+# Below e^-50, and below e^-margin δ, the upper bound is (1 - e^-δ)/p to the last digit, and the lower ratio underflows.
 LOGP_MIN = -50.0
+_MARGIN = {torch.float32: 18.0, torch.float64: 36.0}
+# Stopping just short of p = 0 keeps 1/p finite.
+_LOGP_FLOOR = {torch.float32: -87.0, torch.float64: -700.0}
 # At p = 1 the band closes; stopping just short keeps 1/w finite, and `kl_upper` restores the exact cap -log p.
 _LOGP_MAX = {torch.float32: -1e-18, torch.float64: -1e-60}
+# A token this much closer to p = 1 than δ has the lower bound -δ to the last digit.
+_NEGLIGIBLE = {torch.float32: 2.0**-31, torch.float64: 2.0**-61}
 _HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
 
 
-def _simplex(logp: Tensor) -> tuple[Tensor, Tensor]:
-    logp = logp.clamp(LOGP_MIN, _LOGP_MAX[logp.dtype])
-    return torch.exp(logp), -expm1(logp)
+class _Simplex(NamedTuple):
+    """p and w = 1 - p of clamped log-probs, and the ends they were clamped to."""
+
+    p: Tensor
+    w: Tensor
+    first: float | Tensor
+    last: float | Tensor
+
+
+def _simplex(logp: Tensor, delta: float | Tensor) -> _Simplex:
+    first, last = _ends(delta, logp.dtype)
+    inside = torch.minimum(torch.maximum(logp, first), last) if isinstance(first, Tensor) else logp.clamp(first, last)
+    return _Simplex(torch.exp(inside), -expm1(inside), first, last)
+
+
+def _ends(delta: float | Tensor, dtype: torch.dtype) -> Any:
+    """The log-probs beyond which the bounds of this radius follow their asymptotes."""
+    floor, margin, tiny = _LOGP_FLOOR[dtype], _MARGIN[dtype], torch.finfo(dtype).tiny
+    if isinstance(delta, Tensor):
+        return (
+            (torch.log(delta) - margin).clamp(floor, LOGP_MIN),
+            (-_NEGLIGIBLE[dtype] * delta).clamp(_LOGP_MAX[dtype], -tiny),
+        )
+    return (
+        min(max(math.log(delta) - margin, floor), LOGP_MIN),
+        min(max(-_NEGLIGIBLE[dtype] * delta, _LOGP_MAX[dtype]), -tiny),
+    )
 
 
 def _expm1_radius(delta: float | Tensor) -> float | Tensor:
@@ -56,38 +86,45 @@ def _tilt(a: Tensor, b: Tensor, delta: float | Tensor) -> Tensor:
         _, phi_x = expm1_and_phi(x)
         e, phi_y = expm1_and_phi(-k * x)
         # Halley on F(x) = log(1 + residual/scale); log1p(v) ~ v (6 + v)/(6 + 4 v) merges all into one division.
-        residual = a * phi_x + b * phi_y - growth
-        scale = a + growth - b * e
-        gap = growth - e
-        slope = a * (1 + e)
+        # Small radii and probabilities underflow in its products, so the sizes are divided out as powers of two.
+        scale, gap = a + growth - b * e, growth - e
+        size, size_of_gap = power_of_two(scale), power_of_two(gap)
+        residual, slope = (a * phi_x + b * phi_y - growth) / size, a * (1 + e) / size
+        scale, gap, relative = scale / size, gap / size_of_gap, size / size_of_gap
         numerator = residual * (6 * scale + residual)
-        denominator = (6 * scale + 4 * residual) * gap * scale * gap - 0.5 * numerator * slope * (k * scale + slope)
-        x = x - numerator * scale * gap / denominator
+        bend = (0.5 * numerator * relative) * (slope * relative) * (k * scale + slope)
+        x = x - numerator * scale * gap / ((6 * scale + 4 * residual) * gap * scale * gap - bend) * relative
     return k * x
 
 
 def kl_upper(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Largest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
-    p, w = _simplex(logp)
-    return _upper(logp, p, w, _tilt(p, w, delta), delta)
+    simplex = _simplex(logp, delta)
+    return _upper(logp, simplex, _tilt(simplex.p, simplex.w, delta), delta)
 
 
-def _upper(logp: Tensor, p: Tensor, w: Tensor, y: Tensor, delta: float | Tensor) -> Tensor:
+def _upper(logp: Tensor, simplex: _Simplex, y: Tensor, delta: float | Tensor) -> Tensor:
     """log r of the upper bound out of its tilt y = p t."""
     shrink = torch.exp(-delta) if isinstance(delta, Tensor) else math.exp(-delta)
-    high = torch.log1p(w * (_expm1_radius(delta) - expm1(-y)) * shrink / p)
-    below = (LOGP_MIN - logp).clamp_min(0)
+    high = torch.log1p(simplex.w * (_expm1_radius(delta) - expm1(-y)) * shrink / simplex.p)
+    below = (simplex.first - logp).clamp_min(0)
     return torch.minimum(high + below, -logp)
 
 
 def kl_lower(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Smallest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
-    p, w = _simplex(logp)
-    return -_tilt(w, p, delta) - delta
+    simplex = _simplex(logp, delta)
+    return _lower(logp, simplex, _tilt(simplex.w, simplex.p, delta), delta)
+
+
+def _lower(logp: Tensor, simplex: _Simplex, y: Tensor, delta: float | Tensor) -> Tensor:
+    """log r of the lower bound out of its tilt y = w t, which vanishes with w beyond the last log-prob."""
+    return -y * (logp / simplex.last).clamp_max(1.0) - delta
 
 
 def kl_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
     """`kl_upper` where `upward`, else `kl_lower`, by one solve."""
-    p, w = _simplex(logp)
+    simplex = _simplex(logp, delta)
+    p, w = simplex.p, simplex.w
     y = _tilt(torch.where(upward, p, w), torch.where(upward, w, p), delta)
-    return torch.where(upward, _upper(logp, p, w, y, delta), -y - delta)
+    return torch.where(upward, _upper(logp, simplex, y, delta), _lower(logp, simplex, y, delta))

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
+from bandpo.core.checks import is_fake
 from bandpo.core.kl_bounds import LOGP_MIN, kl_lower, kl_toward, kl_upper
 
 PER_OCTAVE_LOG2 = 4
 PER_OCTAVE = 1 << PER_OCTAVE_LOG2
 # Below 2^-60 the bounds are those of p = 1 in fp32.
 OCTAVES = 60
+MIN_TABLE_DELTA = 1e-9
+"""Smaller radii are solved for: their bounds still bend beyond the ends of the table."""
 MANTISSA_BITS, EXPONENT_BIAS = 23, 127
 DEGREE = 3
 CELLS = (OCTAVES + round(-LOGP_MIN)) * PER_OCTAVE
@@ -104,22 +108,23 @@ def _locate(y: Tensor) -> tuple[Tensor, Tensor]:
     return cell.clamp(0, CELLS - 1), torch.where(is_below, position_below, scaled - whole)
 
 
+def _has_table(delta: float | Tensor, logp: Tensor) -> TypeGuard[float]:
+    """Return whether the bound is read from a table, which is real and may not meet a tensor without values."""
+    if isinstance(delta, Tensor) or logp.dtype != torch.float32:
+        return False
+    return delta >= MIN_TABLE_DELTA and not is_fake(logp)
+
+
 def kl_upper_bound(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Largest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
-    if logp.dtype != torch.float32 or isinstance(delta, Tensor):
-        return kl_upper(logp, delta)
-    return table_bound(logp, delta, upward=True)
+    return table_bound(logp, delta, upward=True) if _has_table(delta, logp) else kl_upper(logp, delta)
 
 
 def kl_lower_bound(logp: Tensor, delta: float | Tensor) -> Tensor:
     """Smallest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
-    if logp.dtype != torch.float32 or isinstance(delta, Tensor):
-        return kl_lower(logp, delta)
-    return table_bound(logp, delta, upward=False)
+    return table_bound(logp, delta, upward=False) if _has_table(delta, logp) else kl_lower(logp, delta)
 
 
 def kl_bound_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
     """`kl_upper_bound` where `upward`, else `kl_lower_bound`: one look-up or one solve a token."""
-    if logp.dtype != torch.float32 or isinstance(delta, Tensor):
-        return kl_toward(logp, delta, upward)
-    return table_bound(logp, delta, upward)
+    return table_bound(logp, delta, upward) if _has_table(delta, logp) else kl_toward(logp, delta, upward)

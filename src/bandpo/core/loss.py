@@ -16,21 +16,29 @@ import torch
 from torch import Tensor
 
 from bandpo.core.aggregation import aggregate, aggregate_rows
-from bandpo.core.checks import can_inspect, check_finite, check_floating, check_inside, check_number, check_numbers
+from bandpo.core.checks import (
+    can_inspect,
+    check_binary,
+    check_finite,
+    check_floating,
+    check_inside,
+    check_number,
+    check_numbers,
+)
 from bandpo.core.clipping import with_known_gradient
 from bandpo.core.fused import fused_region
 from bandpo.core.method import Method
 from bandpo.core.methods import get_method
 from bandpo.core.metrics import Metrics, masked_sum, trust_region_metrics
+from bandpo.core.overflow import check_overflow
 from bandpo.core.reference_kl import check_estimator, reference_kl
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
+from bandpo.kernels.clip_loss import as_metrics, clip_loss
 from bandpo.kernels.region import ClipRegion
 
 Check = Callable[[str, Tensor, Tensor], None]
 
 ANCHORS = ("old", "rollout")
-# verl's guard: beyond a ratio of e^±20 the loss is constant, so that no finite input overflows fp32.
-MAX_LOG_RATIO = 20.0
 # What masked positions hold inside: any finite log-prob and any small radius serve, their advantage is 0.
 _FILL, _FILL_RADIUS = -1.0, 1e-4
 _FILL_INPUT = {"BTK": -20.0}  # log-probs too: small enough for any number of them to sum to less than 1
@@ -66,6 +74,7 @@ def policy_loss(
     logp_ref: Tensor | None = None,
     beta: float = 0.0,
     kl_estimator: str = "k3",
+    kl_cap: float | None = None,
     entropy: Tensor | None = None,
     metrics: bool = True,
     bounds: bool = True,
@@ -78,8 +87,8 @@ def policy_loss(
     Args:
         logp: (B, T) log-probs of the sampled tokens under the policy being trained; gradients flow through it.
         logp_old: (B, T) under the old policy, recomputed by the trainer before the first update on this batch.
-        advantages: (B,) or (B, T).
-        mask: (B, T) bool (or 0/1), true for the tokens that count. Masked positions may hold anything.
+        advantages: (B,), (B, 1) or (B, T).
+        mask: (B, T) bool (or exactly 0 and 1), true for the tokens that count. Masked positions may hold anything.
         method: a name from `bandpo.methods()`; its hyperparameters are keywords of this function.
         aggregation, max_tokens, denominator: how tokens are averaged, see `aggregate`.
         logp_rollout: (B, T) under the sampler. Used by anchor="rollout" and importance_cap; its distance from
@@ -89,6 +98,8 @@ def policy_loss(
         importance_cap: truncated importance sampling: weight tokens by min(e^(logp_old - logp_rollout), cap).
         logp_ref: (B, T) under the reference policy, with beta > 0.
         beta: weight of the reference KL, estimated by `kl_estimator` ("k1", "k2" or "k3").
+        kl_cap: hold that estimate between -kl_cap and kl_cap at every token, without a gradient there; verl's and
+            NeMo-RL's is 10. None, as in TRL, for no cap.
         entropy: (B, T) exact entropy of the policy, for the metrics; the bonus of method "entropy".
         metrics: compute the metrics; they cost several times what the loss does.
         bounds: False lets a band decide by g_f(p, r) > δ without solving for its bounds, which is several times faster
@@ -97,8 +108,8 @@ def policy_loss(
         kernel: "torch", the code you read; "triton", one fused kernel; "auto", the kernel where it can serve: on a
             CUDA device with Triton, for fixed clips and the bands of KL, TV, χ² and Hellinger with number radii, in
             fp32, bf16 or fp16, without importance_cap and logp_ref.
-        check: raise, inside the mask, on NaN, infinite or positive log-probs and on NaN or infinite advantages;
-            skipped in compiled code and under vmap.
+        check: raise, inside the mask, on NaN, infinite or positive log-probs, on NaN or infinite advantages, and on a
+            loss, gradient or metric that overflows; skipped in compiled code, under vmap and for fake tensors.
         **options: hyperparameters of the method, such as delta, max_ratio, eps_high, dual_clip, and the inputs it
             needs, such as topk_logp or logits; `bandpo.methods()[name]` lists both.
 
@@ -107,7 +118,8 @@ def policy_loss(
 
     Raises:
         TypeError: a hyperparameter the method does not take, tensors that are not floating.
-        ValueError: shapes that do not fit, unknown names, an input that is missing or would have no effect.
+        ValueError: shapes that do not fit, unknown names, an input that is missing or would have no effect, a finite
+            input whose loss overflows: the token and its values are named.
 
     >>> logp_old = torch.tensor([[0.01, 0.9]]).log()
     >>> logp = torch.tensor([[0.05, 0.99]]).log().requires_grad_()
@@ -117,8 +129,8 @@ def policy_loss(
     """
     chosen = get_method(method)
     inputs, hyperparameters = chosen.split({**options, **({"entropy": entropy} if "entropy" in chosen.inputs else {})})
-    _check_reference(logp_ref, beta, kl_estimator)
-    mask = _as_mask(mask, logp)
+    _check_reference(logp_ref, beta, kl_estimator, kl_cap)
+    mask = _as_mask(mask, logp, check)
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
 
     def verified(name: str, tensor: Tensor, verify: Check = check_inside) -> Tensor:
@@ -136,6 +148,17 @@ def policy_loss(
     advantages = verified("advantages", _per_token(advantages, logp), check_finite).detach()
     inputs = {name: _input_inside(chosen, name, value, mask, check) for name, value in inputs.items()}
     extra: Metrics = {}
+    told = {"logp": logp, "logp_old": logp_old, "advantages": advantages}
+    if logp_rollout is not None:
+        told["logp_rollout"] = logp_rollout
+
+    def finished(loss: Tensor, per_token: Tensor, gradient: Tensor, found: Metrics) -> PolicyLoss:
+        result = PolicyLoss(loss, per_token, {**found, **extra})
+        if check and can_inspect(loss, mask):
+            parts = {"per_token": per_token, "its gradient": gradient}
+            check_overflow(loss, parts, result.metrics, told, mask)
+        return result
+
     if metrics and entropy is not None:
         extra["entropy"] = masked_sum(prepared(verified("entropy", entropy, check_finite), 0.0).detach(), mask)
     if metrics and logp_rollout is not None:
@@ -145,31 +168,32 @@ def policy_loss(
     if fused is not None:
         row_losses, lengths, per_token, found = _fused(logp, logp_anchor, advantages, mask, fused, metrics)
         loss = aggregate_rows(row_losses, lengths, aggregation, max_tokens=max_tokens, denominator=denominator)
-        return PolicyLoss(loss, per_token, {**found, **extra})
+        return finished(loss, per_token, per_token, found)
 
     new, base, advantage = prepared(logp), prepared(logp_anchor), prepared(advantages, 0.0)
     hyperparameters = {name: _radius_inside(option, mask) for name, option in hyperparameters.items()}
 
     tokens = Tokens(new - base, new, base, advantage, mask)
-    per_token, found = _method_loss(chosen, tokens, {**inputs, **hyperparameters}, check, metrics, bounds)
+    per_token, gradient, found = _method_loss(chosen, tokens, {**inputs, **hyperparameters}, check, metrics, bounds)
     if importance_cap is not None:
         rollout = None if logp_rollout is None else prepared(logp_rollout)
         weight = _importance_weight(prepared(logp_old), rollout, logp_anchor is logp_rollout, importance_cap)
         per_token = per_token * weight
     if logp_ref is not None:
-        kl = reference_kl(new, prepared(verified("logp_ref", logp_ref)).detach(), kl_estimator)
+        told["logp_ref"] = logp_ref
+        kl = reference_kl(new, prepared(verified("logp_ref", logp_ref)).detach(), kl_estimator, kl_cap)
         if metrics:
             found["reference_kl"] = masked_sum(kl.detach(), mask)
         per_token = per_token + beta * kl
     per_token = torch.where(mask, per_token, 0.0)
     loss = aggregate(per_token, mask, aggregation, max_tokens=max_tokens, denominator=denominator)
-    return PolicyLoss(loss, per_token, {**found, **extra})
+    return finished(loss, per_token, gradient, found)
 
 
 def _method_loss(
     method: Method, tokens: Tokens, options: dict[str, Any], check: bool, metrics: bool, bounds: bool
-) -> tuple[Tensor, Metrics]:
-    """The method's loss per token, and its metrics if asked for; the log-ratio of `tokens` is not yet guarded."""
+) -> tuple[Tensor, Tensor, Metrics]:
+    """The method's loss and gradient per token, and its metrics if asked for; `tokens` are not yet guarded."""
     new, log_ratio = tokens.logp, tokens.log_ratio
     if method.region is not None:  # its gradient is known in closed form, so autograd need not follow its bounds
         tokens, log_ratio = tokens._replace(logp=new.detach()), log_ratio.detach()
@@ -178,12 +202,14 @@ def _method_loss(
         surrogate, interval = method.apply(tokens, check=check, one_sided=not metrics, **options)
     else:
         surrogate, interval = method.apply_root_free(tokens, check=check, **options), None
-    has_autograd = method.region is None
-    per_token = surrogate.loss if has_autograd else with_known_gradient(new, _guarded(surrogate, tokens))
+    per_token = surrogate.loss
+    if method.region is not None:
+        surrogate = _guarded(surrogate, tokens)
+        per_token = with_known_gradient(new, surrogate)
     if not metrics:
-        return per_token, {}
+        return per_token, surrogate.gradient, {}
     dual_clip = options.get("dual_clip")
-    return per_token, trust_region_metrics(
+    found = trust_region_metrics(
         tokens.log_ratio,
         tokens.logp_anchor,
         tokens.advantages,
@@ -192,14 +218,13 @@ def _method_loss(
         gradient=surrogate.gradient,
         log_dual_clip=None if dual_clip is None else math.log(dual_clip),
     )
+    return per_token, surrogate.gradient, found
 
 
 def _fused(
     new: Tensor, base: Tensor, advantage: Tensor, mask: Tensor, region: ClipRegion, metrics: bool
 ) -> tuple[Tensor, Tensor, Tensor, Metrics]:
     """Loss and length of every row, loss of every token and metrics, from the kernel."""
-    from bandpo.kernels.clip_loss import as_metrics, clip_loss
-
     row_losses, per_token, sums = clip_loss(new, base, advantage, mask, region, metrics=metrics)
     found = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
     return row_losses, sums[:, 1], per_token, found
@@ -211,7 +236,7 @@ def _guarded(surrogate: Surrogate, tokens: Tokens) -> Surrogate:
     return surrogate._replace(gradient=torch.where(is_held, 0.0, surrogate.gradient))
 
 
-def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
+def _as_mask(mask: Tensor, logp: Tensor, check: bool) -> Tensor:
     check_floating("logp", logp)
     if not isinstance(mask, Tensor):
         raise TypeError(f"mask: expected a tensor, got {type(mask).__name__}")
@@ -219,17 +244,32 @@ def _as_mask(mask: Tensor, logp: Tensor) -> Tensor:
         raise ValueError(f"logp has shape {tuple(logp.shape)}: expected (batch, tokens)")
     if mask.shape != logp.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}: expected the shape of logp, {tuple(logp.shape)}")
-    return mask if mask.dtype == torch.bool else mask != 0
+    _check_device("mask", mask, logp)
+    if mask.dtype == torch.bool:
+        return mask
+    if check and can_inspect(mask):
+        check_binary("mask", mask)
+    return mask != 0
+
+
+def _check_device(name: str, tensor: Tensor, logp: Tensor) -> None:
+    if tensor.device != logp.device:
+        raise ValueError(f"{name} is on {tensor.device}: expected the device of logp, {logp.device}")
 
 
 def _check_shape(name: str, tensor: Tensor, mask: Tensor) -> None:
     check_floating(name, tensor)
+    _check_device(name, tensor, mask)
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected the shape of logp, {tuple(mask.shape)}")
 
 
-def _check_reference(logp_ref: Tensor | None, beta: float, kl_estimator: str) -> None:
+def _check_reference(logp_ref: Tensor | None, beta: float, kl_estimator: str, kl_cap: float | None) -> None:
     check_estimator("kl_estimator", kl_estimator)
+    if kl_cap is not None:
+        check_number("kl_cap", kl_cap, 0.0, math.inf, low_open=True)
+        if logp_ref is None:
+            raise ValueError(f"kl_cap={kl_cap!r} caps the reference KL: expected logp_ref and beta with it")
     check_number("beta", beta, 0.0, math.inf)
     if (logp_ref is None) != (beta == 0.0):
         raise ValueError(f"beta={beta!r} with logp_ref {'missing' if logp_ref is None else 'given'}: give both or none")
@@ -245,9 +285,9 @@ def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
     check_floating("advantages", advantages)
     if advantages.shape == logp.shape:
         return advantages
-    if advantages.shape == logp.shape[:1]:
-        return advantages.unsqueeze(-1).expand_as(logp)
     batch, tokens = logp.shape
+    if advantages.shape in ((batch,), (batch, 1)):
+        return advantages.reshape(-1, 1).expand_as(logp)
     raise ValueError(f"advantages has shape {tuple(advantages.shape)}: expected ({batch},) or ({batch}, {tokens})")
 
 
@@ -257,6 +297,7 @@ def _input_inside(method: Method, name: str, value: Any, mask: Tensor, check: bo
     if not shape:
         return value
     check_floating(name, value)
+    _check_device(name, value, mask)
     known = {"B": mask.shape[0], "T": mask.shape[1]}
     fits = value.dim() == len(shape) and all(
         known.get(axis, n) == n for axis, n in zip(shape, value.shape, strict=True)

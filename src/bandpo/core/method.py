@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bandpo.core.band import Interval
 from bandpo.core.band_options import BandOptions
-from bandpo.core.checks import check_number
+from bandpo.core.checks import check_number, suggestion
 from bandpo.core.clipping import clip_to
 from bandpo.core.divergences import Divergence
 from bandpo.core.root_free import root_free_surrogate
@@ -96,7 +96,10 @@ class Method:
         if unknown:
             options = ", ".join(self.hyperparameters) or "none"
             needed = f"; its inputs: {', '.join(self.inputs)}" if self.inputs else ""
-            raise TypeError(f"method {self.name!r} takes no {unknown[0]!r}; its hyperparameters: {options}{needed}")
+            near = suggestion(unknown[0], [*self.hyperparameters, *self.inputs])
+            raise TypeError(
+                f"method {self.name!r} takes no {unknown[0]!r}{near}; its hyperparameters: {options}{needed}"
+            )
         resolved = {**self.hyperparameters, **given}
         if resolved.get("dual_clip") is not None:
             check_number("dual_clip", resolved["dual_clip"], 1.0, math.inf, low_open=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from bandpo.core import covariance, dppo, gates, penalties
 from bandpo.core.band import Interval, band, fixed_interval
 from bandpo.core.bonuses import with_entropy, with_trust_region_entropy
+from bandpo.core.checks import suggestion
 from bandpo.core.divergences import divergences, get_divergence
 from bandpo.core.dynamic_clip import dynamic_clip_interval
 from bandpo.core.flexible_entropy import flexible_entropy_interval
@@ -76,6 +77,11 @@ def _band_method(
         hyperparameters={**_BAND_OPTIONS, **changes},
         ours=ours,
     )
+
+
+def _find(name: str) -> Method:
+    """`get_method`, which a bonus finds its base by; the registry it reads is filled after this."""
+    return get_method(name)
 
 
 def _dppo(name: str, summary: str, formula: str, equation: str, divergence: str, delta: float, top_k: bool) -> Method:
@@ -332,7 +338,7 @@ _METHODS = {
             "TRE, arXiv 2602.03635",
             "bonus",
             hyperparameters={"coef": 1e-3, "top_k": 2, "top_p": None, "base": "grpo", "base_kwargs": None},
-            rule=functools.partial(with_trust_region_entropy, find=lambda name: get_method(name)),
+            rule=functools.partial(with_trust_region_entropy, find=_find),
             inputs={"logits": Input("BTV", "logits of the policy at every sampled token, with gradient")},
         ),
         Method(
@@ -342,7 +348,7 @@ _METHODS = {
             "Mnih et al., arXiv 1602.01783; adaptive: Skywork-OR1, arXiv 2505.22312",
             "bonus",
             hyperparameters={"coef": 1e-3, "base": "grpo", "base_kwargs": None},
-            rule=functools.partial(with_entropy, find=lambda name: get_method(name)),
+            rule=functools.partial(with_entropy, find=_find),
             inputs={"entropy": Input("BT", "exact entropy of the policy at every token, with gradient")},
         ),
     )
@@ -375,4 +381,5 @@ def get_method(name: str) -> Method:
         divergence = name.removeprefix("band-")
         if divergence != name and (divergence in divergences() or divergence.startswith("alpha=")):
             return _band_method(divergence)
-    raise ValueError(f"method={name!r}: expected one of {', '.join(methods())} or band-alpha=NUMBER")
+    near = suggestion(name, [*methods(), *ALIASES])
+    raise ValueError(f"method={name!r}: expected one of {', '.join(methods())} or band-alpha=NUMBER{near}")

@@ -8,7 +8,7 @@ without an interval say by their gradient what they removed, and what share of i
 |---|---|---|
 | clip_high | 1 if clipped above | tokens with advantage > 0 |
 | clip_low | 1 if clipped below | tokens with advantage < 0 |
-| clip | 1 if clipped on either side or by dual clip | all tokens |
+| clip | 1 if clipped on either side, by dual clip, or held at a ratio of e^±20 without a gradient | all tokens |
 | clip_high/p<0.01 ... p<=1, clip_low/... | the same by old probability of the token | tokens of that bucket and sign |
 | dual_clip | 1 if above the dual-clip ratio | tokens with advantage < 0 |
 | bound_low | lower ratio bound, of an interval | all tokens |
@@ -21,6 +21,7 @@ without an interval say by their gradient what they removed, and what share of i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -35,8 +36,12 @@ BUCKETS = (0.01, 0.05, 0.2, 0.5, 0.9, 1.0)
 
 
 def masked_sum(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-    """(Σ values over `where`, number of such positions), both fp32 scalars."""
-    return torch.where(where, values, 0).sum(dtype=torch.float32), where.sum().float()
+    """(Σ values over `where`, number of such positions), both fp32 scalars, fp64 for fp64 values."""
+    return _masked_sum(values, where, torch.float64 if values.dtype == torch.float64 else torch.float32)
+
+
+def _masked_sum(values: Tensor, where: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return torch.where(where, values, 0).sum(dtype=dtype), where.sum().to(dtype)
 
 
 def bucket_names() -> list[str]:
@@ -64,18 +69,20 @@ def trust_region_metrics(
         advantages: per token.
         mask: bool, True for the tokens that count; values elsewhere must be finite.
         interval: log-ratio bounds, None for a method that has none.
-        gradient: ∂ℓ/∂logp of each token, which stands in for the bounds then.
+        gradient: ∂ℓ/∂logp of each token; it stands in for the bounds where there are none, and says of an interval
+            which tokens besides those past a bound have no gradient.
         log_dual_clip: log of the dual-clip ratio, if one is used.
         entropy: exact per-token entropy of the current policy, if at hand.
 
     Returns:
-        name -> (sum, count), fp32 scalars.
+        name -> (sum, count), fp32 scalars, fp64 for an fp64 log_ratio.
 
     >>> logp_old, log_ratio = torch.tensor([[0.1, 0.9]]).log(), torch.tensor([[0.5, 0.5]])
     >>> advantages, mask = torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool)
     >>> bandpo.trust_region_metrics(log_ratio, logp_old, advantages, mask, bandpo.band(logp_old))["clip_high"]
     (tensor(1.), tensor(2.))
     """
+    total = functools.partial(_masked_sum, dtype=torch.float64 if log_ratio.dtype == torch.float64 else torch.float32)
     good, bad = mask & (advantages > 0), mask & (advantages < 0)
     if interval is not None:
         above, below = log_ratio > interval.high, log_ratio < interval.low
@@ -85,34 +92,36 @@ def trust_region_metrics(
     else:
         raise ValueError("interval=None and gradient=None: expected one of them")
     removed = (good & above) | (bad & below)
-    metrics: Metrics = {"clip_high": masked_sum(above, good), "clip_low": masked_sum(below, bad)}
+    metrics: Metrics = {"clip_high": total(above, good), "clip_low": total(below, bad)}
     if log_dual_clip is not None:
         past_dual = log_ratio > log_dual_clip
-        metrics["dual_clip"] = masked_sum(past_dual, bad)
+        metrics["dual_clip"] = total(past_dual, bad)
         removed = removed | (bad & past_dual)
-    metrics["clip"] = masked_sum(removed, mask)
+    if gradient is not None:
+        removed = removed | ((good | bad) & (gradient == 0))
+    metrics["clip"] = total(removed, mask)
 
     probability = torch.exp(logp_old)
     left = 0.0
     for name, right in zip(bucket_names(), BUCKETS, strict=True):
         inside = (probability >= left) & ((probability < right) | (right == 1))
-        metrics[f"clip_high/{name}"] = masked_sum(above, good & inside)
-        metrics[f"clip_low/{name}"] = masked_sum(below, bad & inside)
+        metrics[f"clip_high/{name}"] = total(above, good & inside)
+        metrics[f"clip_low/{name}"] = total(below, bad & inside)
         left = right
 
     if interval is not None:
-        metrics["bound_low"] = masked_sum(torch.exp(interval.low), mask)
-        metrics["log_bound_high"] = masked_sum(interval.high, mask & torch.isfinite(interval.high))
+        metrics["bound_low"] = total(torch.exp(interval.low), mask)
+        metrics["log_bound_high"] = total(interval.high, mask & torch.isfinite(interval.high))
     elif gradient is not None:
         # Sums of both gradients, not a mean of quotients, which tokens of tiny advantage would rule.
-        kept, _ = masked_sum(-torch.sign(advantages) * gradient, mask)
-        plain, _ = masked_sum(advantages.abs() * torch.exp(log_ratio), mask)
+        kept, _ = total(-torch.sign(advantages) * gradient, mask)
+        plain, _ = total(advantages.abs() * torch.exp(log_ratio), mask)
         metrics["weight"] = kept, plain
-    metrics["ratio"] = masked_sum(torch.exp(log_ratio), mask)
-    metrics["approx_kl"] = masked_sum(phi(log_ratio), mask)
-    metrics["sampled_entropy"] = masked_sum(-logp_old, mask)
+    metrics["ratio"] = total(torch.exp(log_ratio), mask)
+    metrics["approx_kl"] = total(phi(log_ratio), mask)
+    metrics["sampled_entropy"] = total(-logp_old, mask)
     if entropy is not None:
-        metrics["entropy"] = masked_sum(entropy, mask)
+        metrics["entropy"] = total(entropy, mask)
     return metrics
 
 

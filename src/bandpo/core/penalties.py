@@ -9,12 +9,11 @@ from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.special import expm1
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio, unless_held
 
 
-def _quadratic(tokens: Tokens, stiffness: float | Tensor) -> Surrogate:
+def _quadratic(d: Tensor, advantages: Tensor, stiffness: float | Tensor) -> Surrogate:
     """ℓ = -A r + |A| k (r - 1)²/2, whose gradient is r (-A + |A| k (r - 1)): zero at r = 1 + sign(A)/k."""
-    d, advantages = tokens.log_ratio, tokens.advantages
     excess, scale = expm1(d), advantages.abs() * stiffness
     loss = -advantages * torch.exp(d) + 0.5 * scale * excess * excess
     gradient = torch.exp(d) * (scale * excess - advantages)
@@ -25,13 +24,14 @@ def cfpo(tokens: Tokens, *, eps: float = 0.2) -> Surrogate:
     """CFPO and SPO: ℓ = -A r + |A| (r - 1)²/(2 ε), least at r = 1 + ε sign(A).
 
     SPO, arXiv 2401.16025; CFPO, arXiv 2601.22801, eq. 7, reaches the same formula from a bound on total
-    variation. The anchor is the old policy.
+    variation. The anchor is the old policy. A token beyond e^±20 is pulled back as one that is there.
 
     Args:
         tokens: the batch.
         eps: ε, PPO's own clip range.
     """
-    return _quadratic(tokens, 1 / check_number("eps", eps, 0.0, math.inf, low_open=True))
+    stiffness = 1 / check_number("eps", eps, 0.0, math.inf, low_open=True)
+    return _quadratic(free_log_ratio(tokens), tokens.advantages, stiffness)
 
 
 def drpo(tokens: Tokens, *, delta: float = 12.5) -> Surrogate:
@@ -45,6 +45,6 @@ def drpo(tokens: Tokens, *, delta: float = 12.5) -> Surrogate:
         tokens: the batch, its anchor the rollout policy.
         delta: δ, the change of probability at which the gradient vanishes.
     """
-    return _quadratic(
-        tokens, torch.exp(tokens.logp_anchor) / check_number("delta", delta, 0.0, math.inf, low_open=True)
-    )
+    stiffness = torch.exp(tokens.logp_anchor) / check_number("delta", delta, 0.0, math.inf, low_open=True)
+    loss, gradient = _quadratic(tokens.log_ratio, tokens.advantages, stiffness)
+    return Surrogate(loss, unless_held(gradient, tokens))

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_floating, check_number
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens, true_log_ratio
 
 _STEPS, _LOG_RANGE = 64, 27.0
-_MAX_LOG_RATIO = 20.0
 
 
 @torch.no_grad()
@@ -66,7 +65,8 @@ def quatro(tokens: Tokens, *, group_rewards: Tensor, delta: float = 0.05) -> Sur
     """ℓ_t = -detached[ρ (A - λ log ρ)] logp_t, ρ the ratio of the whole answer and λ its prompt's `kl_multiplier`.
 
     The gradient of the Lagrangian at fixed λ, inferred from arXiv 2602.04620: a good answer is pushed until
-    log ρ = A/λ, beyond which it is pulled back. A must be reward minus group mean, not divided by a standard deviation.
+    log ρ = A/λ, beyond which it is pulled back. log ρ sums the log-ratios as they are, and is itself held at ±20.
+    A must be reward minus group mean, not divided by a standard deviation.
 
     Args:
         tokens: the batch, one answer a row.
@@ -74,8 +74,8 @@ def quatro(tokens: Tokens, *, group_rewards: Tensor, delta: float = 0.05) -> Sur
         delta: δ, the KL allowed per prompt, in nats.
     """
     multiplier = kl_multiplier(group_rewards, delta).to(tokens.logp.dtype).unsqueeze(-1)
-    d = torch.where(tokens.mask, tokens.log_ratio.detach(), 0.0)
-    log_rho = d.sum(-1, keepdim=True).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)
+    d = torch.where(tokens.mask, true_log_ratio(tokens), 0.0)
+    log_rho = d.sum(-1, keepdim=True).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     is_moving = torch.isfinite(multiplier) & tokens.mask
     pull = torch.where(is_moving, multiplier, 0.0) * log_rho
     gradient = torch.where(is_moving, -torch.exp(log_rho) * (tokens.advantages - pull), 0.0)

@@ -25,8 +25,11 @@ from bandpo.core.special import expm1, log1mexp
 
 Generator = Callable[[Tensor], Tensor]
 
+MIN_SEARCHED_DELTA = 1e-9
+"""Where δ is smaller, f(u) next to u = 1 has lost the digits that a root finder needs: 1e-16/δ of them are noise."""
+
 _STEPS = 24
-_LOGP_MIN, _LOGP_MAX = -600.0, -1e-18
+_LOGP_MIN, _LOGP_MAX = -600.0, -1e-300
 # Shifts beyond these reach the end of the simplex for fp64: q = 1 - e^-40 above, r = e^-740 below.
 _SHIFT_MAX_UP, _SHIFT_MAX_DOWN = 40.0, 740.0
 _SHIFT_MIN = 1e-12
@@ -65,11 +68,11 @@ def _chandrupatla(function: Generator, x1: Tensor, f1: Tensor, x2: Tensor, f2: T
     return torch.where(f1.abs() < f2.abs(), x1, x2)
 
 
-def _curvature(f: Generator) -> float:
+def _curvature(f: Generator) -> Tensor:
     """f''(1) by a central difference; it only places the first guess, r - 1 ~ √(2 δ (1 - p)/(p f''(1)))."""
     step = 1e-3
-    below, above = f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).tolist()
-    return max((below + above) / step**2, 1e-6)
+    below, above = f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).unbind()
+    return ((below + above) / step**2).clamp_min(1e-6)
 
 
 def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 _TERMS = {torch.float32: 10, torch.float64: 17}
+# The integer of the same size, and the bits of it that hold the exponent.
+_EXPONENT = {torch.float32: (torch.int32, 0x7F80_0000), torch.float64: (torch.int64, 0x7FF0_0000_0000_0000)}
 
 
 def _phi_series(x: Tensor) -> Tensor:
@@ -57,3 +59,32 @@ def log1mexp(x: Tensor) -> Tensor:
     tensor([-20.7233], dtype=torch.float64)
     """
     return torch.where(x > -math.log(2), torch.log(-expm1(x)), torch.log1p(-torch.exp(x)))
+
+
+def power_of_two(x: Tensor) -> Tensor:
+    """The power of two at or below x > 0; fp32 or fp64, any shape, x not subnormal.
+
+    Dividing by it is exact: it takes a number's size away and leaves its digits.
+
+    >>> power_of_two(torch.tensor([0.3, 1.0, 5.0]))
+    tensor([0.2500, 1.0000, 4.0000])
+    """
+    bits, exponent = _EXPONENT[x.dtype]
+    return (x.view(bits) & exponent).view(x.dtype)
+
+
+def root_of_scale(x: float | Tensor) -> float | Tensor:
+    """2^k with x/4^k between 1/2 and 4, for x > 0: √(x y) = 2^k √((x/4^k) y) exactly, where x y might underflow.
+
+    >>> root_of_scale(torch.tensor([0.3, 1e-30]))
+    tensor([5.0000e-01, 8.8818e-16])
+    """
+    if not isinstance(x, Tensor):
+        return math.ldexp(1.0, (math.frexp(x)[1] - 1) // 2)
+    bits, exponent = _EXPONENT[x.dtype]
+    # Half of the biased exponent; the bias is odd, so its halves are rounded up.
+    mantissa = torch.finfo(x.dtype).eps
+    shift = round(-math.log2(mantissa))
+    bias = (exponent >> shift) // 2
+    half = (((x.view(bits) & exponent) >> shift) + bias) >> 1
+    return (half << shift).view(x.dtype)

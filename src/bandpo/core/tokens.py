@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+MAX_LOG_RATIO = 20.0
+"""verl's guard: a token's ratio is held at e^±20, so that losses of ordinary size cannot overflow fp32."""
 
 
 class Tokens(NamedTuple):
@@ -27,6 +31,27 @@ class Tokens(NamedTuple):
     logp_anchor: Tensor
     advantages: Tensor
     mask: Tensor
+
+
+def true_log_ratio(tokens: Tokens) -> Tensor:
+    """logp - logp_anchor, detached and without the guard."""
+    return tokens.logp.detach() - tokens.logp_anchor
+
+
+def free_log_ratio(tokens: Tokens) -> Tensor:
+    """The guarded log-ratio with the gradient of the true one, for rules that leave no token without a gradient.
+
+    >>> logp = torch.tensor([25.0], requires_grad=True)
+    >>> d = free_log_ratio(Tokens(logp.clamp(-20, 20), logp, torch.zeros(1), torch.ones(1), torch.ones(1) > 0))
+    >>> d.item(), torch.autograd.grad(d.sum(), logp)
+    (20.0, (tensor([1.]),))
+    """
+    return tokens.log_ratio.detach() + (tokens.logp - tokens.logp.detach())
+
+
+def unless_held(gradient: Tensor, tokens: Tokens) -> Tensor:
+    """The gradient of a loss written in `log_ratio`: none where the guard holds the ratio and the loss is constant."""
+    return torch.where(true_log_ratio(tokens).abs() > MAX_LOG_RATIO, 0.0, gradient)
 
 
 class Surrogate(NamedTuple):

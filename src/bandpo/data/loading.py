@@ -103,6 +103,7 @@ def read_problems(
         config=data.config if data and not source else None,
         option=option,
         expected=f"a path, a Hub id or one of {', '.join(DATASETS)}",
+        known=[*DATASETS],
     )
     label = f"{option}={place!r}"
     is_common = data is None or {"prompt", "answer"} <= set(table.column_names)

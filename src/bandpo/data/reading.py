@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Dataset, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 
+from bandpo.core.checks import suggestion
 from bandpo.data.folders import declares_files, split_files
 from bandpo.data.json_columns import as_written, bad_line, mixed_columns
 
@@ -19,7 +20,13 @@ _READ = {"prompt", "problem", "question", "answer", "solution", "reward_model"}
 
 
 def read_table(
-    name: str, split: str, *, config: str | None = None, option: str = "dataset", expected: str = "a path or a Hub id"
+    name: str,
+    split: str,
+    *,
+    config: str | None = None,
+    option: str = "dataset",
+    expected: str = "a path or a Hub id",
+    known: Sequence[str] = (),
 ) -> Dataset:
     """Return the rows of a file, a folder or a Hub data set, as they are written.
 
@@ -30,6 +37,7 @@ def read_table(
         config: configuration of a Hub data set.
         option: what errors call the data set.
         expected: what errors say a name may be.
+        known: names that have a meaning of their own where this is called, for "did you mean".
 
     Raises:
         ValueError: not found, unknown format, no such split, unreadable, or no row.
@@ -39,6 +47,9 @@ def read_table(
         raise ValueError(f"{option}={name!r}: expected a file ending in {', '.join(LOADERS)}")
     if not path.exists() and (looks_local(name) or path.suffix in LOADERS):
         raise ValueError(f"{option}={name!r}: no such file or folder; expected {expected}")
+    if not path.exists() and "/" not in name:
+        missing = f"no such file or folder, and no Hub id of the form owner/name{suggestion(name, known)}"
+        raise ValueError(f"{option}={name!r}: {missing}; expected {expected}")
     try:
         data = _load(name, path, split, config)
     except StopIteration:

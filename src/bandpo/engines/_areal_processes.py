@@ -44,21 +44,22 @@ def install(options: Mapping[str, Any] | None = None) -> None:
     stock = getattr(actor.ppo_actor_loss_fn, "__wrapped__", actor.ppo_actor_loss_fn)
     actor.ppo_actor_loss_fn = adapter.with_band(stock, options)
     if not is_worker:
-        _refuse_other_backends(importlib.import_module("areal.trainer.rl_trainer").PPOTrainer)
+        _check_engines_of(importlib.import_module("areal.trainer.rl_trainer").PPOTrainer, adapter, options)
     engine: Any = importlib.import_module("areal.engine")
     for name in ENGINES:
         vars(engine).pop(name, None)
         engine._LAZY_IMPORTS[name] = ADAPTER
 
 
-def _refuse_other_backends(trainer: Any) -> None:
-    """Let AReaL's trainer refuse backends whose workers would not import us, and train with AReaL's own loss."""
+def _check_engines_of(trainer: Any, adapter: Any, options: Mapping[str, Any]) -> None:
+    """Let AReaL's trainer refuse what contradicts the method, and backends whose workers would not import us."""
     stock = getattr(trainer._create_train_engine, "__wrapped__", trainer._create_train_engine)
 
     @functools.wraps(stock)
     def create(self: Any, actor_config: Any, alloc: Any) -> Any:
         if alloc.backend not in ("fsdp", "megatron"):
             raise ValueError(f"backend={alloc.backend!r}: expected fsdp or megatron with bandpo.engines.areal")
+        adapter.check_config(options, actor_config)
         return stock(self, actor_config, alloc)
 
     trainer._create_train_engine = create
@@ -82,8 +83,7 @@ def engine_class(name: str) -> type:
 
     def __init__(self: Any, config: Any) -> None:
         install()
-        if config.use_sapo_loss:
-            raise ValueError("actor.use_sapo_loss=True is a loss of its own: expected False, or method 'sapo'")
+        importlib.import_module(ADAPTER).check_config(_from_environment(), config)
         stock.__init__(self, config)
 
     # AReaL's controllers send this name to their workers, which import it from here.

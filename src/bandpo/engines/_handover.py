@@ -21,6 +21,7 @@ from torch import Tensor
 from bandpo.core.band import Interval
 from bandpo.core.loss import MAX_LOG_RATIO
 from bandpo.core.metrics import Metrics, trust_region_metrics
+from bandpo.engines._names import hint
 from bandpo.engines.doctor import Finding, Options, prefixed
 from bandpo.engines.objective import Objective, objective
 
@@ -61,11 +62,11 @@ def chosen(engine: str, options: Mapping[str, Any], provided: tuple[str, ...] = 
     0.03
     >>> chosen("slime", {"delta": 0.03})
     Traceback (most recent call last):
-    TypeError: 'delta': slime takes method, band_delta, method_kwargs, anchor
+    TypeError: 'delta': slime takes method, band_delta, method_kwargs, anchor, did you mean 'band_delta'?
     """
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
-        raise TypeError(f"{unknown[0]!r}: {engine} takes {', '.join(OPTIONS)}")
+        raise TypeError(f"{unknown[0]!r}: {engine} takes {', '.join(OPTIONS)}{hint(unknown[0], OPTIONS)}")
     given = {name: value for name, value in options.items() if value is not None}
     return _chosen(engine, json.dumps(given, sort_keys=True, default=dict), provided)
 
@@ -75,7 +76,7 @@ def _chosen(engine: str, options: str, provided: tuple[str, ...]) -> Objective:
     one = objective(**json.loads(options), provided=provided, engine=engine)
     token = torch.full((1, 1), -1.0)
     try:
-        one.per_token(token, token, token, token, logp_rollout=token)
+        one.per_token(token, token, token, torch.ones_like(token), logp_rollout=token)
     except ValueError as error:  # an input that only some hyperparameters need
         raise ValueError(f"method={one.method.name!r} in {engine}: {error}") from None
     return one
@@ -104,40 +105,6 @@ def refuse_other_regions(one: Objective, engine: str) -> None:
     if one.method.region is None:
         kind = f"method={one.method.name!r} is a {one.method.family}"
         raise ValueError(f"{kind}, {engine} can be handed intervals only, such as 'band-kl' or 'clip-higher'")
-
-
-def refuse_clip_range(one: Objective, settings: Mapping[str, tuple[Any, Any, str]]) -> None:
-    """Raise ValueError at an engine's own clip setting that differs from its default and from the method's.
-
-    Args:
-        one: the objective.
-        settings: the engine's name of it -> (value, default, the hyperparameter that it stands for).
-
-    >>> refuse_clip_range(chosen("slime", {}), {"--eps-clip": (0.3, 0.2, "eps_low")})
-    Traceback (most recent call last):
-    ValueError: --eps-clip=0.3 has no effect with method='band-kl': write eps_low into method_kwargs, or leave it out
-    """
-    for name, (value, default, hyperparameter) in settings.items():
-        if value not in (None, default, one.options.get(hyperparameter)):
-            raise ValueError(
-                f"{name}={value!r} has no effect with method={one.method.name!r}: "
-                f"write {hyperparameter} into method_kwargs, or leave it out"
-            )
-
-
-def dual_clip(one: Objective, name: str, value: float | None) -> float | None:
-    """The dual clip in force: the method's, or else the engine's own setting.
-
-    Raises:
-        ValueError: both are given and differ.
-
-    >>> dual_clip(chosen("slime", {"method": "dual-clip"}), "--eps-clip-c", None)
-    3.0
-    """
-    own = one.options.get("dual_clip")
-    if own is not None and value not in (None, own):
-        raise ValueError(f"{name}={value!r} and dual_clip={own!r} of method={one.method.name!r}: give one")
-    return value if own is None else own
 
 
 def as_advantages(per_token: Tensor, log_ratio: Tensor, mask: Tensor) -> Tensor:

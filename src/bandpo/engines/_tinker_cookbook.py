@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,8 @@ class BandTrainingClient:
 def use_in_cookbook(loss: Loss) -> None:
     """Let `tinker_cookbook.rl.train` train with this loss in place of its `loss_fn`, in this process.
 
+    Its `main` then refuses a configuration with a `loss_fn_config`, which only tinker's own losses read.
+
     Raises:
         RuntimeError: the cookbook's training steps are not where they were in the releases this was written for.
     """
@@ -44,6 +47,32 @@ def use_in_cookbook(loss: Loss) -> None:
         if step is None or "training_client" not in inspect.signature(step).parameters:
             raise RuntimeError(f"tinker_cookbook.rl.train has no {name} with a training_client")
         setattr(train, name, _with_client(step, loss))
+    if hasattr(train, "main") and not hasattr(train.main, "without_band"):
+        train.main = _with_check(train.main)
+
+
+def check_config(config: Any) -> None:
+    """Raise ValueError at settings of the cookbook's `Config` that this loss would leave without effect.
+
+    >>> from types import SimpleNamespace
+    >>> check_config(SimpleNamespace(loss_fn="ppo", loss_fn_config={"clip_high_threshold": 1.28}))
+    Traceback (most recent call last):
+    ValueError: loss_fn_config={'clip_high_threshold': 1.28} is of tinker's own losses: expected None with band_loss
+    """
+    if given := getattr(config, "loss_fn_config", None):
+        raise ValueError(f"loss_fn_config={given!r} is of tinker's own losses: expected None with band_loss")
+
+
+def _with_check(main: Any) -> Any:
+    """The cookbook's `main`, which checks its configuration before it makes a client."""
+
+    @functools.wraps(main)
+    async def checked(config: Any, *args: Any, **kwargs: Any) -> Any:
+        check_config(config)
+        return await main(config, *args, **kwargs)
+
+    checked.without_band = main  # pyright: ignore[reportAttributeAccessIssue]
+    return checked
 
 
 def _with_client(step: Any, loss: Loss) -> Any:

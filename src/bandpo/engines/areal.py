@@ -24,10 +24,11 @@ from typing import Any
 from torch import Tensor
 
 from bandpo.engines._areal_processes import ENGINES, RELEASES, check_release, engine_class, install
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, metric_floats, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, metric_floats, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
-__all__ = ["RELEASES", "check_release", "check_settings", "choose", "install", "with_band"]
+__all__ = ["RELEASES", "check_config", "check_release", "check_settings", "choose", "install", "with_band"]
 PROVIDED = ("logp_rollout",)
 
 
@@ -78,10 +79,24 @@ def check_settings(one: Objective, given: Mapping[str, Any]) -> float | None:
         raise ValueError("actor.rejection_sampling with ratios to the sampler counts the mismatch twice")
     refuse_clip_range(one, {"actor.eps_clip": (given["eps_clip"], 0.2, "eps_low")})
     refuse_clip_range(one, {"actor.eps_clip_higher": (given.get("eps_clip_higher"), given["eps_clip"], "eps_high")})
-    cap = dual_clip(one, "actor.c_clip", given.get("c_clip"))
-    if cap is not None and one.method.region is None:
-        raise ValueError(f"actor.c_clip={cap!r} with method={one.method.name!r}, which clips no ratio")
-    return cap
+    return dual_clip(one, "actor.c_clip", given.get("c_clip"))
+
+
+def check_config(options: Mapping[str, Any], config: Any) -> None:
+    """Raise ValueError at a setting of AReaL's `PPOActorConfig` that contradicts the method, before it trains.
+
+    A configuration without AReaL's clip range, such as a reference model's, has nothing to contradict.
+
+    >>> from types import SimpleNamespace
+    >>> check_config({"method": "band-kl"}, SimpleNamespace(eps_clip=0.3))
+    Traceback (most recent call last):
+    ValueError: actor.eps_clip=0.3 has no effect with method='band-kl': ...
+    """
+    if getattr(config, "use_sapo_loss", False):
+        raise ValueError("actor.use_sapo_loss=True is a loss of its own: expected False, or method 'sapo'")
+    if getattr(config, "eps_clip", None) is not None:
+        names = ("eps_clip", "eps_clip_higher", "c_clip", "importance_sampling_level", "rejection_sampling")
+        check_settings(choose(options), {name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 An engine plugs in with one function, `check(options) -> list[Finding]`, in `bandpo.engines.NAME`, or in
 `bandpo.engines.checks.NAME` where the adapter cannot be imported without its engine. Options are flat: dotted names as
 the engine's configuration nests them, without a leading + or --, and with underscores for hyphens.
+Names that nobody reads are failures where that is certain, see `names_findings`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from bandpo.engines._names import did_you_mean, is_group, misspelt
 
 Options = Mapping[str, Any]
 LEVELS = ("ok", "warn", "fail")
@@ -39,6 +42,19 @@ class Finding:
     def __post_init__(self):
         if self.level not in LEVELS:
             raise ValueError(f"level={self.level!r}: expected one of {', '.join(map(repr, LEVELS))}")
+
+
+class Given(dict[str, Any]):
+    """Options as a user wrote them, and the names among them that hydra is told to add (`+name=value`).
+
+    >>> given = Given({"a": 1, "b": 2}, added=["b"])
+    >>> given == {"a": 1, "b": 2}, given.added
+    (True, frozenset({'b'}))
+    """
+
+    def __init__(self, options: Options, added: Iterable[str] = ()):
+        super().__init__(options)
+        self.added = frozenset(added)
 
 
 def engines() -> list[str]:
@@ -128,6 +144,46 @@ def installed(
     return Finding("ok", f"{package} {version}, supported")
 
 
+def names_findings(engine: str, options: Options, known: Collection[str], is_complete: bool = False) -> list[Finding]:
+    """Return a failure for every option that nobody reads, and a line that says which names were not checked.
+
+    Args:
+        engine: what the findings call it.
+        options: by their dotted names.
+        known: every dotted name that is read, groups as a whole or by their members.
+        is_complete: the engine takes no other names; else a name is a mistake only if it is close to a known one.
+
+    >>> for finding in names_findings("AReaL", {"actor.eps_clp": 0.2, "seed": 1}, ["actor.eps_clip"]):
+    ...     print(finding.level, finding.text, finding.advice)
+    fail actor.eps_clp=0.2: no option of AReaL did you mean actor.eps_clip?
+    ok not checked here: seed
+    """
+    others = [name for name in options if name not in known and not is_group(name, known)]
+    meant = {name: did_you_mean(name, known) for name in others} if is_complete else misspelt(others, known)
+    findings = [
+        Finding("fail", f"{name}={options[name]!r}: no option of {engine}", f"did you mean {right}?" if right else "")
+        for name, right in meant.items()
+    ]
+    rest = [name for name in others if name not in meant]
+    return [*findings, *([Finding("ok", f"not checked here: {', '.join(rest)}")] if rest else [])]
+
+
+def known_names(first: Finding, engine: str, options: Options, known: Collection[str]) -> list[Finding]:
+    """Return an engine's first finding with the names that were not checked added, then failures for misspelt ones.
+
+    For engines that refuse unknown names themselves as they start.
+
+    >>> found = known_names(Finding("ok", "AReaL 1"), "AReaL", {"actor.eps_clp": 1, "seed": 1}, ["actor.eps_clip"])
+    >>> [finding.text for finding in found]
+    ['AReaL 1; not checked: seed', 'actor.eps_clp=1: no option of AReaL']
+    """
+    mistakes = names_findings(engine, options, known)
+    if mistakes and mistakes[-1].level == "ok":
+        rest = mistakes.pop().text.removeprefix("not checked here: ")
+        first = replace(first, text=f"{first.text}; not checked: {rest}")
+    return [first, *mistakes]
+
+
 def cut(sentence: str) -> tuple[str, str]:
     """Text and advice of a sentence that has both.
 
@@ -156,6 +212,19 @@ def number(options: Options, name: str, default: Any = None) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         raise ValueError(f"{name}={value!r}: expected a number") from None
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted names.
+
+    >>> flat({"actor": {"clip": {"low": 0.2}, "epochs": 1}})
+    {'actor.clip.low': 0.2, 'actor.epochs': 1}
+    """
+    options: dict[str, Any] = {}
+    for name, value in nested.items():
+        is_group = isinstance(value, Mapping) and value
+        options.update(flat(value, f"{prefix}{name}.") if is_group else {f"{prefix}{name}": value})
+    return options
 
 
 def prefixed(options: Options, prefix: str) -> dict[str, Any]:

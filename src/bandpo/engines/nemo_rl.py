@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import runpy
 import sys
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 PROVIDED = ("logp_rollout",)
@@ -100,9 +102,7 @@ def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
         )
     refuse_clip_range(one, {"loss_fn.ratio_clip_min": (stock.ratio_clip_min, 0.2, "eps_low")})
     refuse_clip_range(one, {"loss_fn.ratio_clip_max": (stock.ratio_clip_max, 0.2, "eps_high")})
-    cap = dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
-    if one.method.region is None and cap is not None:
-        raise ValueError(f"loss_fn.ratio_clip_c={cap!r} with method={one.method.name!r}, which clips no ratio")
+    dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
     return one
 
 
@@ -122,11 +122,30 @@ def with_band(stock: Any) -> Any:
     return build
 
 
+def checked_setup(setup: Any, build: Any) -> Any:
+    """Return NeMo-RL's `setup`, which builds its loss last, with one built first: what contradicts costs no workers.
+
+    Args:
+        setup: called with the master configuration first.
+        build: from `with_band`.
+    """
+
+    @functools.wraps(setup)
+    def checked(master_config: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = master_config["loss_fn"] if isinstance(master_config, Mapping) else master_config.loss_fn
+        build(settings)
+        return setup(master_config, *args, **kwargs)
+
+    return checked
+
+
 def main() -> None:
     """Run NeMo-RL's launch script, sys.argv[1], with its `setup` building our loss."""
     from nemo_rl.algorithms import grpo  # pyright: ignore[reportMissingImports]
 
     grpo.ClippedPGLossFn = with_band(grpo.ClippedPGLossFn)
+    if hasattr(grpo, "setup"):
+        grpo.setup = checked_setup(grpo.setup, grpo.ClippedPGLossFn)
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -15,6 +15,7 @@ OpenRLHF has no place for another loss, and its loss has changed with most relea
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import runpy
@@ -24,7 +25,8 @@ from typing import Any
 
 import torch
 
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, refuse_scope
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 RELEASES = ("0.11.0", "0.11.1", "0.11.2")
@@ -62,7 +64,7 @@ def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
             settings = clip_settings(one, log_probs, old_log_probs, advantages, mask)
             own = self.clip_eps_low, self.clip_eps_high, self.dual_clip
             self.clip_eps_low, self.clip_eps_high = settings.eps_low, settings.eps_high
-            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2])
+            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2], " ")
             try:
                 found = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
             finally:
@@ -89,10 +91,29 @@ def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
         raise ValueError(f"--actor.policy_loss_type {stock.policy_loss_type}: expected ppo, the method decides")
     refuse_clip_range(one, {"--actor.eps_clip_low_high, low": (stock.clip_eps_low, 0.2, "eps_low")})
     refuse_clip_range(one, {"--actor.eps_clip_low_high, high": (stock.clip_eps_high, 0.2, "eps_high")})
-    cap = dual_clip(one, "--actor.dual_clip", stock.dual_clip)
-    if cap is not None and one.method.region is None:
-        raise ValueError(f"--actor.dual_clip {cap} with method={one.method.name!r}, which clips no ratio")
+    dual_clip(one, "--actor.dual_clip", stock.dual_clip, " ")
     return one
+
+
+def loss_settings(arguments: list[str]) -> Any:
+    """Return what OpenRLHF's flags for its loss say, by the names of `PolicyLoss`; other flags are left alone.
+
+    >>> loss_settings(["--actor.eps_clip_low_high", "0.2", "0.28", "--train.batch_size", "128"]).clip_eps_high
+    0.28
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--actor.policy_loss_type", default="ppo")
+    parser.add_argument("--actor.eps_clip", type=float, default=0.2)
+    parser.add_argument("--actor.eps_clip_low_high", type=float, nargs=2)
+    parser.add_argument("--actor.dual_clip", type=float)
+    given = vars(parser.parse_known_args(arguments)[0])
+    low, high = given["actor.eps_clip_low_high"] or [given["actor.eps_clip"]] * 2
+    return argparse.Namespace(
+        policy_loss_type=given["actor.policy_loss_type"],
+        clip_eps_low=low,
+        clip_eps_high=high,
+        dual_clip=given["actor.dual_clip"],
+    )
 
 
 def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
@@ -116,7 +137,7 @@ def main() -> None:
     if not isinstance(options, dict):
         sys.exit('usage: python -m bandpo.engines.openrlhf \'{"method": "band-kl"}\' OPTIONS OF train_ppo_ray')
     check_release()
-    chosen("OpenRLHF", options)
+    choose(loss_settings(sys.argv[2:]), options)
     from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]
 
     ppo_actor.PolicyModelActor = policy_actor(ppo_actor.PolicyModelActor, options)

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from bandpo.engines._handover import check_choice, choice, chosen, metric_tensors, refuse_scope
-from bandpo.engines.doctor import Finding, Options, installed
+from bandpo.engines.doctor import Finding, Options, installed, known_names
 from bandpo.engines.objective import Objective
 
 PROVIDED = ("logp_rollout",)
@@ -86,6 +86,13 @@ def choose(options: dict[str, Any]) -> Objective:
     return one
 
 
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *("trainer.loss.type", "trainer.loss.import_path", "trainer.loss.kwargs"),
+    "orchestrator.max_off_policy_steps",
+)
+
+
 def check(options: Options) -> list[Finding]:
     """Findings for prime-rl's configuration by dotted names.
 
@@ -93,7 +100,12 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check(given)][1:]
     ['ok', 'ok']
     """
-    found = [installed("prime-rl", "0.4.0", ("0.8.0",), install="prime-rl is installed from its repository")]
+    found = known_names(
+        installed("prime-rl", "0.4.0", ("0.8.0",), install="prime-rl is installed from its repository"),
+        "prime-rl",
+        options,
+        KNOWN,
+    )
     path, kind = options.get("trainer.loss.import_path"), options.get("trainer.loss.type")
     if (kind, path) == ("custom", IMPORT_PATH):
         found.append(Finding("ok", "prime-rl imports our loss in every trainer process"))

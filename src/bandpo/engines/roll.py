@@ -22,7 +22,8 @@ from typing import Any
 
 import torch
 
-from bandpo.engines._handover import chosen, clip_settings, dual_clip, metric_floats, refuse_clip_range, refuse_scope
+from bandpo.engines._handover import chosen, clip_settings, metric_floats, refuse_scope
+from bandpo.engines._own_settings import dual_clip, is_off, refuse_clip_range
 from bandpo.engines.objective import Objective
 
 PROVIDED = ("logp_rollout",)
@@ -51,6 +52,8 @@ def loss_func(stock: Any, worker: Any, data: Any, output_tensor: Any) -> tuple[A
     own.get_old_log_probs_with_cache = lambda *_: old
     own.pipeline_config = config = copy.copy(worker.pipeline_config)
     config.use_pg_clip_range, config.pg_clip_low, config.pg_clip_high = True, settings.eps_low, settings.eps_high
+    if one.method.region is None:
+        config.dual_clip_loss = False
     if settings.dual_clip is not None:  # ROLL caps at 1 + 2 pg_clip
         config.dual_clip_loss, config.pg_clip = True, (settings.dual_clip - 1) / 2
     handed = copy.copy(data)
@@ -101,9 +104,10 @@ def choose(config: Any, environment: dict[str, str]) -> Objective:
     elif not config.dual_clip_loss:
         refuse_clip_range(one, {"pg_clip": (config.pg_clip, 0.2, "eps_high")})
     if config.dual_clip_loss:
-        if one.method.region is None:
+        cap = 1 + 2 * config.pg_clip
+        if one.method.region is None and not is_off(cap):
             raise ValueError(f"dual_clip_loss=True with method={one.method.name!r}, which clips no ratio")
-        dual_clip(one, "1 + 2 pg_clip of dual_clip_loss", 1 + 2 * config.pg_clip)
+        dual_clip(one, "1 + 2 pg_clip of dual_clip_loss", cap)
     return one
 
 

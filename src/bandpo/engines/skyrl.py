@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import chosen, metric_floats, refuse_clip_range
+from bandpo.engines._handover import chosen, metric_floats
+from bandpo.engines._own_settings import refuse_clip_range
 from bandpo.engines.objective import Objective
 
 NAME = "bandpo"
@@ -111,10 +112,32 @@ def configure(arguments: list[str]) -> Any:
 
     own = [argument for argument in arguments if not argument.startswith("trainer.override_entrypoint=")]
     cfg = make_config(algorithm_cls=algorithm_config()).from_cli_overrides(own)
-    if cfg.trainer.algorithm.policy_loss_type == NAME:
-        choose(cfg.trainer.algorithm)
+    check_config(cfg)
     register()
     return cfg
+
+
+def check_config(cfg: Any) -> None:
+    """Raise ValueError at what contradicts the method in a whole configuration of SkyRL's.
+
+    Args:
+        cfg: SkyRL's training configuration, with `bandpo` under trainer.algorithm.
+    """
+    algorithm = cfg.trainer.algorithm
+    if algorithm.policy_loss_type != NAME:
+        if algorithm.bandpo:
+            name = algorithm.policy_loss_type
+            raise ValueError(f"trainer.algorithm.policy_loss_type={name!r} beside trainer.algorithm.bandpo: give one")
+        return
+    one = choose(algorithm)
+    is_async = getattr(getattr(cfg.trainer, "fully_async", None), "enabled", False)
+    if is_async and one.anchor == "old":
+        raise ValueError(
+            "trainer.fully_async.enabled=True keeps no old policy: expected trainer.algorithm.bandpo.anchor=rollout"
+        )
+    sampling = getattr(getattr(cfg, "generator", None), "sampling_params", None)
+    if one.anchor == "rollout" and sampling is not None and sampling.logprobs is None:
+        raise ValueError("generator.sampling_params.logprobs=None with ratios to the sampler: expected 1")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """slime: any interval of `bandpo.methods()`, through a custom loss that runs slime's own with per-token bounds.
 
     --loss-type custom_loss --custom-loss-function-path bandpo.engines.slime.loss --custom-config-path band.yaml
+    --custom-megatron-init-path bandpo.engines.slime.choose
 
 where band.yaml holds `bandpo: {method: band-kl, band_delta: 0.05}`.
 
@@ -20,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines._handover import check_choice, choice, chosen, dual_clip, refuse_clip_range, refuse_other_regions
-from bandpo.engines.doctor import Finding, Options, installed, number
+from bandpo.engines._handover import check_choice, choice, chosen, refuse_other_regions
+from bandpo.engines._own_settings import dual_clip, refuse_clip_range
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number
 from bandpo.engines.objective import Objective
 
 PATH = "bandpo.engines.slime.loss"
@@ -54,6 +56,9 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
 def choose(args: Any) -> Objective:
     """The objective that `args.bandpo` names.
 
+    As --custom-megatron-init-path it refuses when Megatron starts in a worker, before the first rollout; the loss
+    itself refuses at the first update.
+
     Raises:
         TypeError: a hyperparameter the method does not take.
         ValueError: an unknown method, one that is no interval, or settings of slime that contradict it.
@@ -75,6 +80,15 @@ def choose(args: Any) -> Objective:
     return one
 
 
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *("loss_type", "custom_loss_function_path", "custom_megatron_init_path", "custom_config_path", "bandpo"),
+    *("advantage_estimator", "eps_clip", "eps_clip_high", "eps_clip_c", "value_clip", "use_rollout_logprobs"),
+    *("num_steps_per_rollout", "rollout_batch_size", "n_samples_per_prompt", "n_samples_per_eval_prompt"),
+    *("global_batch_size", "micro_batch_size", "kl_loss_type"),
+)
+
+
 def check(options: Options) -> list[Finding]:
     """Findings for slime's flags with underscores, and `bandpo.*` from the YAML file.
 
@@ -82,7 +96,12 @@ def check(options: Options) -> list[Finding]:
     >>> [f.level for f in check({**given, "num_steps_per_rollout": 4, "bandpo.method": "band-kl"})][1:]
     ['ok', 'ok', 'ok']
     """
-    found = [installed("slime", "0.2.4", ("0.3.1",), install="slime is installed from its repository")]
+    found = known_names(
+        installed("slime", "0.2.4", ("0.3.1",), install="slime is installed from its repository"),
+        "slime",
+        options,
+        KNOWN,
+    )
     kind, path = options.get("loss_type"), options.get("custom_loss_function_path")
     if (kind, path) == ("custom_loss", PATH):
         found.append(Finding("ok", "slime loads our loss in every Megatron worker"))

@@ -5,13 +5,17 @@
     +actor_rollout_ref.actor.policy_loss.method=band-kl
     +actor_rollout_ref.actor.policy_loss.band_delta=0.05
 
-Importing this module registers the loss; hydra does so in every worker, because the first line names it. The ratio is
-divided by verl's `old_log_probs`: recomputed by the trainer, or the sampler's own in bypass mode. The loss is averaged
-by verl's `agg_loss`; entropy bonus and reference KL are verl's and added by verl.
+Importing this module registers the loss; hydra does so in every worker, because the first line names it. It also lets
+verl's `ActorConfig` refuse settings that contradict the method: verl builds one on the driver, before it starts a
+worker, and hands a loss the actor's settings only with the first batch.
+
+The ratio is divided by verl's `old_log_probs`: recomputed by the trainer, or the sampler's own in bypass mode. The loss
+is averaged by verl's `agg_loss`; entropy bonus and reference KL are verl's and added by verl.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +24,13 @@ from torch import Tensor
 
 from bandpo.core.loss import MAX_LOG_RATIO
 from bandpo.core.metrics import Metrics
-from bandpo.engines._verl_options import BYPASS, CLIP, NAME, resolve
+from bandpo.engines._verl_options import BYPASS, NAME, check_actor, clip_settings, resolve
 from bandpo.engines.doctor import release
 
 try:
     import verl  # pyright: ignore[reportMissingImports]
     from verl.trainer.ppo import core_algos  # pyright: ignore[reportMissingImports]
+    from verl.workers import config as verl_config  # pyright: ignore[reportMissingImports]
     from verl.workers.config import PolicyLossConfig  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise ImportError(f"bandpo.engines.verl needs verl, see docs/engines/verl.md: {error}") from error
@@ -87,8 +92,7 @@ def bandpo_loss(
         ValueError: as `BandPolicyLossConfig`, a clip setting without effect, importance weights in bypass mode, a
             log-prob or advantage inside the mask that is none.
     """
-    clip = {name: config.get(name) for name in CLIP}
-    chosen = resolve(config.policy_loss, {n: config.get("clip_ratio") if v is None else v for n, v in clip.items()})
+    chosen = resolve(config.policy_loss, clip_settings(config))
     mask = response_mask.bool()
     sampler = old_log_prob if chosen.anchor == "rollout" else None
     if sampler is not None and rollout_is_weights is not None:
@@ -132,4 +136,24 @@ def register() -> None:
     core_algos.register_policy_loss(NAME)(bandpo_loss)
 
 
+def refuse_early() -> None:
+    """Let every `ActorConfig` that chooses this loss refuse what contradicts its method when it is made.
+
+    In a verl that has no such class the loss refuses at its first update.
+    """
+    actor_config = getattr(verl_config, "ActorConfig", None)
+    stock = getattr(actor_config, "__post_init__", None)
+    if actor_config is None or stock is None or hasattr(stock, "refuses_for_bandpo"):
+        return
+
+    @functools.wraps(stock)
+    def __post_init__(self: Any) -> None:
+        stock(self)
+        check_actor(self)
+
+    __post_init__.refuses_for_bandpo = True  # pyright: ignore[reportAttributeAccessIssue]
+    actor_config.__post_init__ = __post_init__
+
+
 register()
+refuse_early()

@@ -15,12 +15,14 @@ from bandpo.evals.intervals import (
     paired_difference,
     ratio_of_sums,
 )
-from bandpo.evals.run import samples_file
+from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.summary import Columns, by_problem, score_columns
 from bandpo.runs.folder import RunFolder
+from bandpo.runs.reading import CONFIG
 
 _MAY_DIFFER = ("model", "revision", "device", "batch_size", "seed")
 _MAY_DIFFER_WITHIN = ("model.", "version.")
+_OF_A_TASK = ("problems", "one_answer", "fixed_length")
 
 
 def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
@@ -73,6 +75,9 @@ def _config(folder: RunFolder) -> dict[str, Any]:
         raise ValueError(f"{folder.path}: no evaluation here, expected a folder that `bandpo eval` wrote")
     if not folder.is_complete():
         raise ValueError(f"{folder.path}: not finished, the command that began it goes on where it was")
+    for name in ("n", "k", "seed", *(f"{task}.{key}" for task in config["tasks"] for key in _OF_A_TASK)):
+        if config.get(name) is None:
+            raise ValueError(f"{folder.path / CONFIG} is damaged (it lacks {name}): expected as `bandpo eval` wrote it")
     return config
 
 
@@ -94,8 +99,12 @@ def _is_another_tokenizer(name: str, a: Mapping[str, Any], b: Mapping[str, Any])
 
 
 def _columns(folder: RunFolder, config: Mapping[str, Any], task: str) -> Columns:
-    records = folder.read(samples_file(task))
-    expected = config[f"{task}.problems"] * config["n"]
-    if len(records) != expected:
-        raise ValueError(f"{folder.path / samples_file(task)} has {len(records)} samples: expected {expected}")
+    records = read_samples(folder, task, say_damage=True)
+    expected = {(problem, sample) for problem in range(config[f"{task}.problems"]) for sample in range(config["n"])}
+    found = {(record["problem"], record["sample"]) for record in records}
+    if found != expected or len(records) != len(expected):
+        raise ValueError(
+            f"{folder.path / samples_file(task)} has {len(found & expected)} samples: expected {len(expected)}, each "
+            "once; `bandpo eval --overwrite` draws them anew"
+        )
     return score_columns(by_problem(records, config[f"{task}.problems"]), config, task)

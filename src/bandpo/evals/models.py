@@ -12,7 +12,14 @@ from bandpo.runs.sources import model_source
 
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 # What a trainer leaves beside a model.
-_NOT_THE_MODEL = ("training_args.bin", "trainer_state.json", "result.json", "environment.json")
+_NOT_THE_MODEL = (
+    "training_args.bin",
+    "trainer_state.json",
+    "manifest.json",
+    "result.json",
+    "environment.json",
+    "bandpo.json",
+)
 _BLOCK = 1 << 24
 
 

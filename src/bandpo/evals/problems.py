@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bandpo.core.checks import suggestion
 from bandpo.data import DATASETS, load
 from bandpo.data.messages import check_prompt
 from bandpo.data.reading import read_table, split_names
@@ -82,7 +83,7 @@ def load_tasks(
     Raises:
         ValueError: a task that is not found, twice the same, or an option that no task takes; a column that TRL
             has for itself; or `BadRows`, rows whose prompt or answer cannot be read.
-        ModuleNotFoundError: mathematics without math-verify, before anything is generated.
+        ModuleNotFoundError: mathematics without python-flint, before anything is generated.
 
     >>> [(task.name, len(task.prompts), task.reward_name) for task in load_tasks("countdown", limit=5)]
     [('countdown', 5, 'bandpo.tasks.countdown.reward')]
@@ -132,8 +133,12 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
     as_it_is = known not in DATASETS and not graded_here
     if as_it_is and template is not None:
         raise ValueError(f"template={template!r}: rows of {name} go to {reward} as they are, expected no template")
-    if reward in (None, MATH_REWARD) and find_spec("math_verify") is None:
-        raise ModuleNotFoundError("grading needs math-verify: pip install 'bandpo[math]'", name="math_verify")
+    if reward in (None, MATH_REWARD) and find_spec("flint") is None:
+        raise ModuleNotFoundError("grading needs python-flint: pip install 'bandpo[math]'", name="flint")
+    is_name = "/" not in known and not Path(known).suffix and not Path(known).exists()
+    if is_name and known not in DATASETS:
+        near = suggestion(known, [*TASKS, *DATASETS])
+        raise ValueError(f"tasks: {known!r} is no task, data set, file or folder{near}; expected {_EXPECTED}")
     function = math_reward if reward is None else reward_source(reward)
     try:
         if as_it_is:

@@ -1,5 +1,6 @@
 """One evaluation: a folder, batches that are the same however often it is cut short, and the result.
 
+bandpo.json           the mark that makes the folder ours, see `bandpo.runs.mark`
 config.yaml           settings, model and problems, with their hashes; nothing else may go on in this folder
 environment.json      machine and package versions
 TASK.problems.jsonl   the problems, one a line
@@ -18,12 +19,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from bandpo.evals.engine import (
     Engine,
@@ -42,12 +41,16 @@ from bandpo.evals.loading import load_engine
 from bandpo.evals.models import identify, load_tokenizer
 from bandpo.evals.problems import EvalTask, load_tasks
 from bandpo.evals.prompts import encode, is_chat, plain_text
+from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
-from bandpo.runs.folder import RunFolder, environment
+from bandpo.runs.endings import no_quiet_end
+from bandpo.runs.folder import RunFolder
+from bandpo.runs.machine import environment, package_version
+from bandpo.views.progress import Bar
 
-_VERSIONS = ("bandpo", "torch", "transformers", "vllm", "math-verify", "scipy")
+_VERSIONS = ("bandpo", "torch", "transformers", "vllm", "python-flint", "scipy")
 Batch = list[tuple[int, int]]
 
 
@@ -66,11 +69,12 @@ class Plan:
 
     def samples_done(self) -> int:
         """Samples that are saved already."""
-        return sum(len(self.folder.read(samples_file(task.name))) for task in self.tasks)
+        return sum(len(read_samples(self.folder, task.name)) for task in self.tasks)
 
     def samples_total(self) -> int:
         return sum(len(task.prompts) for task in self.tasks) * self.settings.n
 
+    @no_quiet_end("the evaluation")
     def execute(self, engine: Engine | None = None) -> dict[str, Any]:
         """Draw and grade what is missing, and return what `result.json` holds.
 
@@ -91,7 +95,7 @@ class Plan:
         for task in self.tasks:
             total = len(task.prompts) * self.settings.n
             left = sum(map(len, missing[task.name]))
-            with tqdm(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
+            with Bar(total=total, initial=total - left, desc=task.name, unit=" samples") as bar:
                 for batch in missing[task.name]:
                     assert engine is not None
                     self.folder.append(samples_file(task.name), self._draw(engine, task, batch))
@@ -104,7 +108,8 @@ class Plan:
 
     def _missing(self, task: EvalTask) -> Iterator[Batch]:
         """Batches that are not saved whole; what is saved of them is dropped, so that they come out as if unbroken."""
-        saved = {(record["problem"], record["sample"]): record for record in self.folder.read(samples_file(task.name))}
+        records = read_samples(self.folder, task.name, say_damage=True)
+        saved = {(record["problem"], record["sample"]): record for record in records}
         kept: list[dict[str, Any]] = []
         missing: list[Batch] = []
         for batch in plan_batches([*map(len, self.prompts[task.name])], self.settings.n, self.config["batch_size"]):
@@ -140,7 +145,7 @@ class Plan:
     def _result(self) -> dict[str, Any]:
         scores, logged = {}, {}
         for task in self.tasks:
-            records = self.folder.read(samples_file(task.name))
+            records = read_samples(self.folder, task.name)
             scores[task.name] = summarise(by_problem(records, len(task.prompts)), self.config, task.name)
             logged[task.name] = logged_means(records)
         return {
@@ -164,7 +169,7 @@ def plan(settings: EvalSettings, output_dir: str | None = None, overwrite: bool 
     Args:
         settings: what is asked for.
         output_dir: where it lives; a folder of runs/ named after model and tasks if None.
-        overwrite: replace an evaluation that is there.
+        overwrite: move an evaluation that is there aside, to NAME.old-1.
 
     Raises:
         ValueError: a source that does not exist, a folder that holds something else, prompts too long for the model.
@@ -194,11 +199,6 @@ def plan_batches(lengths: Sequence[int], n: int, batch_size: int) -> list[Batch]
     order = sorted(range(len(lengths)), key=lambda problem: -lengths[problem])
     pairs = [(problem, sample) for problem in order for sample in range(n)]
     return [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
-
-
-def samples_file(task: str) -> str:
-    """Name of a task's samples in the folder."""
-    return f"{task}.samples.jsonl"
 
 
 def _encoded(task: EvalTask, tokenizer: Any, settings: EvalSettings) -> list[list[int]]:
@@ -256,14 +256,7 @@ def _config(
             f"{task.name}.one_answer": task.has_reference,
             f"{task.name}.fixed_length": task.fixed_length,
         }
-    return config | {f"version.{name}": _version(name) for name in _VERSIONS}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return config | {f"version.{name}": package_version(name) for name in _VERSIONS}
 
 
 def _default_folder(settings: EvalSettings, tasks: Sequence[EvalTask], config: dict[str, Any], overwrite: bool) -> str:
@@ -271,7 +264,7 @@ def _default_folder(settings: EvalSettings, tasks: Sequence[EvalTask], config: d
     base = f"runs/eval-{_model_label(settings.model)}-{'+'.join(task.name for task in tasks)}"
     for name in (base if i == 1 else f"{base}-{i}" for i in range(1, 10_000)):
         folder = RunFolder(name)
-        if overwrite or not folder.path.exists() or (folder.config() and folder.difference(config) is None):
+        if overwrite or not folder.path.exists() or folder.holds(config):
             return name
     raise ValueError(f"output_dir: {base} and its followers are taken, expected --output-dir")
 
@@ -290,18 +283,16 @@ def _model_label(model: str) -> str:
 
 def _claim(folder: RunFolder, config: dict[str, Any], overwrite: bool) -> bool:
     """Take the folder; True where this very evaluation is complete in it."""
-    changed = folder.difference(config) if folder.config() is not None and not overwrite else None
-    if changed:
-        raise ValueError(
-            f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
-            "another --output-dir or --overwrite"
-        )
-    if folder.config() is not None and folder.is_complete() and not overwrite:
-        return True
+    if not overwrite and folder.config() is not None:
+        changed = folder.difference(config)
+        if changed:
+            raise ValueError(
+                f"output_dir={str(folder.path)!r} holds an evaluation with {changed}: expected the same settings, "
+                "another --output-dir or --overwrite"
+            )
+        if folder.is_complete():
+            return True
     folder.claim(config, overwrite)
-    if overwrite:
-        for path in (*folder.path.glob("*.samples.jsonl"), *folder.path.glob("*.problems.jsonl")):
-            path.unlink()
     return False
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bandpo.evals.scores import default_ks
 
+_MOST = 1_000_000
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
@@ -55,8 +56,12 @@ class EvalSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: expected at least 1")
+            if value is not None and value > _MOST:
+                raise ValueError(f"{name}={value}: expected {_MOST:,} at most")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: expected at least 0")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed={self.seed}: expected less than {2**32:,}")
         # vLLM raises what is between to 0.01 by itself.
         if not (self.temperature == 0 or 0.01 <= self.temperature < float("inf")):
             raise ValueError(f"temperature={self.temperature}: expected 0 (greedy) or at least 0.01")

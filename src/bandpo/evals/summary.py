@@ -13,7 +13,7 @@ Record = Mapping[str, Any]
 Columns = dict[str, tuple[list[float], list[float]]]
 
 DEFINITIONS = {
-    "mean@n": "mean reward of the samples that have one",
+    "mean@n": "mean reward of the samples that have one, mean over problems",
     "pass@k": "chance that k of the n samples hold a right one (reward 1 or more), unbiased, mean over problems",
     "maj@k": "chance that the most frequent answer of k of the n samples is right, exact over all subsets, "
     "ties drawn alike, samples without an answer do not vote",
@@ -47,10 +47,11 @@ def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], t
     n, ks = config["n"], config["k"]
     once = [1.0] * len(rows)
     scored = [[r for r in row if r["reward"] is not None] for row in rows]
-    columns: Columns = {f"mean@{n}": ([sum(r["reward"] for r in row) / n for row in scored], _shares(scored, n))}
+    means = [sum(r["reward"] for r in row) / len(row) if row else 0.0 for row in scored]
+    columns: Columns = {f"mean@{n}": (means, [float(bool(row)) for row in scored])}
     columns |= _at_k(scored, ks, config[f"{task}.one_answer"])
     if any(len(row) < n for row in scored):
-        columns["unscored"] = [1 - share for share in _shares(scored, n)], once
+        columns["unscored"] = [1 - len(row) / n for row in scored], once
     tokens = [float(sum(r["tokens"] for r in row)) for row in rows]
     columns["length"] = [count / n for count in tokens], once
     if not config[f"{task}.fixed_length"]:
@@ -59,10 +60,6 @@ def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], t
         if all(r.get(key) is not None for row in rows for r in row):
             columns[name] = [sum(r[key] for r in row) for row in rows], tokens
     return columns | _described(rows, task, once)
-
-
-def _shares(rows: Sequence[Sequence[Record]], n: int) -> list[float]:
-    return [len(row) / n for row in rows]
 
 
 def _at_k(scored: Sequence[Sequence[Record]], ks: Sequence[int], one_answer: bool) -> Columns:

@@ -1,60 +1,41 @@
-"""The Band operator as one Triton kernel: old log-probs in, both bounds out, 12 bytes a token."""
+"""The Band operator as one kernel: old log-probs in, both bounds out, 12 bytes a token.
+
+The kernel is one opaque operator to compilers and fake tensors; Triton is imported when it first runs, never when it
+is traced.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
-from bandpo.kernels.bounds import bounds, launch_arguments
 from bandpo.kernels.region import ClipRegion
 
-BLOCK = 1024
+
+@torch.library.custom_op("bandpo::band_bounds", mutates_args=())
+def _band_bounds_op(
+    logp: Tensor,
+    low_kind: int,
+    low_value: float,
+    high_kind: int,
+    high_value: float,
+    low_at_most: float,
+    high_at_least: float,
+    log_cap: float,
+) -> tuple[Tensor, Tensor]:
+    from bandpo.kernels.band_triton import launch
+
+    low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
+    if logp.numel():
+        region = ClipRegion(low_kind, low_value, high_kind, high_value, low_at_most, high_at_least, log_cap)
+        launch(logp, low, high, region)
+    return low, high
 
 
-@triton.jit
-def _band(
-    logp_ptr,
-    low_ptr,
-    high_ptr,
-    tokens,
-    low_table,
-    high_table,
-    low_value,
-    high_value,
-    low_coarse,
-    low_fine,
-    low_at_most,
-    high_at_least,
-    log_cap,
-    LOW: tl.constexpr,
-    HIGH: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < tokens
-    logp = tl.minimum(tl.load(logp_ptr + at, mask=inside, other=-1.0).to(tl.float32), 0.0)
-    low, high = bounds(  # pyright: ignore[reportGeneralTypeIssues]
-        logp,
-        logp < 0.0,
-        low_table,
-        high_table,
-        low_value,
-        high_value,
-        low_coarse,
-        low_fine,
-        low_at_most,
-        high_at_least,
-        log_cap,
-        LOW,
-        HIGH,
-        2,
-    )
-    tl.store(low_ptr + at, low, mask=inside)
-    tl.store(high_ptr + at, high, mask=inside)
+@_band_bounds_op.register_fake
+def _(logp: Tensor, *region: float) -> tuple[Tensor, Tensor]:
+    low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
+    return low, high
 
 
 def band_bounds(logp: Tensor, region: ClipRegion) -> tuple[Tensor, Tensor]:
@@ -64,17 +45,4 @@ def band_bounds(logp: Tensor, region: ClipRegion) -> tuple[Tensor, Tensor]:
         logp: old log-probs, fp32, bf16 or fp16, any shape; positive ones count as 0.
         region: the band.
     """
-    low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
-    if logp.numel():
-        launch: Any = _band[(triton.cdiv(logp.numel(), BLOCK),)]
-        launch(
-            logp.contiguous(),
-            low,
-            high,
-            logp.numel(),
-            *launch_arguments(region, logp.device),
-            LOW=region.low_kind,
-            HIGH=region.high_kind,
-            BLOCK=BLOCK,
-        )
-    return low, high
+    return _band_bounds_op(logp, *region[:-1])

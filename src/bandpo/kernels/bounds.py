@@ -80,6 +80,12 @@ def _floor_gap(logp, coarse, fine):
 
 
 @triton.jit
+def _root_of_odds(value, w, p):
+    """√(value w/p), 2^32 keeping small terms from underflow."""
+    return tl.sqrt(value * 4294967296.0 * w / p) * 1.52587890625e-05
+
+
+@triton.jit
 def lower_bound(table, logp, value, coarse, fine, KIND: tl.constexpr):
     """The lower log-ratio bound."""
     if KIND == 0:
@@ -92,11 +98,11 @@ def lower_bound(table, logp, value, coarse, fine, KIND: tl.constexpr):
         drop = value / p
         return tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), _floor_gap(logp, coarse, fine))
     if KIND == 3:
-        drop = tl.sqrt(value * w / p)
+        drop = _root_of_odds(value, w, p)
         near_zero = _floor_gap(logp, coarse, fine) + _log1p(w * 0.0 + value) - _log1p(drop)
         return tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), near_zero)
     h = value / 2
-    spread = tl.sqrt(h * (2 - h) * w / p)
+    spread = _root_of_odds(h * (2 - h), w, p)
     drop = h + spread
     near_zero = _floor_gap(logp, coarse, fine) - tl.log(1 - h + spread)
     return 2 * tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), near_zero)
@@ -116,10 +122,10 @@ def upper_bound(table, logp, value, KIND: tl.constexpr):
     if KIND == 2:
         return tl.minimum(_log1p(value / p) + below, -logp)
     if KIND == 3:
-        return tl.minimum(_log1p(tl.sqrt(value * w / p)) + 0.5 * below, -logp)
+        return tl.minimum(_log1p(_root_of_odds(value, w, p)) + 0.5 * below, -logp)
     h = value / 2
-    high = 2 * _log1p(tl.sqrt(h * (2 - h) * w / p) - h) + below
-    return tl.where(tl.sqrt(p) >= 1 - h, -logp, tl.minimum(high, -logp))
+    high = 2 * _log1p(_root_of_odds(h * (2 - h), w, p) - h) + below
+    return tl.where(w <= h * (2 - h), -logp, tl.minimum(high, -logp))
 
 
 @triton.jit

@@ -1,24 +1,22 @@
-"""One Triton kernel for the clipped loss: log-probs, advantages and mask in, gradient and sums out, each read once.
+"""One kernel for the clipped loss: log-probs, advantages and mask in, gradient and sums out, each read once.
 
 For every token it finds the bounds of its trust region, the loss, the gradient ∂ℓ/∂logp and what the metrics count;
 the gradient is written, all else is added up per row and block, in a fixed order: 17 bytes a token forward and 8
 backward in fp32, 4 more for the loss of every token. The mathematics is that of `clipping`, `closed_bounds` and
-`kl_table` again, and the tests hold the two against each other.
+`kl_table` again, and the tests hold the two against each other. The kernel is one opaque operator to compilers and
+fake tensors; Triton is imported when it first runs, never when it is traced.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
+from bandpo.core.clipping import once_differentiable
 from bandpo.core.metrics import BUCKETS, Metrics, bucket_names
-from bandpo.kernels.bounds import bounds, launch_arguments
-from bandpo.kernels.region import KL, ClipRegion
+from bandpo.kernels.region import ClipRegion
 
 # One fixed shape, not tuned at run time: with another the sums would be added in another order.
 BLOCK, WARPS = 1024, 4
@@ -27,108 +25,7 @@ _SUMS = ("loss", "tokens", "good", "bad", "clip_high", "clip_low", "dual_clip", 
 _SUMS += ("finite_high", "ratio", "approx_kl", "sampled_entropy")
 _OVERALL = len(_SUMS)
 _PER_BUCKET = 4
-# Buckets of old probability: p = 1 belongs to the last.
-BUCKET_COUNT = tl.constexpr(len(BUCKETS))
-STARTS, ENDS = tl.constexpr((0.0, *BUCKETS[:-1])), tl.constexpr((*BUCKETS[:-1], math.inf))
 SUMS = _OVERALL + _PER_BUCKET * len(BUCKETS)
-
-
-@triton.jit
-def _clip_loss(
-    logp_ptr,
-    logp_old_ptr,
-    advantages_ptr,
-    mask_ptr,
-    gradient_ptr,
-    per_token_ptr,
-    sums_ptr,
-    tokens,
-    advantage_row,
-    advantage_column,
-    low_table,
-    high_table,
-    low_value,
-    high_value,
-    low_coarse,
-    low_fine,
-    low_at_most,
-    high_at_least,
-    log_cap,
-    log_dual_clip,
-    LOW: tl.constexpr,
-    HIGH: tl.constexpr,
-    SIDES: tl.constexpr,
-    METRICS: tl.constexpr,
-    PER_TOKEN: tl.constexpr,
-    COUNT: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    row = tl.program_id(0).to(tl.int64)
-    block = tl.program_id(1)
-    column = block * BLOCK + tl.arange(0, BLOCK)
-    at = row * tokens + column
-    counts = tl.load(mask_ptr + at, mask=column < tokens, other=0) != 0
-    logp = tl.load(logp_ptr + at, mask=counts, other=-1.0).to(tl.float32)
-    raw_old = tl.load(logp_old_ptr + at, mask=counts, other=-1.0).to(tl.float32)
-    old = tl.minimum(raw_old, 0.0)
-    where_advantage = advantages_ptr + row * advantage_row + column * advantage_column
-    advantage = tl.load(where_advantage, mask=counts, other=0.0).to(tl.float32)
-
-    d = tl.minimum(tl.maximum(logp - raw_old, -20.0), 20.0)
-    is_good, is_bad = advantage > 0.0, advantage < 0.0
-    low, high = bounds(  # pyright: ignore[reportGeneralTypeIssues]
-        old,
-        is_good,
-        low_table,
-        high_table,
-        low_value,
-        high_value,
-        low_coarse,
-        low_fine,
-        low_at_most,
-        high_at_least,
-        log_cap,
-        LOW,
-        HIGH,
-        SIDES,
-    )
-    above, under, past_dual = d > high, d < low, d > log_dual_clip
-    pushed = tl.where(is_bad, tl.minimum(tl.maximum(d, low), log_dual_clip), tl.minimum(d, high))
-    loss = -advantage * tl.exp(pushed)
-    stopped = (is_good & above) | (is_bad & (under | past_dual))
-    ratio = tl.exp(d)
-    is_free = (tl.abs(d) < 20.0) & ~stopped
-    tl.store(gradient_ptr + at, tl.where(is_free, -advantage * ratio, 0.0), mask=column < tokens)
-    if PER_TOKEN:
-        tl.store(per_token_ptr + at, loss, mask=column < tokens)
-
-    out = sums_ptr + (row * tl.num_programs(1) + block) * COUNT
-    tl.store(out, tl.sum(loss, 0))
-    tl.store(out + 1, tl.sum(counts.to(tl.float32), 0))
-    if METRICS:
-        good, bad = counts & is_good, counts & is_bad
-        is_finite = high < float("inf")
-        tl.store(out + 2, tl.sum(good.to(tl.float32), 0))
-        tl.store(out + 3, tl.sum(bad.to(tl.float32), 0))
-        tl.store(out + 4, tl.sum((good & above).to(tl.float32), 0))
-        tl.store(out + 5, tl.sum((bad & under).to(tl.float32), 0))
-        tl.store(out + 6, tl.sum((bad & past_dual).to(tl.float32), 0))
-        tl.store(out + 7, tl.sum((counts & stopped).to(tl.float32), 0))
-        tl.store(out + 8, tl.sum(tl.where(counts, tl.exp(low), 0.0), 0))
-        tl.store(out + 9, tl.sum(tl.where(counts & is_finite, high, 0.0), 0))
-        tl.store(out + 10, tl.sum((counts & is_finite).to(tl.float32), 0))
-        tl.store(out + 11, tl.sum(tl.where(counts, ratio, 0.0), 0))
-        # e^d - 1 - d by its series near 0, where the difference would lose its digits.
-        series = d * d * (0.5 + d * (0.16666667 + d * (0.041666668 + d * (0.008333334 + d * 0.0013888889))))
-        tl.store(out + 12, tl.sum(tl.where(counts, tl.where(tl.abs(d) < 0.3, series, ratio - 1.0 - d), 0.0), 0))
-        tl.store(out + 13, tl.sum(tl.where(counts, -raw_old, 0.0), 0))
-        p = tl.exp(raw_old)
-        for i in tl.static_range(BUCKET_COUNT):
-            inside = (p >= STARTS[i]) & (p < ENDS[i])
-            tl.store(out + 14 + 4 * i, tl.sum((good & inside).to(tl.float32), 0))
-            tl.store(out + 15 + 4 * i, tl.sum((good & inside & above).to(tl.float32), 0))
-            tl.store(out + 16 + 4 * i, tl.sum((bad & inside).to(tl.float32), 0))
-            tl.store(out + 17 + 4 * i, tl.sum((bad & inside & under).to(tl.float32), 0))
 
 
 @torch.library.custom_op("bandpo::clip_loss", mutates_args=())
@@ -148,6 +45,8 @@ def _clip_loss_op(
     metrics: bool,
     per_token: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    from bandpo.kernels.clip_loss_triton import launch
+
     rows, tokens = logp.shape
     blocks = max(-(-tokens // BLOCK), 1)
     gradient = torch.empty(rows, tokens, dtype=torch.float32, device=logp.device)
@@ -155,30 +54,15 @@ def _clip_loss_op(
     sums = torch.zeros(rows, blocks, SUMS, dtype=torch.float32, device=logp.device)
     limits = low_at_most, high_at_least, log_cap
     region = ClipRegion(low_kind, low_value, high_kind, high_value, *limits, log_dual_clip)
-    is_one_table = low_kind == high_kind == KL and low_value == high_value
     if rows and tokens:
-        launch: Any = _clip_loss[(rows, blocks)]
         launch(
-            logp.contiguous(),
-            logp_old.contiguous(),
-            advantages,
-            mask.contiguous().view(torch.uint8),
-            gradient,
-            losses,
-            sums,
-            tokens,
-            advantages.stride(0),
-            advantages.stride(1),
-            *launch_arguments(region, logp.device),
-            log_dual_clip,
-            LOW=low_kind,
-            HIGH=high_kind,
-            SIDES=1 if is_one_table and not metrics else 2,
-            METRICS=metrics,
-            PER_TOKEN=per_token,
-            COUNT=SUMS,
-            BLOCK=BLOCK,
-            num_warps=WARPS,
+            (logp, logp_old, advantages, mask),
+            (gradient, losses, sums),
+            region,
+            metrics=metrics,
+            per_token=per_token,
+            block=BLOCK,
+            warps=WARPS,
         )
     return gradient, losses, sums.sum(1)
 
@@ -195,19 +79,19 @@ class _ClipLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logp: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
         gradient, losses, sums = _clip_loss_op(logp, *others)
-        ctx.save_for_backward(gradient)
-        ctx.has_losses, ctx.dtype = others[-1], logp.dtype
+        ctx.save_for_backward(logp, gradient)
+        ctx.has_losses = others[-1]
         row_losses = sums[:, 0].clone()
         ctx.mark_non_differentiable(sums)
         return row_losses, losses, sums
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
+        logp, gradient = ctx.saved_tensors
         weight = grad_outputs[0].unsqueeze(-1)
         if ctx.has_losses:
             weight = weight + grad_outputs[1]
-        return (weight * gradient).to(ctx.dtype), *(None,) * 13
+        return once_differentiable((weight * gradient).to(logp.dtype), logp), *(None,) * 13
 
 
 def clip_loss(

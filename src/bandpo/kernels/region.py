@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import math
 from typing import NamedTuple
@@ -11,9 +10,13 @@ import torch
 from torch import Tensor
 
 from bandpo.core.band_options import BandOptions
+from bandpo.core.checks import is_transformed
+from bandpo.core.kl_table import MIN_TABLE_DELTA
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KERNELS = ("auto", "torch", "triton")
+# Looked up once, here: a function that a compiler may trace must not search for modules.
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
 KINDS = {"kl": KL, "tv": TV, "chi2": CHI2, "hellinger": HELLINGER}
 
 
@@ -38,17 +41,16 @@ class ClipRegion(NamedTuple):
     log_dual_clip: float = math.inf
 
 
-@functools.lru_cache
 def has_triton() -> bool:
-    """Whether Triton can be imported."""
-    return importlib.util.find_spec("triton") is not None
+    """Return whether Triton can be imported."""
+    return _HAS_TRITON
 
 
 def band_region(divergence: str, options: BandOptions) -> ClipRegion | None:
     """The band of these options in the kernels' terms, None where they have no formula for it.
 
-    They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers; not for mirrored
-    sides. The options are validated by `band`.
+    They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers of at least 1e-9;
+    not for mirrored sides. The options are validated by `band`.
 
     >>> from bandpo.core.band_options import BandOptions
     >>> band_region("kl", BandOptions(max_ratio=10.0))
@@ -76,18 +78,25 @@ def _side(divergence: str, rule: str, radius: float | Tensor, eps: float | None,
         return FIXED, math.log1p(sign * eps)
     if rule == "none":
         return FIXED, sign * math.inf
-    if rule != "band" or divergence not in KINDS or isinstance(radius, Tensor):
+    if rule != "band" or divergence not in KINDS or isinstance(radius, Tensor) or radius < MIN_TABLE_DELTA:
         return None
     return KINDS[divergence], float(radius)
 
 
+def runs_kernels(tensor: Tensor) -> bool:
+    """Return whether this tensor lies where a kernel can run: on a CUDA device, with Triton at hand."""
+    return tensor.is_cuda and has_triton()
+
+
 def serves(kernel: str, tensor: Tensor) -> bool:
-    """Whether to ask for a kernel at all: "triton", or "auto" on a CUDA device that has Triton; never in fp64.
+    """Return whether to ask for a kernel at all: "triton", or "auto" where one can run; never in fp64.
+
+    Under vmap and the other transforms of `torch.func`, "auto" leaves the work to torch.
 
     Raises:
         ValueError: an unknown name.
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
-    wanted = kernel == "triton" or (kernel == "auto" and tensor.is_cuda and has_triton())
+    wanted = kernel == "triton" or (kernel == "auto" and runs_kernels(tensor) and not is_transformed(tensor))
     return wanted and tensor.dtype != torch.float64

@@ -1,6 +1,13 @@
-"""Floor 3, rewards: graded mathematics for TRL and verl, in processes that cannot hang a run."""
+"""Floor 3, rewards: graded mathematics for TRL and verl, by a reader that pays for nothing it does not understand."""
 
-from bandpo.rewards.functions import answer_line_reward, compute_score, math_reward, math_rewarder, shared_grader
+from bandpo.rewards.functions import (
+    answer_line_reward,
+    check_reference,
+    compute_score,
+    math_reward,
+    math_rewarder,
+    shared_grader,
+)
 from bandpo.rewards.grading import Grader, Statistics, Verdict
 
 __all__ = [
@@ -8,6 +15,7 @@ __all__ = [
     "Statistics",
     "Verdict",
     "answer_line_reward",
+    "check_reference",
     "compute_score",
     "math_reward",
     "math_rewarder",

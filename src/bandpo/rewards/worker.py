@@ -1,11 +1,13 @@
 """The program that grades: a nursery that has loaded math-verify and forks one process for each socket it is handed.
 
 Run by path, not as `bandpo.rewards.worker`, so that it imports math-verify and nothing of torch: half a second and
-60 MB, once. Its forks take milliseconds, so a process that broke a limit is replaced for nothing. The kernel's timer
-ends an answer that takes too long, in C code as in Python, whatever has become of the parent.
+60 MB, once. Its forks take milliseconds, so a process that broke a limit is replaced for nothing. The kernel's timers
+end an answer that takes too long, in C code as in Python, whatever has become of the parent: one counts processor time,
+so that other load on the machine makes no difference, the other the wall clock's, for an answer that only waits.
 """
 
 import contextlib
+import fcntl
 import gc
 import json
 import logging
@@ -47,6 +49,23 @@ def load() -> Equal:
     return equal
 
 
+def wake_with_parent(control: socket.socket) -> None:
+    """Have the kernel continue what is stopped of this process group when the parent ends, however that comes.
+
+    The signal comes with every message as well, where it does no harm. Linux only: elsewhere it cannot be chosen.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(control, fcntl.F_SETSIG, signal.SIGCONT)
+        fcntl.fcntl(control, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(control, fcntl.F_SETFL, fcntl.fcntl(control, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def limit_time(processor: float, wall: float) -> None:
+    """Have the kernel end this process after so many seconds of either kind; 0 and 0: have it not."""
+    signal.setitimer(signal.ITIMER_PROF, processor)
+    signal.setitimer(signal.ITIMER_REAL, wall)
+
+
 def limit_memory(megabytes: int) -> None:
     """Let this process have so much address space and no more, and write no core files."""
     size = megabytes * MEGABYTE
@@ -64,10 +83,13 @@ def peak_memory() -> int:
         return 0
 
 
-def serve(connection: socket.socket, equal: Equal, seconds: float, megabytes: int) -> None:
-    """Answer requests, a line of JSON each, until the other end is closed; one that takes too long is the end."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+def serve(connection: socket.socket, equal: Equal, seconds: tuple[float, float], megabytes: int) -> None:
+    """Answer requests, a line of JSON each, until the other end is closed; one that takes too long is the end.
+
+    `seconds` are those of the processor and of the wall clock.
+    """
+    for end in (signal.SIGTERM, signal.SIGALRM, signal.SIGPROF):
+        signal.signal(end, signal.SIG_DFL)
     limit_memory(megabytes)
     stream = connection.makefile("rwb")
 
@@ -78,7 +100,7 @@ def serve(connection: socket.socket, equal: Equal, seconds: float, megabytes: in
     reply({"process": os.getpid()})
     for line in stream:
         request = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        limit_time(*seconds)
         try:
             verdict = equal(request["gold"], request["answer"])
         except MemoryError:
@@ -89,15 +111,16 @@ def serve(connection: socket.socket, equal: Equal, seconds: float, megabytes: in
             # math-verify swallows MemoryError: a negative verdict at the limit is none.
             is_full = not verdict and peak_memory() > 0.9 * megabytes
             message = {"refused": "memory"} if is_full else {"equal": verdict}
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        limit_time(0, 0)
         reply(message)
 
 
-def nursery(control: socket.socket, seconds: float, megabytes: int) -> None:
+def nursery(control: socket.socket, seconds: tuple[float, float], megabytes: int) -> None:
     """Fork a process for each socket that comes, until the parent is gone; then end those that are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets the dead
+    wake_with_parent(control)
     try:
         equal = load()
     except BaseException as error:
@@ -115,6 +138,7 @@ def nursery(control: socket.socket, seconds: float, megabytes: int) -> None:
             os._exit(0)
         os.close(handed[0])
     os.killpg(0, signal.SIGTERM)
+    os.killpg(0, signal.SIGCONT)
     with contextlib.suppress(ChildProcessError):
         os.wait()
 
@@ -122,5 +146,5 @@ def nursery(control: socket.socket, seconds: float, megabytes: int) -> None:
 if __name__ == "__main__":
     folder = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != folder]  # its names are no top-level modules
-    nursery(socket.socket(fileno=int(sys.argv[1])), float(sys.argv[2]), int(sys.argv[3]))
+    nursery(socket.socket(fileno=int(sys.argv[1])), (float(sys.argv[2]), float(sys.argv[3])), int(sys.argv[4]))
     os._exit(0)

@@ -6,8 +6,13 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from bandpo.core.checks import suggestion
 from bandpo.engines.trl import BandGRPOConfig
+from bandpo.runs.rollouts import prompts_needed
 from bandpo.tasks import TASKS
+
+# An embedded task makes its problems before training: ten million take minutes and gigabytes.
+_MOST_PROBLEMS = 10_000_000
 
 
 @dataclass
@@ -29,14 +34,14 @@ class RunArguments:
     skip_bad_rows: bool = field(
         default=False, metadata={"help": "Leave out rows that cannot be used, and say how many."}
     )
-    overwrite: bool = field(default=False, metadata={"help": "Replace a run that is already in output_dir."})
+    overwrite: bool = field(default=False, metadata={"help": "Start anew; a run in output_dir moves to NAME.old-1."})
 
     def __post_init__(self):
         self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
 
 
 def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
-    """Return every option that differs from its default, in the form a recipe has."""
+    """Return every option that differs from its default, in the form a recipe has that is laid over no other."""
     default = BandGRPOConfig(output_dir=args.output_dir, use_cpu=args.use_cpu, bf16=args.bf16)
     changed = {
         f.name: getattr(args, f.name)
@@ -48,7 +53,7 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
     kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
     named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
     about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
-    return {**about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
+    return {"recipe": "none", **about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
 
 
 def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
@@ -58,7 +63,19 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
         if value is not None and value < 1:
             raise ValueError(f"{name}={value}: expected at least 1")
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
-        raise ValueError(f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path")
+        near = suggestion(run.dataset, TASKS)
+        raise ValueError(
+            f"dataset={run.dataset!r} needs a reward: expected --reward with a function's dotted path{near}"
+        )
+    if args.reward_weights is not None and len(args.reward_weights) != len(run.reward):
+        weights, rewards = len(args.reward_weights), len(run.reward)
+        raise ValueError(f"reward_weights has {weights} numbers and reward {rewards} functions: expected as many")
+    needed = prompts_needed(args)
+    if run.dataset in TASKS and needed > _MOST_PROBLEMS:
+        raise ValueError(
+            f"dataset={run.dataset!r}: {needed:,} problems for these steps and batches, expected {_MOST_PROBLEMS:,} "
+            "at most"
+        )
     for name in ("save_only_model", "ignore_data_skip"):
         if getattr(args, name):
             raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")

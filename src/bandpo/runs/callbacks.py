@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from accelerate import PartialState
 from transformers import ProgressCallback, TrainerCallback
 
 from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder
 from bandpo.runs.rollouts import batches_per_rollout, updates_per_rollout
+from bandpo.views.progress import Bar
 
 
 class Recorder(TrainerCallback):
@@ -19,16 +21,26 @@ class Recorder(TrainerCallback):
         folder: of the run.
         evaluate_every: rollouts between evaluations.
         evaluate: (model, trainer state) -> scores, None where there are no held-out problems.
+        checkpoint: that the run resumes from, None at the start.
+        kept_checkpoints: how many are kept, None for all.
     """
 
-    def __init__(self, folder: RunFolder, evaluate_every: int, evaluate: Callable[[Any, Any], dict[str, float]] | None):
+    def __init__(
+        self,
+        folder: RunFolder,
+        evaluate_every: int,
+        evaluate: Callable[[Any, Any], dict[str, Any]] | None,
+        checkpoint: str | None,
+        kept_checkpoints: int | None,
+    ):
         self.folder, self.evaluate_every, self.evaluate = folder, evaluate_every, evaluate
+        self.checkpoint, self.kept_checkpoints = checkpoint, kept_checkpoints
         self.save_is_due = False
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
         _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
         if state.is_world_process_zero:
-            self.folder.rewind(state.global_step)
+            self.folder.rewind(self.checkpoint)
             if state.global_step == 0:
                 self._evaluate(state, model)
 
@@ -37,6 +49,8 @@ class Recorder(TrainerCallback):
             self.folder.append(METRICS, [{"step": state.global_step, **logs}])
 
     def on_step_end(self, args, state, control, *, train_dataloader, model=None, **_):
+        if state.is_world_process_zero:
+            self.folder.check()
         self._choose_save(args, state, control, train_dataloader)
         period = self.evaluate_every * updates_per_rollout(args)
         last = state.global_step >= state.max_steps
@@ -45,6 +59,11 @@ class Recorder(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, *, train_dataloader, **_):
         self._choose_save(args, state, control, train_dataloader)
+
+    def on_save(self, args, state, control, **_):
+        PartialState().wait_for_everyone()
+        if state.is_world_process_zero:
+            self.folder.seal_checkpoint(state.global_step, args.world_size, self.kept_checkpoints)
 
     def _choose_save(self, args: Any, state: Any, control: Any, loader: Any) -> None:
         """Put a checkpoint off to the end of the rollout, after which no answers are kept in memory.
@@ -73,6 +92,11 @@ def _prepare_rows(loader: Any, epochs_begun: int) -> None:
 
 class Progress(ProgressCallback):
     """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
+
+    def on_train_begin(self, args, state, control, **_):
+        if state.is_world_process_zero:
+            self.training_bar = Bar(total=state.max_steps, desc="updates", dynamic_ncols=True)
+        self.current_step = 0
 
     def on_log(self, args, state, control, logs=None, **_):
         shown = {"reward": "reward", "entropy": "entropy", "clipped": "band/clip"}

@@ -1,124 +1,59 @@
-"""Compare methods over seeds: run them in parallel, then means with standard errors and paired differences.
+"""Compare methods over seeds: every run is a `bandpo train` of its own in OUT/METHOD/seed-N, some at a time.
 
-Every run is a `bandpo train` of its own in OUT/METHOD/seed-N, so a comparison that is cut short goes on where it was,
-and seeds or methods can be added later.
+A comparison that is cut short goes on where it was, and seeds or methods can be added later. Runs end with the
+comparison that started them, and a run that another process is still busy with is left to it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import yaml
-from scipy import stats
-from tqdm import tqdm
+from bandpo.runs import tether
+from bandpo.runs.folder import METRICS, RunFolder
+from bandpo.runs.records import printable
+from bandpo.runs.report import summarise, write_report
+from bandpo.runs.specs import Spec, parse_seeds, parse_specs, run_folder
+from bandpo.views.progress import Bar
 
-from bandpo.core.methods import get_method
-from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder, environment, to_json
+__all__ = [
+    "Spec",
+    "parse_seeds",
+    "parse_specs",
+    "run_all",
+    "run_folder",
+    "summarise",
+    "train_arguments",
+    "write_report",
+]
 
-_NOT_COMPARED = ("step", "problems")
-_NOT_IN_TABLE = ("well-formed",)
 _POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A method with the hyperparameters it is run with; `label` is how the user wrote it."""
-
-    label: str
-    method: str
-    hyperparameters: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def folder_name(self) -> str:
-        return self.label.replace(":", ",")
-
-
-def parse_specs(text: str, *, with_inputs: bool = False) -> list[Spec]:
-    """Methods between commas, hyperparameters behind colons.
-
-    Args:
-        text: what the user wrote.
-        with_inputs: take the method's inputs that are numbers too, such as flex-entropy's progress.
-
-    Raises:
-        ValueError, TypeError: unknown method or hyperparameter, malformed option, the same method twice.
-
-    >>> parse_specs("grpo,clip-higher:eps_high=0.6")[1].hyperparameters
-    (('eps_high', 0.6),)
-    """
-    specs = []
-    for label in filter(None, (part.strip() for part in text.split(","))):
-        name, *options = label.split(":")
-        pairs = []
-        for option in options:
-            key, separator, value = option.partition("=")
-            if not separator:
-                raise ValueError(f"--methods {label}: expected METHOD:NAME=VALUE, such as clip-higher:eps_high=0.6")
-            pairs.append((key, _value(value)))
-        method = get_method(name)
-        numbers = {name for name, needed in method.inputs.items() if with_inputs and needed.shape == ""}
-        method.resolve({key: value for key, value in pairs if key not in numbers})
-        specs.append(Spec(label, name, tuple(pairs)))
-    if not specs or len({spec.label for spec in specs}) < len(specs):
-        raise ValueError(f"--methods {text!r}: expected different methods between commas")
-    return specs
-
-
-def _value(text: str) -> Any:
-    """A number as JSON or YAML writes it (YAML alone takes 1e-3 for text), or a word."""
-    try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text
-
-
-def parse_seeds(text: str) -> list[int]:
-    """A count, a range or a list of seeds.
-
-    Raises:
-        ValueError: none of the three.
-
-    >>> parse_seeds("3"), parse_seeds("100-102"), parse_seeds("7,9")
-    ([0, 1, 2], [100, 101, 102], [7, 9])
-    """
-    try:
-        if "," in text:
-            seeds = [int(part) for part in text.split(",") if part.strip()]
-        elif "-" in text:
-            first, last = map(int, text.split("-"))
-            seeds = list(range(first, last + 1))
-        else:
-            seeds = list(range(int(text)))
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"--seeds {text!r}: expected a count (5), a range (100-109) or a list (1,2,5)")
-    return seeds
-
-
-def run_folder(out: Path, spec: Spec, seed: int) -> RunFolder:
-    """Where a method's run with this seed is."""
-    return RunFolder(out / spec.folder_name / f"seed-{seed}")
+_END_SECONDS = 10.0
 
 
 def train_arguments(out: Path, spec: Spec, seed: int, options: Sequence[str]) -> list[str]:
-    """What `bandpo train` is called with for one run."""
+    """Return what `bandpo train` is called with for one run."""
     arguments = [*options, "--method", spec.method, "--seed", str(seed)]
     if spec.hyperparameters:
         arguments += ["--method_kwargs", json.dumps(dict(spec.hyperparameters))]
     return [*arguments, "--output_dir", str(run_folder(out, spec, seed).path), "--disable_tqdm", "true"]
+
+
+@dataclass
+class _Worker:
+    """A run under way; `log` is what it says, `said_before` how long that file was before."""
+
+    process: subprocess.Popen
+    folder: RunFolder
+    log: Path
+    said_before: int
 
 
 def run_all(
@@ -139,182 +74,84 @@ def run_all(
     jobs = cores if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
-    folders = [(spec, seed, run_folder(out, spec, seed)) for seed in seeds for spec in specs]
-    waiting = [entry for entry in folders if not entry[2].is_complete()]
-    running: list[tuple[subprocess.Popen, RunFolder]] = []
+    runs = [(spec, seed, run_folder(out, spec, seed)) for seed in seeds for spec in specs]
+    waiting = [run for run in runs if not run[2].is_complete()]
+    running: list[_Worker] = []
     failed: list[str] = []
-    bar = tqdm(total=len(folders), desc="runs", bar_format="{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]")
+    layout = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}]"
+    bar, lifeline = Bar(total=len(runs), desc="runs", bar_format=layout), os.pipe()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 spec, seed, folder = waiting.pop(0)
+                busy = folder.holder()
+                if busy is not None:
+                    failed.append(f"{folder.path}: {busy} is running in it")
+                    continue
                 arguments = train_arguments(out, spec, seed, options)
-                running.append((_start(arguments, folder, max(1, cores // jobs)), folder))
+                running.append(_start(arguments, folder, max(1, cores // jobs), lifeline[0]))
             time.sleep(_POLL_SECONDS)
-            for process, folder in list(running):
-                if process.poll() is not None:
-                    running.remove((process, folder))
-                    if process.returncode:
-                        failed.append(f"{folder.path}: {_last_line(folder.path.with_suffix('.log'))}")
-            bar.n = sum(folder.is_complete() for _, _, folder in folders)
-            bar.n += sum(_progress(folder) for _, folder in running)
+            for worker in [worker for worker in running if worker.process.poll() is not None]:
+                running.remove(worker)
+                if not worker.folder.is_complete():
+                    failed.append(f"{worker.folder.path}: {_why(worker)}")
+            bar.n = sum(_share_done(folder) for _, _, folder in runs)
             bar.refresh()
     finally:
-        for process, _ in running:
-            process.terminate()
-        for process, _ in running:
-            process.wait()
+        _end([worker.process for worker in running])
+        for end in lifeline:
+            os.close(end)
         bar.close()
     return failed
 
 
-def _start(arguments: Sequence[str], folder: RunFolder, threads: int) -> subprocess.Popen:
+def _start(arguments: Sequence[str], folder: RunFolder, threads: int, lifeline: int) -> _Worker:
+    """Start a run; what it says goes behind what earlier tries said."""
     folder.path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bandpo", "train", *arguments]
-    with folder.path.with_suffix(".log").open("w") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": str(threads)}
+    path = folder.path.with_suffix(".log")
+    with path.open("ab") as log:
+        said_before = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, tether.__file__, "train", *arguments],
+            stdin=lifeline,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
+    return _Worker(process, folder, path, said_before)
 
 
-def _progress(folder: RunFolder) -> float:
+def _end(processes: Sequence[subprocess.Popen]) -> None:
+    """Ask processes to end, and kill those that do not."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _why(worker: _Worker) -> str:
+    """Why a run that ended is not complete: the signal that killed it, or the last it said."""
+    code = worker.process.returncode
+    if code < 0:
+        names = {int(number): number.name for number in signal.Signals}
+        return f"killed by {names.get(-code, f'signal {-code}')}"
+    with worker.log.open("rb") as log:
+        log.seek(worker.said_before)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+    last = printable(lines[-1]) if lines else "no output"
+    return last if code else f"ended without a result: {last}"
+
+
+def _share_done(folder: RunFolder) -> float:
     """How far a run is, in 0..1."""
+    if folder.is_complete():
+        return 1.0
     records = folder.read(METRICS)
-    if not records:
+    try:
+        return min(max(records[-1]["step"] / (folder.config() or {})["max_steps"], 0.0), 1.0)
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError):
         return 0.0
-    total = (folder.config() or {}).get("max_steps", 0)
-    return min(records[-1]["step"] / total, 1.0) if total > 0 else 0.0
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines() if path.is_file() else []
-    return lines[-1] if lines else "no output"
-
-
-def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[str, Any]:
-    """Scores of every run, mean and standard error per method, and differences paired by seed.
-
-    The 95 % interval and p value of a difference are those of the paired t test, uncorrected for their number.
-
-    Raises:
-        ValueError: a run that was not evaluated.
-    """
-    runs = {spec.label: [run_folder(out, spec, seed) for seed in seeds] for spec in specs}
-    results = {label: [folder.result() for folder in folders] for label, folders in runs.items()}
-    unscored = [
-        run.path for label in runs for run, r in zip(runs[label], results[label], strict=True) if not r["after"]
-    ]
-    if unscored:
-        raise ValueError(f"{unscored[0]} has no evaluation: expected --eval_dataset with problems to compare on")
-    first, config = next(iter(results.values()))[0], next(iter(runs.values()))[0].config() or {}
-    names = [name for name in first["after"] if name not in _NOT_COMPARED]
-    scores = {label: {name: [r["after"][name] for r in rows] for name in names} for label, rows in results.items()}
-    return {
-        "seeds": list(seeds),
-        "start": first["before"],
-        "methods": {
-            label: {name: {**_mean(values), "values": values} for name, values in by_name.items()}
-            for label, by_name in scores.items()
-        },
-        "differences": [
-            {"methods": [a, b], **{name: _paired(scores[a][name], scores[b][name]) for name in names}}
-            for b, a in combinations(scores, 2)
-        ],
-        "curves": {label: _curves(folders, names) for label, folders in runs.items()},
-        "config": {name: value for name, value in config.items() if name not in ("method", "method_kwargs", "seed")},
-        "environment": environment(),
-        "command": shlex.join(["bandpo", *sys.argv[1:]]),
-    }
-
-
-def _mean(values: Sequence[float]) -> dict[str, float | None]:
-    spread = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "se": spread}
-
-
-def _paired(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
-    difference = np.subtract(a, b)
-    entry: dict[str, Any] = _mean(difference.tolist())
-    if len(difference) > 1 and np.ptp(difference) > 0:
-        test = stats.ttest_rel(a, b)
-        low, high = test.confidence_interval(0.95)
-        entry |= {"low": float(low), "high": float(high), "p": float(test.pvalue)}
-    return entry
-
-
-def _curves(folders: Sequence[RunFolder], names: Sequence[str]) -> dict[str, list]:
-    """Mean and standard error over seeds at every evaluated step."""
-    records = [folder.read(EVALUATIONS) for folder in folders]
-    steps = [record["step"] for record in records[0]]
-    curves: dict[str, list] = {"step": steps}
-    for name in names:
-        values = np.array([[record[name] for record in run] for run in records])
-        error = values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.zeros(len(steps))
-        curves[name], curves[f"{name} se"] = values.mean(0).tolist(), error.tolist()
-    return curves
-
-
-def write_report(summary: dict[str, Any], out: Path) -> str:
-    """Write results.json, table.md and curves.png to the comparison's folder; return the table."""
-    (out / "results.json").write_text(to_json(summary, indent=1) + "\n", encoding="utf-8")
-    table = _table(summary)
-    (out / "table.md").write_text(table, encoding="utf-8")
-    _plot(summary, out / "curves.png")
-    return table
-
-
-def _scores(summary: dict[str, Any]) -> list[str]:
-    return list(next(iter(summary["methods"].values())))
-
-
-def _table(summary: dict[str, Any]) -> str:
-    names = [name for name in _scores(summary) if name not in _NOT_IN_TABLE]
-    count = len(summary["seeds"])
-    lines = [f"Mean ± standard error over {count} seeds ({_seeds_text(summary['seeds'])}).", ""]
-    lines += ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    lines += ["| *start* | " + " | ".join(f"{summary['start'][name]:.3f}" for name in names) + " |"]
-    for label, scores in summary["methods"].items():
-        lines.append(f"| {label} | " + " | ".join(_plus_minus(scores[name]) for name in names) + " |")
-    if count > 1:
-        lines += ["", "Differences paired by seed; p of the paired t test, uncorrected.", ""]
-        lines += ["| difference | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-        for entry in summary["differences"]:
-            cells = (_signed(entry[name]) for name in names)
-            lines.append(f"| {entry['methods'][0]} − {entry['methods'][1]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _seeds_text(seeds: Sequence[int]) -> str:
-    is_range = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]}..{seeds[-1]}" if is_range else ", ".join(map(str, seeds))
-
-
-def _plus_minus(entry: dict[str, Any]) -> str:
-    return f"{entry['mean']:.3f}" + ("" if entry["se"] is None else f" ± {entry['se']:.3f}")
-
-
-def _signed(entry: dict[str, Any]) -> str:
-    text = f"{entry['mean']:+.3f}" + ("" if entry["se"] is None else f" ± {entry['se']:.3f}")
-    return text + (f" (p={entry['p']:.2g})" if "p" in entry else "")
-
-
-def _plot(summary: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    chances, means = ([name for name in _scores(summary) if name.startswith(kind)] for kind in ("pass@", "mean@"))
-    names = ["entropy", *chances[-1:], *means]
-    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), layout="constrained", squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
-        for label, curve in summary["curves"].items():
-            middle, error = np.array(curve[name]), np.array(curve[f"{name} se"])
-            axis.plot(curve["step"], middle, label=label)
-            axis.fill_between(curve["step"], middle - error, middle + error, alpha=0.2, linewidth=0)
-        axis.set(title=name, xlabel="updates")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"mean ± standard error over {len(summary['seeds'])} seeds", fontsize=9)
-    figure.savefig(path, dpi=160)
-    plt.close(figure)

@@ -43,19 +43,33 @@ class Evaluation:
     texts: list[list[str]]
     entropy: float
 
-    def summary(self) -> dict[str, float]:
-        """Return mean@n, pass@k for k = 8, 32, 128 and n where k <= n, entropy.
+    def summary(self) -> dict[str, Any]:
+        """Return mean@n, pass@k for k = 8, 32, 128 and n where k <= n, and entropy, with the number of problems.
 
         An answer is correct from reward 1 on. Answers without a reward are left out, as TRL leaves them out of its
-        mean, and problems with fewer than k others out of pass@k; a score of no answer is NaN.
+        mean, and problems with fewer than k others out of pass@k; a score of no problem is NaN. `errors` has the
+        standard errors over problems of all but the entropy, where there are at least two.
         """
-        problems, samples = self.rewards.shape
-        scored = (~self.rewards.isnan()).sum(-1).tolist()
-        correct = (self.rewards >= 1).sum(-1).tolist()
+        problems = len(self.rewards)
+        scored = {name: values[~values.isnan()] for name, values in self._by_problem().items()}
+        scores = {name: values.mean().item() for name, values in scored.items()}
+        errors = {}
+        if problems > 1:
+            errors = {"errors": {name: _standard_error(values) for name, values in scored.items()}}
+        return {**scores, "entropy": self.entropy, "problems": problems, **errors}
+
+    def _by_problem(self) -> dict[str, Tensor]:
+        """Each score of every problem alone, NaN where too few of its answers have a reward."""
+        samples = self.rewards.shape[1]
+        correct, scored = (self.rewards >= 1).sum(-1).tolist(), (~self.rewards.isnan()).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
-        scores = {f"mean@{samples}": self.rewards.nanmean().item()}
-        scores |= {f"pass@{k}": _pass_at_k(correct, scored, k) for k in ks}
-        return {**scores, "entropy": self.entropy, "problems": problems}
+        means = self.rewards.double().nanmean(-1)
+        counts = list(zip(correct, scored, strict=True))
+        chances = {
+            f"pass@{k}": means.new_tensor([problem_pass_at_k(c, n, k) if n >= k else math.nan for c, n in counts])
+            for k in ks
+        }
+        return {f"mean@{samples}": means, **chances}
 
 
 @torch.no_grad()
@@ -145,10 +159,9 @@ def evaluate(
     return Evaluation(rewards, grouped, entropy_sum / sum(map(len, answers)))
 
 
-def _pass_at_k(correct: Sequence[int], scored: Sequence[int], k: int) -> float:
-    """pass@k, mean over the problems with k scored answers or more."""
-    chances = [problem_pass_at_k(c, n, k) for c, n in zip(correct, scored, strict=True) if n >= k]
-    return math.fsum(chances) / len(chances) if chances else math.nan
+def _standard_error(values: Tensor) -> float:
+    """Of a mean over problems; NaN where fewer than two have a score."""
+    return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else math.nan
 
 
 @contextlib.contextmanager

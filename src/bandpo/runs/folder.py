@@ -1,196 +1,210 @@
 """A run is a folder: resolved configuration, environment, metrics as JSON lines, samples, checkpoints and the result.
 
+bandpo.json         the mark that makes the folder ours, see `bandpo.runs.mark`; other folders are left alone
 config.yaml         what the run was asked for; `bandpo train --config` takes it again
 environment.json    machine and package versions
 metrics.jsonl       what the trainer logged, one object a step
 evaluations.jsonl   scores on the held-out problems over training
 samples.jsonl       held-out answers of the final policy
-checkpoint-N/       the trainer's own, to resume from
+checkpoint-N/       the trainer's own, to resume from, with a manifest and the metrics and evaluations up to it
 model/              final policy and tokenizer
 result.json         written last: the run is complete
+.lock, .holder      who runs in the folder
+
+Nothing is deleted but checkpoints of this run that `save_total_limit` no longer keeps: `--overwrite` moves the folder
+to NAME.old-1, NAME.old-2, ...
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import platform
-import shutil
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-CONFIG, RESULT = "config.yaml", "result.json"
+from bandpo.runs import checkpoints
+from bandpo.runs.durable import PARTIAL, sync, sync_tree, write_file
+from bandpo.runs.lock import HOLDER, LOCK, FolderLock
+from bandpo.runs.machine import environment
+from bandpo.runs.mark import MARK, read_mark, write_mark
+from bandpo.runs.reading import CONFIG, RESULT, RunReader
+from bandpo.runs.records import parse_object, to_json
+
+ENVIRONMENT, MODEL = "environment.json", "model"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.jsonl", "samples.jsonl"
-_LOCK = ".lock"
-_PACKAGES = ("bandpo", "torch", "trl", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
+_BEFORE_A_RUN_BEGINS = {f"{name}{end}" for name in (LOCK, HOLDER, MARK, ENVIRONMENT, CONFIG) for end in ("", PARTIAL)}
 
 
-def environment() -> dict[str, Any]:
-    """Machine and package versions, for the record and for bug reports."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "packages": packages,
-    }
+class LostFolderError(OSError):
+    """The folder of a run was deleted or replaced while the run went on."""
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Strict JSON: NaN and infinities become null, NumPy and one-element torch numbers become numbers.
-
-    >>> to_json({"loss": float("nan"), "step": 3})
-    '{"loss": null, "step": 3}'
-    """
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-class RunFolder:
-    """One run's files. Nothing finished is overwritten: see `claim`."""
+class RunFolder(RunReader):
+    """One run's files, to be written. Nothing is written before `claim`, and nothing finished is overwritten."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._lock: FileLock | None = None
-
-    def is_complete(self) -> bool:
-        return (self.path / RESULT).is_file()
-
-    def config(self) -> dict[str, Any] | None:
-        """What the run was asked for, None where no run has begun."""
-        path = self.path / CONFIG
-        return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-    def difference(self, config: Mapping[str, Any]) -> str | None:
-        """The first option in which the run that is here differs from `config`, as a phrase."""
-        earlier = self.config() or {}
-        for name in sorted({*earlier, *config}):
-            if earlier.get(name) != config.get(name):
-                return f"{name}={earlier.get(name)!r}, now {config.get(name)!r}"
-        return None
+        super().__init__(path)
+        self._lock = FolderLock(self.path)
+        self._run: str | None = None
 
     def claim(self, config: Mapping[str, Any], overwrite: bool = False) -> str | None:
         """Prepare the folder for a run of `config`; return the checkpoint to resume from, if a run was cut short.
 
-        Until this process ends, no other can claim the folder.
+        Until this process ends, no other can claim the folder. What is damaged and passed over is said on standard
+        error.
+
+        Args:
+            config: every option of the run.
+            overwrite: move a run that is here aside, to NAME.old-1, and begin anew.
 
         Raises:
-            ValueError: the folder holds a finished run, a run of another configuration, or other files; or another
-                process is running in it.
+            ValueError: the folder holds a finished run, a run of another configuration or a damaged one, or files that
+                are not ours; or another process is running in it.
         """
+        self.check_claim(config, overwrite)
+        self._lock.acquire()
+        # Now that nobody else can change it.
+        has_begun = self.check_claim(config, overwrite)
+        if has_begun and overwrite:
+            self._move_aside()
+            has_begun = False
+        self._run = read_mark(self.path) or write_mark(self.path)
+        if not has_begun:
+            self._write(ENVIRONMENT, to_json(environment(), indent=2) + "\n")
+            self._write(CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+            return None
+        self._mend()
+        newest, passed_over = checkpoints.newest_whole(self.path, self._run)
+        for line in passed_over:
+            self.say(line)
+        if newest is None and passed_over:
+            self.say("no checkpoint is whole: the run starts from its beginning")
+        return None if newest is None else str(newest)
+
+    def check_claim(self, config: Mapping[str, Any], overwrite: bool) -> bool:
+        """Return whether a run has begun here; refuse, before anything is touched, what may not be claimed."""
         here = f"output_dir={str(self.path)!r}"
-        begun = self.config() is not None
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{here} is a file: expected a folder")
-        if not (begun or self.is_complete()) and self._holds_other_files():
-            raise ValueError(f"{here} is not empty and holds no run: choose another")
-        if self.is_complete() and not overwrite:
-            raise ValueError(f"{here} holds a finished run: choose another or add --overwrite")
-        changed = self.difference(config) if begun and not overwrite else None
+        present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if read_mark(self.path) is None:
+            if present - {LOCK, HOLDER, HOLDER + PARTIAL, MARK + PARTIAL}:
+                raise ValueError(f"{here} is not empty and holds no run of bandpo's: choose another")
+            return False
+        if CONFIG not in present and not present - _BEFORE_A_RUN_BEGINS:
+            return False
+        if not overwrite:
+            self._check_resumable(config, here)
+        return True
+
+    def _check_resumable(self, config: Mapping[str, Any], here: str) -> None:
+        way_on = "choose another output_dir, or move this one aside by --overwrite"
+        if self.is_complete():
+            raise ValueError(f"{here} holds a finished run: {way_on}")
+        if self.config() is None:
+            raise ValueError(f"{here} holds a run without its {CONFIG}: restore it, {way_on}")
+        changed = self.difference(config)
         if changed:
             raise ValueError(
-                f"{here} holds an unfinished run with {changed}: choose another output_dir, the same options to "
-                "resume, or --overwrite"
+                f"{here} holds an unfinished run with {changed}: repeat its options to resume it, {way_on}"
             )
-        self._hold()
-        if begun and not overwrite:
-            return self.last_checkpoint()
-        (self.path / RESULT).unlink(missing_ok=True)
-        for saved in (*self.path.glob("checkpoint-*"), *self.path.glob("model")):
-            shutil.rmtree(saved)
-        for name in (METRICS, EVALUATIONS, SAMPLES):
-            (self.path / name).unlink(missing_ok=True)
-        self._write(CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        self._write("environment.json", to_json(environment(), indent=2) + "\n")
-        return None
+        for name in (METRICS, EVALUATIONS, SAMPLES, RESULT, ENVIRONMENT):
+            if (self.path / name).is_dir():
+                raise ValueError(f"{here} has a folder in the place of {name}: move it away, {way_on}")
+        if (self.path / MODEL).is_file():
+            raise ValueError(f"{here} has a file in the place of {MODEL}/: move it away, {way_on}")
 
-    def _holds_other_files(self) -> bool:
-        left_by_a_kill = (_LOCK, f"{CONFIG}.partial")
-        return self.path.is_dir() and any(path.name not in left_by_a_kill for path in self.path.iterdir())
+    def _move_aside(self) -> None:
+        here = self.path.resolve()
+        if here == Path.cwd().resolve() or here in Path.cwd().resolve().parents:
+            raise ValueError(f"output_dir={str(self.path)!r} holds the current folder: expected to be called outside")
+        aside = next(path for n in range(1, 10**6) if not (path := here.with_name(f"{here.name}.old-{n}")).exists())
+        here.rename(aside)
+        sync(here.parent)
+        self.say(f"the run that was here was moved to {aside}")
+        self._lock.release()
+        self._lock.acquire()
 
-    def _hold(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.path / _LOCK, is_singleton=True)
+    def _mend(self) -> None:
+        """Write anew what can be, and say so."""
+        if (self.path / RESULT).exists():
+            self.say(f"{RESULT} is damaged: the run counts as unfinished")
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(f"output_dir={str(self.path)!r}: another process is running in it") from None
+            parse_object((self.path / ENVIRONMENT).read_bytes())
+        except (OSError, ValueError):
+            self.say(f"{ENVIRONMENT} is missing or damaged: written anew for this machine")
+            self._write(ENVIRONMENT, to_json(environment(), indent=2) + "\n")
 
-    def last_checkpoint(self) -> str | None:
-        """The newest checkpoint that was written to its end."""
-        complete = (path for path in self.path.glob("checkpoint-*") if _is_whole(path))
-        newest = max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-        return None if newest is None else str(newest)
+    def check(self) -> None:
+        """Make sure that the folder is the one that was claimed.
+
+        Raises:
+            LostFolderError: it was deleted or replaced since.
+        """
+        try:
+            is_lost = self._run is not None and read_mark(self.path) != self._run
+        except ValueError:
+            is_lost = True
+        if is_lost:
+            raise LostFolderError(f"{self.path} was deleted or replaced while the run went on: expected to be left")
+
+    def seal_checkpoint(self, step: int, processes: int, keep: int | None) -> None:
+        """Make the checkpoint that was just written one to resume from, and remove older ones.
+
+        Args:
+            step: of the checkpoint.
+            processes: that wrote it.
+            keep: newest checkpoints that stay; all if None.
+
+        Raises:
+            OSError: the folder was deleted or replaced, or the disk is full.
+        """
+        self.check()
+        assert self._run is not None, "claim comes first"
+        checkpoint = self.path / f"checkpoint-{step}"
+        for name in (METRICS, EVALUATIONS):
+            write_file(checkpoint / name, _bytes(self.path / name))
+        checkpoints.seal(checkpoint, self._run, processes)
+        if keep is not None and keep > 0:
+            checkpoints.remove_oldest(self.path, self._run, step, keep)
+
+    def rewind(self, checkpoint: str | None) -> None:
+        """Bring metrics and evaluations back to where they were at a checkpoint, or to nothing at the beginning.
+
+        Args:
+            checkpoint: that the run resumes from, None where it begins.
+        """
+        for name in (METRICS, EVALUATIONS):
+            kept = b"" if checkpoint is None else _bytes(Path(checkpoint) / name)
+            if not _bytes(self.path / name).startswith(kept):
+                self.say(f"{name} was damaged: restored from {Path(str(checkpoint)).name}")
+            self._write(name, kept)
 
     def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Add records to a JSON-lines file."""
-        with (self.path / name).open("a", encoding="utf-8") as file:
+        self.check()
+        with (self.path / name).open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(to_json(record) + "\n" for record in records)
 
     def replace(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Write a JSON-lines file anew."""
         self._write(name, "".join(to_json(record) + "\n" for record in records))
 
-    def rewind(self, step: int) -> None:
-        """Drop metrics and evaluations after `step`, which a resumed run writes again; at 0, where it begins, all."""
-        for name in (METRICS, EVALUATIONS):
-            kept = [record for record in self.read(name) if record["step"] <= step] if step > 0 else []
-            self.replace(name, kept)
-
-    def read(self, name: str) -> list[dict[str, Any]]:
-        """All whole records of a JSON-lines file; a last line cut short by a kill is left out."""
-        path = self.path / name
-        records = []
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        return records
-
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result, last and in one move, so that its presence means the run is complete."""
+        """Write the result, last and in one move, when all else is on the disk: its presence means completeness."""
+        self.check()
+        for path in self.path.iterdir():
+            if path.name == MODEL and path.is_dir():
+                sync_tree(path)
+            elif path.is_file():
+                sync(path)
         self._write(RESULT, to_json(result, indent=2) + "\n")
 
-    def result(self) -> dict[str, Any]:
-        return json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-
-    def _write(self, name: str, text: str) -> None:
-        """Write a file in one move: a kill leaves the old one or the new one."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
+    def _write(self, name: str, data: bytes | str) -> None:
+        self.check()
+        write_file(self.path / name, data)
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether the trainer's state, which it writes last, is there and not cut short."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""

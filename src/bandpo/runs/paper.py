@@ -115,7 +115,7 @@ def verl_overrides(run: PaperRun) -> list[str]:
         f"+{loss}.method": arm["method"],
         **({f"+{loss}.band_delta": arm["band_delta"]} if "band_delta" in arm else {}),
         **{f"+{loss}.method_kwargs.{name}": value for name, value in arm["method_kwargs"].items()},
-        "+reward.custom_reward_function.reward_kwargs.rule": "answer-line" if run.answer_line else "math-verify",
+        "+reward.custom_reward_function.reward_kwargs.rule": "answer-line" if run.answer_line else "math",
         "trainer.experiment_name": run.name,
         "trainer.nnodes": run.machines,
         "trainer.n_gpus_per_node": run.gpus,

@@ -12,6 +12,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from bandpo.core.checks import suggestion
 from bandpo.data.reading import first_line, looks_local, read_table, split_names
 from bandpo.evals.reward_calls import RewardError
 from bandpo.runs.rows import Part, joined
@@ -30,6 +31,8 @@ def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
     source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
     if source == name and looks_local(name) and not path.is_dir():
         raise ValueError(f"model={name!r}: no such folder; expected {_EXPECTED}")
+    if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
+        raise ValueError(f"model={name!r}: no such folder or task{near}; expected {_EXPECTED}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError, KeyError) as error:
@@ -69,7 +72,7 @@ def _part(name: str, split: str, count: int, seed: int, option: str) -> Part:
     label = f"{option}={name!r}"
     if name in TASKS:
         return Part(label, name, Dataset.from_dict(TASKS[name].training(count, seed)))
-    data = read_table(name, split, option=option, expected=_EXPECTED)
+    data = read_table(name, split, option=option, expected=_EXPECTED, known=[*TASKS])
     if "prompt" not in data.column_names:
         raise ValueError(f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
     return Part(label, name, data)

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, ProgressCallback
+from accelerate.utils import broadcast_object_list
+from transformers import AutoConfig, PrinterCallback, ProgressCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
+from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
+from bandpo.rewards.functions import grader_limits
 from bandpo.runs.arguments import RunArguments, check_settings, resolved
 from bandpo.runs.callbacks import Progress, Recorder
+from bandpo.runs.checkpoints import read_manifest
+from bandpo.runs.endings import no_quiet_end
 from bandpo.runs.folder import EVALUATIONS, SAMPLES, RunFolder
 from bandpo.runs.held_out import Evaluator
-from bandpo.runs.inputs import read_inputs
+from bandpo.runs.inputs import Inputs, read_inputs
 from bandpo.runs.rewards import with_places
 from bandpo.runs.rollouts import updates_per_rollout
 from bandpo.runs.rows import TrainingRows
 from bandpo.runs.sources import model_source, reward_source
 from bandpo.tasks import TASKS
 
-__all__ = ["Plan", "RunArguments", "plan", "resolved", "updates_per_rollout"]
+__all__ = ["Plan", "RunArguments", "Sources", "check", "plan", "resolved", "updates_per_rollout"]
 
 
 @dataclass
@@ -52,6 +58,7 @@ class Plan:
     checkpoint: str | None
     left_out: int = 0
 
+    @no_quiet_end("training")
     def execute(self) -> dict[str, Any]:
         """Train to the end and return what `result.json` holds: method, seed, scores before and after.
 
@@ -68,22 +75,72 @@ class Plan:
         self.trainer.save_model(str(self.folder.path / "model"))
         if self.args.process_index != 0:
             return {}
-        evaluations = self.folder.read(EVALUATIONS)
+        evaluations = self.folder.read(EVALUATIONS, say_damage=True)
         result = {
             "method": self.args.method,
             "hyperparameters": self.args.hyperparameters(),
             "seed": self.args.seed,
-            "before": _scores(evaluations[0]) if evaluations else None,
-            "after": _scores(evaluations[-1]) if evaluations else None,
+            "before": _at_step(evaluations, 0),
+            "after": _at_step(evaluations, done),
             "steps": done,
             "rows_left_out": self.left_out,
             "seconds": round(time.time() - started, 1),
             "threads": torch.get_num_threads(),
         }
+        if self.evaluator is not None and not (result["before"] and result["after"]):
+            self.folder.say(f"{EVALUATIONS} was changed while the run went on: the result lacks a score it held")
         if self.evaluator is not None:
             self.folder.replace(SAMPLES, self.evaluator.samples())
         self.folder.finish(result)
         return result
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run is made of, looked at and ready.
+
+    Attributes:
+        rewards: functions, each behind its dotted path.
+        model: where it is.
+        tokenizer: of the model.
+        inputs: rows to train on.
+        evaluator: of held-out problems, None where there are none.
+    """
+
+    rewards: list[tuple[str, Any]]
+    model: str
+    tokenizer: Any
+    inputs: Inputs
+    evaluator: Evaluator | None
+
+
+def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
+    """Check everything that can be checked without loading the model's weights or touching the run's folder.
+
+    Args:
+        run: model, data, rewards and evaluation.
+        args: the trainer's configuration, with the method; the run is to live in `args.output_dir`.
+
+    Raises:
+        ValueError: a source that does not exist, a folder that holds another run, settings that contradict, fewer
+            prompts than one rollout takes; or `BadRows`, rows that cannot be used.
+    """
+    check_settings(run, args)
+    grader_limits()
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    rewards = [(dotted, reward_source(dotted)) for dotted in run.reward]
+    model, tokenizer = model_source(run.model)
+    is_main = args.process_index == 0
+    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
+    inputs = read_inputs(run, args, rewards, is_evaluated=has_held_out)
+    evaluator = None
+    if inputs.held_out is not None:
+        sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
+        evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
+    _check_length(model, args)
+    RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
+    return Sources(rewards, model, tokenizer, inputs, evaluator)
 
 
 def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
@@ -94,53 +151,53 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
         args: the trainer's configuration, with the method; the run lives in `args.output_dir`.
 
     Raises:
-        ValueError: a source that does not exist, a folder that holds another run, settings that contradict, fewer
-            prompts than one rollout takes; or `BadRows`, rows that cannot be used.
+        ValueError: as `check`, and where the folder is another process's or the trainer refuses what it is built from.
     """
-    check_settings(run, args)
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
-    rewards = [(dotted, reward_source(dotted)) for dotted in run.reward]
-    source, tokenizer = model_source(run.model)
-    is_main = args.process_index == 0
-    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
-    inputs = read_inputs(run, args, rewards, is_evaluated=has_held_out)
-    evaluator = None
-    if inputs.held_out is not None:
-        sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
-        evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
-
+    sources = check(run, args)
+    train = sources.inputs.train
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
-        checkpoint = folder.claim(resolved(run, args), run.overwrite) if is_main else folder.last_checkpoint()
+        chosen = [folder.claim(resolved(run, args), run.overwrite) if args.process_index == 0 else None]
+    (checkpoint,) = broadcast_object_list(chosen)
     if checkpoint is not None:
         _check_checkpoint(checkpoint, args)
 
-    data = inputs.train.data
-    named = [with_places(reward, dotted, inputs.train.place) for dotted, reward in rewards]
-    trainer = BandGRPOTrainer(source, named, args, train_dataset=data, processing_class=tokenizer)
-    _check_model(trainer, is_evaluated=evaluator is not None)
-    trainer.train_dataset = TrainingRows(data)
-    trainer.add_callback(Recorder(folder, run.evaluate_every, evaluator))
+    rewards = [with_places(reward, dotted, train.place) for dotted, reward in sources.rewards]
+    trainer = BandGRPOTrainer(
+        sources.model, rewards, args, train_dataset=train.data, processing_class=sources.tokenizer
+    )
+    _check_model(trainer, is_evaluated=sources.evaluator is not None)
+    trainer.train_dataset = TrainingRows(train.data)
+    trainer.add_callback(Recorder(folder, run.evaluate_every, sources.evaluator, checkpoint, args.save_total_limit))
+    # The trainer would remove an old checkpoint before the new one has its manifest, and folders that are not its own.
+    trainer.args.save_total_limit = None
     trainer.remove_callback(PrinterCallback)
     if not args.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(Progress)
-    return Plan(run, args, folder, trainer, evaluator, checkpoint, inputs.left_out)
+    return Plan(run, args, folder, trainer, sources.evaluator, checkpoint, sources.inputs.left_out)
 
 
-def _scores(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """An evaluation as it was before JSON, which has no NaN: a score of no answer."""
-    return {name: math.nan if value is None else value for name, value in evaluation.items()}
+def _at_step(evaluations: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any] | None:
+    """The evaluation at a step, NaN for a score of no answer; None where the file lost it while the run went on."""
+    found = next((evaluation for evaluation in evaluations if evaluation.get("step") == step), None)
+    return None if found is None else {name: math.nan if value is None else value for name, value in found.items()}
+
+
+def _check_length(source: str, args: BandGRPOConfig) -> None:
+    """Raise ValueError where an answer alone would fill the model's positions."""
+    given = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
+    named = {name: given[name] for name in ("revision", "trust_remote_code") if name in given}
+    try:
+        config = AutoConfig.from_pretrained(source, **named)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"model={source!r}: no configuration of a model, {first_line(error)}") from error
+    positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
+    if positions is not None and longest is not None and longest >= positions:
+        raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
 
 
 def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
-    positions, longest = (
-        getattr(trainer.model.config, "max_position_embeddings", None),
-        trainer.args.max_completion_length,
-    )
-    if positions is not None and longest is not None and longest >= positions:
-        raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
     if is_evaluated and (trainer.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
         raise ValueError(
             "evaluation needs the whole model in one process: expected no eval_dataset under FSDP or ZeRO-3"
@@ -148,7 +205,7 @@ def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
 
 
 def _check_checkpoint(checkpoint: str, args: BandGRPOConfig) -> None:
-    processes = len(list(Path(checkpoint).glob("rng_state*.pth")))
+    processes = read_manifest(Path(checkpoint))["processes"]
     if processes != args.world_size:
         raise ValueError(f"{checkpoint} was written by {processes} processes, now {args.world_size}: expected as many")
     if args.sync_ref_model:

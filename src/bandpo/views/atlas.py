@@ -26,7 +26,7 @@ from plotly.offline import get_plotlyjs
 import bandpo
 from bandpo.core.method import Method
 from bandpo.views.knobs import Knob, knobs
-from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, written
+from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, option_words, written
 from bandpo.views.maps import LARGEST_RATIO, LOG_ODDS, Grid, situation, weights
 
 GRID = Grid.of(columns=151, rows=161)
@@ -95,6 +95,7 @@ def draw_sheet(method: Method, grid: Grid = GRID) -> dict[str, Any]:
     return {
         **describe(method),
         "options": {name: written(value) for name, value in method.hyperparameters.items()},
+        "words": option_words(method),
         "note": shown.note,
         "knobs": moved,
         "idle": idle,
@@ -201,6 +202,7 @@ def _figure(grid: Grid) -> dict[str, Any]:
         zmin=_WEIGHTS[0],
         zmax=_WEIGHTS[1],
         showscale=False,
+        zsmooth="best",
         hovertemplate="p = %{customdata}<br>r = %{y:.3g}<br>weight %{z:.2f}<extra></extra>",
     )
     beyond = go.Scatter(
@@ -212,7 +214,7 @@ def _figure(grid: Grid) -> dict[str, Any]:
         fillpattern={"shape": "/", "size": 7, "solidity": 0.15, "fillmode": "overlay"},
         hoverinfo="skip",
     )
-    unmoved = go.Scatter(x=list(LOG_ODDS), y=[1, 1], mode="lines", line={"width": 1, "dash": "dot"}, hoverinfo="skip")
+    unmoved = go.Scatter(x=list(LOG_ODDS), y=[1, 1], mode="lines", line={"width": 1, "dash": "dash"}, hoverinfo="skip")
     layout = go.Layout(
         margin={"l": 48, "r": 18, "t": 8, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",

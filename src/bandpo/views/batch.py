@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,10 +56,10 @@ def load_batch(path: str | Path) -> Batch:
         ValueError: no such file, another format, a missing or misshapen tensor, values that are no log-probs.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"batch={str(path)!r}: no such file; expected one ending in {' or '.join(_SUFFIXES)}")
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"batch={str(path)!r}: expected a file ending in {' or '.join(_SUFFIXES)}")
-    if not path.is_file():
-        raise ValueError(f"batch={str(path)!r}: no such file")
     tensors = _read(path)
     missing = [name for name in _NEEDED if name not in tensors]
     if missing:
@@ -80,6 +79,8 @@ def load_batch(path: str | Path) -> Batch:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".npz":
+            import numpy as np
+
             with np.load(path) as arrays:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         from safetensors.torch import load_file

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from bandpo.views.bounds import method_bounds
+from bandpo.views.style import COLOURS, line_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,30 +19,19 @@ if TYPE_CHECKING:
 Curve = tuple[str, str, dict[str, Any]]
 
 SUFFIXES = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, told apart with any colour vision; dashes and widths tell them apart in print, and keep
-# curves that coincide visible: each is narrower than the one below it.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B6914")
-_DASHES = (
-    "-",
-    (0, (6, 2)),
-    (0, (1.5, 1.5)),
-    (0, (7, 2, 1.5, 2)),
-    (0, (3, 3)),
-    (0, (8, 1.5, 1.5, 1.5, 1.5, 1.5)),
-    (0, (1, 3)),
-    (0, (10, 4)),
-)
+# Curves that coincide stay visible: each is narrower than the one below it.
 _WIDTHS = (3.2, 1.3)
 _SMALLEST_P, _RATIOS = 1e-4, (1 / 400, 400.0)
 _POINTS = 600
 
 
-def draw_bounds(curves: Sequence[Curve], path: str | Path) -> Path:
+def draw_bounds(curves: Sequence[Curve], path: str | Path, marked: Sequence[float] = ()) -> Path:
     """Draw the two panels of BandPO's Figures 1 and 2 for any methods.
 
     Args:
         curves: (label, method, options) of each, eight at most.
         path: file to write, .png, .svg or .pdf.
+        marked: probabilities at which the curves have markers; those below the picture's smallest are left out.
 
     Returns:
         The path.
@@ -53,14 +44,14 @@ def draw_bounds(curves: Sequence[Curve], path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"draw={str(path)!r}: expected a file ending in {', '.join(SUFFIXES)}")
-    if len(curves) > len(_COLOURS):
-        raise ValueError(f"{len(curves)} methods in one picture: expected {len(_COLOURS)} at most")
-    figure = _figure(curves)
+    if len(curves) > len(COLOURS):
+        raise ValueError(f"{len(curves)} methods in one picture: expected {len(COLOURS)} at most")
+    figure = _figure(curves, marked)
     figure.savefig(path, dpi=160)
     return path
 
 
-def _figure(curves: Sequence[Curve]) -> Figure:
+def _figure(curves: Sequence[Curve], marked: Sequence[float] = ()) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 4.9), layout="constrained")
@@ -68,9 +59,9 @@ def _figure(curves: Sequence[Curve]) -> Figure:
     ends = []
     for number, (label, method, options) in enumerate(curves):
         width = _WIDTHS[0] + (_WIDTHS[1] - _WIDTHS[0]) * number / max(1, len(curves) - 1)
-        style = {"color": _COLOURS[number], "linestyle": _DASHES[number], "linewidth": width}
-        _draw_change(change, method, options, label=label, **style)
-        ends.append((_draw_ratio(ratio, method, options, **style), label, _COLOURS[number]))
+        style = {**line_style(number), "linewidth": width, "markersize": 6}
+        _draw_change(change, method, options, marked, label=label, **style)
+        ends.append((_draw_ratio(ratio, method, options, marked, **style), label, COLOURS[number]))
     _finish_change(change)
     _finish_ratio(ratio)
     _label_ends(ratio, ends)
@@ -78,20 +69,30 @@ def _figure(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
-def _draw_change(axis: Axes, method: str, options: dict[str, Any], label: str, **style: Any) -> None:
-    p = torch.linspace(0, 1, _POINTS + 2, dtype=torch.float64)[1:-1]
+def _with_marks(p: Tensor, marked: Sequence[float]) -> tuple[Tensor, list[int]]:
+    """Probabilities with the marked ones among them, in order, and where those are."""
+    inside = [one for one in marked if p.min() <= one <= p.max()]
+    p = torch.cat([p, p.new_tensor(inside)]).unique()
+    return p, [int((p == one).nonzero()[0]) for one in inside]
+
+
+def _draw_change(
+    axis: Axes, method: str, options: dict[str, Any], marked: Sequence[float], label: str, **style: Any
+) -> None:
+    p, marks = _with_marks(torch.linspace(0, 1, _POINTS + 2, dtype=torch.float64)[1:-1], marked)
     low, high = method_bounds(method, p.log(), **options).ratio()
-    axis.plot(p, (p * high).clamp_max(1.0) - p, label=label, **style)
-    axis.plot(p, p * low - p, **style)
+    axis.plot(p, (p * high).clamp_max(1.0) - p, label=label, markevery=marks, **style)
+    axis.plot(p, p * low - p, markevery=marks, **style)
 
 
-def _draw_ratio(axis: Axes, method: str, options: dict[str, Any], **style: Any) -> float:
+def _draw_ratio(axis: Axes, method: str, options: dict[str, Any], marked: Sequence[float], **style: Any) -> float:
     """Draw one region; return its upper bound for the rarest tokens, within the picture."""
-    log_p = torch.linspace(torch.tensor(_SMALLEST_P).log().item(), -1e-3, _POINTS, dtype=torch.float64)
-    low, high = method_bounds(method, log_p, **options).ratio()
-    low, high = low.clamp_min(_RATIOS[0] / 10), torch.minimum(high, torch.exp(-log_p))
-    axis.plot(log_p.exp(), high, **style)
-    axis.plot(log_p.exp(), low, **style)
+    spread = torch.linspace(torch.tensor(_SMALLEST_P).log().item(), -1e-3, _POINTS, dtype=torch.float64)
+    p, marks = _with_marks(spread.exp(), marked)
+    low, high = method_bounds(method, p.log(), **options).ratio()
+    low, high = low.clamp_min(_RATIOS[0] / 10), torch.minimum(high, 1 / p)
+    axis.plot(p, high, markevery=marks, **style)
+    axis.plot(p, low, markevery=marks, **style)
     return min(high[0].item(), _RATIOS[1])
 
 

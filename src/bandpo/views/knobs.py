@@ -79,7 +79,7 @@ def _knob(name: str, start: Any) -> Knob:
 
 
 def _candidates(name: str, start: Any) -> list[Any]:
-    """The values to try, the authors' among them, in order; off comes last."""
+    """The values to try, the authors' among them, in order; off comes first, where a slider is empty."""
     if name in _VALUES:
         values: Iterable[Any] = _VALUES[name]
     elif isinstance(start, float) and math.isfinite(start):
@@ -88,4 +88,4 @@ def _candidates(name: str, start: Any) -> list[Any]:
         return [start]
     if isinstance(start, str | bool):
         return list(values)
-    return [*sorted({*values, start} - {None}), *([None] if start is None else [])]
+    return [*([None] if start is None else []), *sorted({*values, start} - {None})]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from bandpo.core.method import Method
+if TYPE_CHECKING:
+    from bandpo.core.method import Method
 
 FAMILIES = {
     "interval": "intervals: bounds of the ratio",
@@ -23,6 +27,50 @@ SCOPES = {
     "sequence": "all tokens of its response",
     "batch": "all tokens of the batch",
 }
+
+
+# Options whose rule has no docstring of its own, or one that points elsewhere.
+_SHARED = {
+    "delta": "radius δ of both sides",
+    "delta_low": "radius of the lower side, where it differs from delta",
+    "delta_high": "radius of the upper side, where it differs from delta",
+    "lower": "rule of the lower side: band, mirror or none",
+    "upper": "rule of the upper side: band, mirror or none",
+    "two_sided": "drop a token outside also where its gradient would bring it back",
+    "strategy": "id, did or od: when entropy may grow, by progress or by boost",
+    "eps_low": "the ratio stays above 1 - eps_low",
+    "eps_high": "the ratio stays below 1 + eps_high",
+    "dual_clip": "largest ratio that still moves a bad token",
+}
+
+
+def option_words(method: Method) -> dict[str, str]:
+    """Return what each option of a method does, from the Args of its rule's docstring; "" where that has none.
+
+    >>> option_words(bandpo.get_method("sapo"))
+    {'tau_pos': 'temperatures τ for A > 0 and for A <= 0', 'tau_neg': 'temperatures τ for A > 0 and for A <= 0'}
+    """
+    function: Any = method.region if method.rule is None else method.rule
+    while isinstance(function, functools.partial):
+        function = function.func
+    said = _arguments(inspect.getdoc(function) or "")
+    return {name: _own_or_shared(said.get(name, ""), name) for name in method.hyperparameters}
+
+
+def _own_or_shared(said: str, name: str) -> str:
+    is_complete = said and not said.startswith(("see ", '"'))
+    return said if is_complete else _SHARED.get(name, said)
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """The first clause of each argument of a docstring, by name."""
+    block = docstring.partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^    (\w[\w, ]*): (.*(?:\n     +.*)*)", block, re.MULTILINE)
+    return {
+        name: re.split(r"[;.](?:\s|$)", " ".join(text.split()))[0]
+        for names, text in entries
+        for name in names.split(", ")
+    }
 
 
 def describe(method: Method) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import math
+import warnings
 
 import pytest
+from transformers import TrainingArguments
 from trl import TrlParser
 from trl_tiny import (
     LOSS_TYPES,
@@ -17,6 +20,8 @@ from trl_tiny import (
     options,
     prompts,
 )
+
+from bandpo.engines.trl.fields import FIELDS, KINDS
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,34 @@ from trl_tiny import (
         ({"loss_type": "sapo", "method": "grpo"}, ValueError, ["loss_type='sapo'"]),
         ({"loss_type": "vespo"}, ValueError, ["loss_type='vespo'"]),
         ({"importance_sampling_level": "sequence"}, ValueError, ["importance_sampling_level='sequence'", "'token'"]),
+        ({"importance_sampling_level": "sequence"}, ValueError, ["method='gspo'"]),
+        ({"delta": 0.05}, ValueError, ["delta=0.05", "TRL's two-sided clip", "did you mean band_delta?"]),
+        ({"delta": 1.0}, ValueError, ["delta=1.0", "did you mean band_delta?"]),
+        ({"delta": -1}, ValueError, ["delta=-1", "did you mean band_delta?"]),
+        ({"delta": math.nan}, ValueError, ["delta=nan", "did you mean band_delta?"]),
+        ({"delta": 0.15, "method": "dppo-tv"}, ValueError, ["delta=0.15", "did you mean band_delta?"]),
+        ({"delta": 0.2, "method": "grpo"}, ValueError, ["delta=0.2", "expected above 1"]),
+        ({"delta": 0.2, "method": "sapo"}, ValueError, ["delta=0.2", "expected above 1"]),
+        ({"delta": 3.0, "method": "sapo"}, ValueError, ["delta=3.0", "clips no ratio of TRL's"]),
+        ({"loss_type": "cispo"}, ValueError, ["use method='cispo' with loss_type='dapo'"]),
+        ({"loss_type": "cispo", "epsilon_high": 5.0}, ValueError, ["method_kwargs={'max_ratio': 5.0}"]),
+        ({"loss_type": "sapo"}, ValueError, ["use method='sapo' with loss_type='grpo'"]),
+        ({"loss_type": "gspo"}, ValueError, ["use method='gspo'"]),
+        ({"loss_type": "dppo_tv"}, ValueError, ["use method='dppo-tv'"]),
+        ({"loss_type": "band-kl"}, ValueError, ["use method='band-kl'"]),
+        ({"loss_type": "dr-grpo"}, ValueError, ["did you mean 'dr_grpo'?"]),
+        (
+            {"sapo_temperature_neg": 1.2},
+            ValueError,
+            ["sapo_temperature_neg=1.2", "no effect", "tau_neg"],
+        ),
+        ({"sapo_temperature_pos": 2, "method": "sapo"}, ValueError, ["no effect with method='sapo'", "tau_pos"]),
+        ({"vespo_k_pos": 1.0}, ValueError, ["vespo_k_pos=1.0", "no method here is VESPO"]),
+        ({"vespo_lambda_neg": 1.0, "method": "grpo"}, ValueError, ["vespo_lambda_neg=1.0"]),
+        ({"epsilon_high": 5.0, "method": "cispo"}, ValueError, ["use method_kwargs={'max_ratio': 5.0}"]),
+        ({"epsilon": 0.3, "method": "cfpo"}, ValueError, ["use method_kwargs={'eps': 0.3}"]),
+        ({"epsilon": 0.3, "method": "sapo"}, ValueError, ["leave it out, method_kwargs takes tau_pos, tau_neg"]),
+        ({"epsilon_high": 0.28, "method": "clip-higher"}, ValueError, ["use method_kwargs={'eps_high': 0.28}"]),
     ],
 )
 def test_refusals_name_option_value_and_expectation(tmp_path, given, kind, words):
@@ -49,6 +82,59 @@ def test_refusals_name_option_value_and_expectation(tmp_path, given, kind, words
         BandGRPOConfig(**options(tmp_path, **given))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_every_option_of_trls_own_is_in_the_table():
+    own = {field.name for field in dataclasses.fields(GRPOConfig)} - {
+        field.name for field in dataclasses.fields(TrainingArguments)
+    }
+    assert own <= FIELDS.keys()
+    assert {field.kind for field in FIELDS.values()} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.kind == "refused"])
+def test_what_the_table_refuses_is_refused_unless_it_is_trls_default(tmp_path, name):
+    default = getattr(GRPOConfig, name)
+    BandGRPOConfig(**options(tmp_path, **{name: default}))
+    with pytest.raises(ValueError, match=f"{name}={default + 0.5}"):
+        BandGRPOConfig(**options(tmp_path, **{name: default + 0.5}))
+
+
+@pytest.mark.parametrize("name", ["use_adaptive_entropy", "entropy_coef"])
+def test_two_entropy_bonuses_are_refused(tmp_path, name):
+    if name not in {field.name for field in dataclasses.fields(GRPOConfig)}:
+        pytest.skip("this TRL has no entropy bonus")
+    with pytest.raises(ValueError, match=rf"{name}=\S+ with method='entropy' adds two bonuses"):
+        BandGRPOConfig(**options(tmp_path, method="entropy", **{name: 1}))
+    BandGRPOConfig(**options(tmp_path, method="band-kl", **{name: 1}))
+
+
+def test_an_option_of_a_newer_trl_is_a_warning_if_it_is_set(tmp_path, monkeypatch):
+    monkeypatch.delitem(FIELDS, "top_entropy_quantile")
+    with pytest.warns(UserWarning, match=r"top_entropy_quantile=0.5: bandpo does not know this option of TRL"):
+        BandGRPOConfig(**options(tmp_path, top_entropy_quantile=0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        BandGRPOConfig(**options(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("method", "kwargs", "delta", "tightens"),
+    [
+        ("band-kl", {}, 4.0, True),
+        ("band-kl", {"max_ratio": 4.0}, 4.0, False),
+        ("grpo", {}, 1.1, True),
+        ("grpo", {}, 1.3, False),
+        ("clip-higher", {}, 1.2, True),
+        ("clip-higher", {}, 1.3, False),
+        ("no-clip", {}, 10.0, True),
+    ],
+)
+def test_a_two_sided_clip_that_tightens_the_method_is_a_warning(tmp_path, method, kwargs, delta, tightens):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        BandGRPOConfig(**options(tmp_path, method=method, method_kwargs=kwargs, delta=delta))
+    assert any(f"delta={delta} also caps" in str(one.message) for one in caught) is tightens
 
 
 @pytest.mark.parametrize("loss_type", LOSS_TYPES)

@@ -13,6 +13,7 @@ pytest.importorskip("verl.trainer", reason="verl is not installed: make test-eng
 
 import verl
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config import PolicyLossConfig
@@ -94,6 +95,119 @@ def test_the_driver_refuses_before_workers_start():
     config.actor_rollout_ref.actor.policy_loss.method = "quatro"
     with pytest.raises(Exception, match=r"quatro.* needs group_rewards, which verl does not hand to a loss"):
         validate_config(config=config, use_reference_policy=False, use_critic=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("clip_ratio_high=0.28", "actor.clip_ratio_high=0.28 has no effect with method='band-kl'"),
+        ("clip_ratio_low=0.1", "actor.clip_ratio_low=0.1 has no effect"),
+        ("clip_ratio_c=5", "actor.clip_ratio_c=5 has no effect"),
+        ("policy_loss.clip_cov_ratio=0.01", "read by verl's own loss 'clip_cov' only"),
+    ],
+)
+def test_the_driver_refuses_the_actors_settings_before_workers_start(line, words):
+    from verl.utils.config import validate_config
+
+    lines = [
+        *documented(0),
+        "trainer.n_gpus_per_node=1",
+        "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=1",
+    ]
+    validate_config(config=configured(*lines), use_reference_policy=False, use_critic=False)
+    with pytest.raises(Exception, match=re.escape(words)):
+        config = configured(*lines, f"actor_rollout_ref.actor.{line}")
+        validate_config(config=config, use_reference_policy=False, use_critic=False)
+
+
+@pytest.mark.parametrize("line", ["clip_ratio_c=1000", "clip_ratio_c=10"])
+def test_the_driver_takes_a_dual_clip_that_cannot_act(line, recwarn):
+    assert actor(*documented(0), f"actor_rollout_ref.actor.{line}").policy_loss.method == "band-kl"
+    assert not [one for one in recwarn if "dual clip" in str(one.message)]
+
+
+def test_another_loss_keeps_its_settings():
+    stock = actor("actor_rollout_ref.actor.clip_ratio_high=0.28", "actor_rollout_ref.actor.clip_ratio_c=5")
+    assert (stock.clip_ratio_high, stock.clip_ratio_c) == (0.28, 5)
+
+
+def test_main_ppo_refuses_on_the_driver_before_ray_starts(tmp_path):
+    """verl's own `main`, run as a module; what it would do next is start Ray."""
+    lines = [*documented(0), MICRO_BATCH, "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=1"]
+    arguments = [*lines, "actor_rollout_ref.actor.clip_ratio_high=0.28", "algorithm.adv_estimator=grpo"]
+    if VERSION < (0, 9):
+        pytest.skip("verl before 0.9 validates in a process of Ray's")
+    done = subprocess.run(
+        [sys.executable, "-m", "verl.trainer.main_ppo", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode != 0 and "ray init kwargs" not in done.stdout
+    assert "actor.clip_ratio_high=0.28 has no effect with method='band-kl'" in done.stderr
+
+
+def findings(*lines):
+    """The doctor's failures for a command line, as the command line's reader hands it over."""
+    from bandpo.engines.doctor import Given
+
+    pairs = [line.partition("=")[::2] for line in lines]
+    options = Given(
+        {name.lstrip("+"): value for name, value in pairs}, [name[1:] for name, _ in pairs if name.startswith("+")]
+    )
+    return [one for one in diagnose("verl", options) if one.level == "fail"]
+
+
+ACTOR = "actor_rollout_ref.actor"
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        (f"+{ACTOR}.policy_loss.band_detla=0.05", f"did you mean {ACTOR}.policy_loss.band_delta?"),
+        (f"+{ACTOR}.policy_loss.unheard_of=1", "leave it out: verl refuses it"),
+        (f"{ACTOR}.ppo_mini_batchsize=4", f"did you mean {ACTOR}.ppo_mini_batch_size?"),
+        (f"+{ACTOR}.optim.learning_rate=1", "leave it out: verl refuses it"),
+        ("trainer.total_epoch=3", "did you mean trainer.total_epochs?"),
+        ("+trainer.total_epoch=3", "did you mean trainer.total_epochs?"),
+        ("trainer.mine=3", "leave it out: verl refuses it"),
+        ("actor.ppo_epochs=2", f"did you mean {ACTOR}.ppo_epochs?"),
+    ],
+)
+def test_a_name_that_verls_configuration_lacks_is_a_failure(line, advice):
+    (finding,) = findings(*documented(0), line)
+    assert finding.advice == advice
+    if not line.startswith("+trainer"):  # there hydra takes it, and verl does not read it
+        with pytest.raises((HydraException, InstantiationException)):
+            actor(*documented(0), line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "+trainer.mine=3",
+        "+ray_kwargs.ray_init.runtime_env.pip=bandpo",
+        f"+{ACTOR}.fsdp_config.mixed_precision.param_dtype=fp32",
+        "+actor_rollout_ref.model.override_config.attn_implementation=eager",
+        "trainer.nnodes=2",
+        "hydra.run.dir=out",
+    ],
+)
+def test_a_name_that_verl_takes_is_none(line):
+    assert findings(*documented(0), line) == []
+
+
+def test_the_doctor_reads_verls_own_defaults():
+    texts = [one.text for one in diagnose("verl", {"model_engine": "megatron", **_pairs(documented(0))})]
+    if VERSION >= (0, 9):
+        assert any("actor.strategy='megatron'" in text for text in texts)
+    assert any("recomputes at temperature 1" in text for text in texts)
+
+
+def _pairs(lines):
+    return dict(line.lstrip("+").split("=") for line in lines)
 
 
 def fresh(code, **environment):

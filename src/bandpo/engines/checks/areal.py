@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from bandpo.engines._handover import check_choice, choice
 from bandpo.engines.areal import PROVIDED, RELEASES, check_settings, choose
-from bandpo.engines.doctor import Finding, Options, installed, number, prefixed
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number, prefixed
+
+# What this check and the adapter read, and neighbours of similar names.
+_ACTOR = ("eps_clip", "eps_clip_higher", "c_clip", "use_sapo_loss", "ppo_n_minibatches", "importance_sampling_level")
+_ACTOR += ("rejection_sampling", "prox_logp_method", "use_decoupled_loss", "recompute_logprob", "reward_clip")
+KNOWN = ("bandpo", *(f"actor.{name}" for name in _ACTOR))
 
 
 def check(options: Options) -> list[Finding]:
@@ -13,7 +18,7 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check({"bandpo.method": "band-kl"})][1:]
     ['ok', 'ok']
     """
-    found = [installed("areal", RELEASES[0], RELEASES, below="1.0.5")]
+    found = known_names(installed("areal", RELEASES[0], RELEASES, below="1.0.5"), "AReaL", options, KNOWN)
     given, actor = choice(options, "bandpo"), prefixed(options, "actor")
     try:
         one = choose(given)

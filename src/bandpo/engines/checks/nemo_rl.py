@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, number, prefixed
-from bandpo.engines.nemo_rl import PROVIDED, choose
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number, prefixed
+from bandpo.engines.nemo_rl import OTHER_LOSSES, PROVIDED, choose
 
 _DEFAULTS = {
     "ratio_clip_min": 0.2,
@@ -14,6 +14,13 @@ _DEFAULTS = {
     "ratio_clip_c": None,
     "use_importance_sampling_correction": False,
 }
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *(f"loss_fn.{name}" for name in ("bandpo", *_DEFAULTS, *OTHER_LOSSES, "token_level_loss")),
+    *("loss_fn.truncated_importance_sampling_ratio", "loss_fn.truncated_importance_sampling_ratio_min"),
+    *("grpo.num_prompts_per_step", "grpo.num_generations_per_prompt", "grpo.val_num_generations_per_prompt"),
+    *("policy.train_global_batch_size", "policy.train_micro_batch_size"),
+)
 
 
 def check(options: Options) -> list[Finding]:
@@ -22,7 +29,12 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check({"loss_fn.bandpo.method": "band-kl"})][1:]
     ['ok', 'warn']
     """
-    found = [installed("nemo-rl", "0.6.0", ("0.6.0", "0.7.0"), install="NeMo-RL is installed from its repository")]
+    found = known_names(
+        installed("nemo-rl", "0.6.0", ("0.6.0", "0.7.0"), install="NeMo-RL is installed from its repository"),
+        "NeMo-RL",
+        options,
+        KNOWN,
+    )
     given = choice(options, "loss_fn.bandpo")
     if not given:
         text = "no loss_fn.bandpo: NeMo-RL's own loss"

@@ -5,8 +5,22 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, number
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number
 from bandpo.engines.openrlhf import RELEASES, choose
+
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    "bandpo",
+    *(f"actor.{name}" for name in ("policy_loss_type", "eps_clip", "eps_clip_low_high", "dual_clip", "loss_agg_mode")),
+    *(
+        "train.max_epochs",
+        "train.batch_size",
+        "train.micro_batch_size",
+        "rollout.batch_size",
+        "rollout.micro_batch_size",
+    ),
+    "rollout.n_samples_per_prompt",
+)
 
 
 def check(options: Options) -> list[Finding]:
@@ -15,7 +29,7 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check({"bandpo.method": "band-kl", "train.max_epochs": 2})][1:]
     ['ok', 'ok']
     """
-    found = [installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3")]
+    found = known_names(installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3"), "OpenRLHF", options, KNOWN)
     given = choice(options, "bandpo")
     low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
     stock = SimpleNamespace(

@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, number
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number
 from bandpo.engines.roll import PROVIDED, VARIABLE, choose
 
 WORKER = "bandpo.engines.roll.BandActorWorker"
@@ -18,6 +18,11 @@ _DEFAULTS = {
     "pg_clip_high": 0.2,
     "dual_clip_loss": False,
 }
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *("actor_train.worker_cls", f"actor_train.system_envs.{VARIABLE}", "ppo_epochs", "async_generation_ratio"),
+    *("train_infer_correction", "loss_agg_mode", *_DEFAULTS),
+)
 
 
 def check(options: Options) -> list[Finding]:
@@ -27,7 +32,12 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check({**given, "ppo_epochs": 2})][1:]
     ['ok', 'ok', 'ok']
     """
-    found = [installed("roll", "0.2.0", ("0.3.0",), below="0.4", install="ROLL is installed from its repository")]
+    found = known_names(
+        installed("roll", "0.2.0", ("0.3.0",), below="0.4", install="ROLL is installed from its repository"),
+        "ROLL",
+        options,
+        KNOWN,
+    )
     worker = options.get("actor_train.worker_cls")
     if worker == WORKER:
         found.append(Finding("ok", "ROLL builds its actor from our class"))

@@ -5,10 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, number
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number
 from bandpo.engines.skyrl import CLIP_SETTINGS, NAME, PROVIDED, choose
 
 ENTRYPOINT = "bandpo.engines.skyrl"
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *("trainer.override_entrypoint", "trainer.fully_async", "generator.sampling_params", "trainer.algorithm.bandpo"),
+    *("trainer.algorithm.policy_loss_type", "trainer.algorithm.off_policy_correction", "trainer.algorithm.temperature"),
+    *(f"trainer.algorithm.{name}" for name, *_ in CLIP_SETTINGS),
+    *("trainer.update_epochs_per_batch", "trainer.train_batch_size", "trainer.eval_batch_size"),
+    *("trainer.policy_mini_batch_size", "trainer.critic_mini_batch_size"),
+)
 
 
 def check(options: Options) -> list[Finding]:
@@ -18,7 +26,7 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.level for finding in check(given)][1:]
     ['ok', 'ok', 'ok']
     """
-    found = [installed("skyrl", "0.3.0", ("0.3.0", "0.4.0"))]
+    found = known_names(installed("skyrl", "0.3.0", ("0.3.0", "0.4.0")), "SkyRL", options, KNOWN)
     entrypoint = options.get("trainer.override_entrypoint")
     if entrypoint == ENTRYPOINT:
         found.append(Finding("ok", "SkyRL's main hands over to bandpo.engines.skyrl"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
-from bandpo.engines.doctor import Finding, Options, cut, installed
+from bandpo.engines.doctor import Finding, Options, cut, installed, names_findings
 
 _TESTED = ("1.0.0", "1.6.0", "1.10.0", "1.13.0", "1.16.0")
 
@@ -21,15 +22,17 @@ def check(options: Options) -> list[Finding]:
     from bandpo.engines.trl import BandGRPOConfig, why_inactive
 
     fields = {field.name for field in dataclasses.fields(BandGRPOConfig) if field.init}
-    unknown = sorted(options.keys() - fields)
-    if unknown:
-        found.append(Finding("warn", f"not options of BandGRPOConfig, and not looked at: {', '.join(unknown)}"))
+    found += _names(options, fields)
     given = {name: value for name, value in options.items() if name in fields}
     try:
-        # The machine that asks need not be the one that trains.
-        config = BandGRPOConfig(**{"output_dir": "unused", **given, "use_cpu": True, "bf16": False, "fp16": False})
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
+            # The machine that asks need not be the one that trains.
+            config = BandGRPOConfig(**{"output_dir": "unused", **given, "use_cpu": True, "bf16": False, "fp16": False})
     except (TypeError, ValueError) as error:
         return [*found, Finding("fail", f"BandGRPOConfig refuses these options: {error}")]
+    ours = [str(one.message) for one in warned if "method=" in str(one.message)]
+    found += [Finding("warn", *cut(text)) for text in ours]
     found.append(Finding("ok", f"BandGRPOTrainer applies method={config.method!r} with {_shown(config)}"))
     found += _log_probs(config)
     sentence = why_inactive(config.num_iterations, config.steps_per_generation or 1, config.gradient_accumulation_steps)
@@ -38,6 +41,23 @@ def check(options: Options) -> list[Finding]:
     else:
         found.append(Finding("ok", "each batch is used for more than one update: the ratio leaves 1, the region acts"))
     return found
+
+
+def _names(options: Options, fields: set[str]) -> list[Finding]:
+    """Failures for misspelt options, and a warning that names those of another's, such as a script's own."""
+    mistakes = [one for one in names_findings("BandGRPOConfig", options, fields | _of_scripts()) if one.level == "fail"]
+    if mistakes:
+        return mistakes
+    unknown = sorted(options.keys() - fields)
+    text = f"not options of BandGRPOConfig, and not looked at: {', '.join(unknown)}"
+    return [Finding("warn", text)] if unknown else []
+
+
+def _of_scripts() -> set[str]:
+    """Options of TRL's own scripts, of models and data sets."""
+    from trl import ModelConfig, ScriptArguments  # pyright: ignore[reportPrivateImportUsage]
+
+    return {field.name for one in (ModelConfig, ScriptArguments) for field in dataclasses.fields(one)}
 
 
 def _shown(config) -> str:
@@ -56,10 +76,10 @@ def _log_probs(config) -> list[Finding]:
     else:
         whose = "the ratio is divided by the log-probs TRL recomputes under the old policy"
     found = [Finding("ok", f"{whose}, at temperature {config.temperature:g}")]
-    cuts = {"top_p": 1.0, "top_k": 0, "min_p": None}
+    cuts = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
     cut = {name: getattr(config, name) for name, off in cuts.items() if getattr(config, name) not in (off, None)}
     if cut:
         shown = ", ".join(f"{name}={value}" for name, value in cut.items())
         advice = "see docs/which-log-probs.md"
-        found.append(Finding("warn", f"{shown}: sampling cuts the vocabulary, the log-probs do not", advice))
+        found.append(Finding("warn", f"{shown}: sampling changes the distribution, the log-probs do not", advice))
     return found

@@ -5,23 +5,42 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import warnings
 from typing import Any
 
-from bandpo.engines._verl_options import CLIP, NAME, check_bypass, resolve, unused_dual_clip
+from bandpo.engines import _verl_config, _verl_trl
+from bandpo.engines._own_settings import is_off
+from bandpo.engines._verl_names import ACTOR, CORRECTION, POLICY, ROLLOUT, TARGET, unknown_names
+from bandpo.engines._verl_options import (
+    CLIP,
+    NAME,
+    OF_OTHER_LOSSES,
+    OURS,
+    check_actor,
+    check_bypass,
+    unused_dual_clip,
+)
 from bandpo.engines.activity import why_one_update
-from bandpo.engines.doctor import Finding, Options, cut, installed, number, prefixed, release
+from bandpo.engines.doctor import (
+    Finding,
+    Options,
+    cut,
+    flat,
+    installed,
+    number,
+    prefixed,
+    release,
+)
 from bandpo.engines.objective import Objective
 
-ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
-POLICY, CORRECTION = f"{ACTOR}.policy_loss", "algorithm.rollout_correction"
-TARGET = "bandpo.engines.verl.BandPolicyLossConfig"
-OURS = ("method", "band_delta", "method_kwargs", "anchor")
 TESTED = ("0.7.1", "0.8.0", "0.9.1")
+# The trainer backends that have run with this loss.
+RAN = ("fsdp", "fsdp2")
 
 
 def check(options: Options) -> list[Finding]:
     """Findings for overrides such as `actor_rollout_ref.actor.ppo_epochs`; what is not given is verl's default.
+
+    Where verl is installed, its own configuration is composed: names it lacks are failures, its defaults are read.
 
     >>> lines = {"actor_rollout_ref.actor.policy_loss.loss_mode": "vanilla"}
     >>> [finding.text for finding in check(lines) if finding.level == "fail"][-1]
@@ -29,12 +48,19 @@ def check(options: Options) -> list[Finding]:
     """
     found = [installed("verl", "0.7", TESTED)]
     if found[0].level != "fail":
-        found.append(_imports())
+        found += [_imports(), *_trl()]
+    try:
+        config = _verl_config.composed(options)
+    except ValueError as error:
+        return [*found, Finding("fail", str(error))]
+    found += unknown_names(options, config)
+    if config is not None:
+        options = {**flat(config), **options}
     mode = options.get(f"{POLICY}.loss_mode", "vanilla")
     if mode != NAME:
         text = f"policy_loss.loss_mode={mode!r}: verl trains with a loss of its own"
         return [*found, Finding("fail", text, f"{POLICY}.loss_mode={NAME} {POLICY}._target_={TARGET}")]
-    found.append(_reaches_workers(options))
+    found += [_reaches_workers(options), *_backend(options)]
     chosen, refused = _objective(options)
     found += refused
     if chosen is not None:
@@ -52,6 +78,25 @@ def _imports() -> Finding:
     return Finding("ok", f"the loss is registered as {NAME!r}")
 
 
+def _trl() -> list[Finding]:
+    """A failure where verl would die of the TRL beside it."""
+    names = _verl_trl.lacking()
+    if not names:
+        return []
+    text = f"verl imports {', '.join(names)} from TRL, trl {_version('trl')} has none: workers die as they start"
+    return [Finding("fail", text, "pip install 'trl<1.13' beside verl, or pip uninstall trl")]
+
+
+def _backend(options: Options) -> list[Finding]:
+    """A warning for a trainer backend on which nobody has run the loss."""
+    by_name = "megatron" if "megatron" in f"{options.get('config_name')} {options.get('model_engine')}" else RAN[0]
+    strategy = options.get(f"{ACTOR}.strategy", by_name)
+    if strategy in RAN:
+        return []
+    text = f"actor.strategy={strategy!r}: verl calls the loss there as it does under FSDP, but it has not run there"
+    return [Finding("warn", text, "compare the first steps of method=grpo with loss_mode=vanilla")]
+
+
 def _reaches_workers(options: Options) -> Finding:
     """By which of verl's ways the worker processes import the loss."""
     given = [name for name in OURS if any(key.startswith(f"{POLICY}.{name}") for key in options)]
@@ -65,7 +110,7 @@ def _reaches_workers(options: Options) -> Finding:
     if "bandpo.engines.verl" in [*modules, libraries]:
         return Finding("ok", "every worker imports the loss; its method is band-kl with the paper's radius")
     plugins = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
-    if release(_version()) >= (0, 9) and (plugins == "auto" or NAME in plugins.split(",")):
+    if release(_version("verl", TESTED[-1])) >= (0, 9) and (plugins == "auto" or NAME in plugins.split(",")):
         return Finding(
             "ok", "verl's plugin mechanism registers the loss; its method is band-kl with the paper's radius"
         )
@@ -73,11 +118,11 @@ def _reaches_workers(options: Options) -> Finding:
     return Finding("fail", f"nothing makes the workers import the loss ({why})", f"{POLICY}._target_={TARGET}")
 
 
-def _version() -> str:
+def _version(package: str, otherwise: str = "") -> str:
     try:
-        return importlib.metadata.version("verl")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return TESTED[-1]
+        return otherwise
 
 
 def _objective(options: Options) -> tuple[Objective | None, list[Finding]]:
@@ -92,15 +137,20 @@ def _objective(options: Options) -> tuple[Objective | None, list[Finding]]:
         if "band_delta" in policy:
             policy["band_delta"] = number(policy, "band_delta")
         clip = {name: number(options, f"{ACTOR}.{name}", default) for name, (_, default) in CLIP.items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            chosen = resolve(policy, clip)
+        others = {n: number(options, f"{ACTOR}.{n}", default) for n, (default, *_) in OF_OTHER_LOSSES.items()}
+        policy |= {"loss_mode": NAME, **prefixed(others, "policy_loss")}
+        chosen = check_actor({**others, **clip, "policy_loss": policy})
     except (TypeError, ValueError) as error:
         return None, [Finding("fail", str(error))]
+    assert chosen is not None
     given = ", ".join(f"{name}={value!r}" for name, value in chosen.options.items() if value is not None)
     applied = Finding("ok", f"method={chosen.method.name!r}" + (f" with {given}" if given else ""))
-    dual_clip = unused_dual_clip(chosen, kwargs, clip)
-    return chosen, [applied, *([Finding("warn", *cut(dual_clip))] if dual_clip else [])]
+    dual_clip, cap = unused_dual_clip(chosen, kwargs, clip), clip["clip_ratio_c"]
+    if dual_clip:
+        return chosen, [applied, Finding("warn", *cut(dual_clip))]
+    if is_off(cap, chosen.options.get("dual_clip")) and chosen.options.get("dual_clip") != cap:
+        return chosen, [applied, Finding("ok", f"actor.clip_ratio_c={cap:g} counts as off")]
+    return chosen, [applied]
 
 
 def _anchor(options: Options, chosen: Objective) -> list[Finding]:

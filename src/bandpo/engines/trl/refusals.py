@@ -1,0 +1,154 @@
+"""What a `BandGRPOConfig` refuses: options of TRL's that contradict the method, or that nothing reads."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+import trl
+from packaging.version import Version
+from transformers import TrainingArguments
+from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+from bandpo.core.method import Method
+from bandpo.core.methods import get_method, methods
+from bandpo.engines._names import did_you_mean
+from bandpo.engines.trl.fields import FIELDS, changed
+
+if TYPE_CHECKING:
+    from bandpo.engines.trl.config import BandGRPOConfig
+
+# The losses that bound single tokens; before 1.10 TRL's luspo counts padding tokens too.
+CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
+if Version(trl.__version__) >= Version("1.10"):
+    CLIPPED_LOSSES += ("luspo",)
+# How TRL averages a loss of its own whose rule is a method here.
+AVERAGED_AS = {"cispo": "dapo", "sapo": "grpo"}
+
+
+def refuse_options(config: BandGRPOConfig) -> None:
+    """Raise ValueError at the first option that would have no effect, or that leaves nothing to bound."""
+    _refuse_loss_type(config)
+    if (level := config.importance_sampling_level) != "token":
+        instead = "" if config.method == "gspo" else ", or method='gspo' for ratios of whole responses"
+        raise ValueError(f"importance_sampling_level={level!r}: expected 'token'{instead}")
+    if config.use_liger_kernel and hasattr(GRPOTrainer, "compute_liger_loss"):
+        raise ValueError("use_liger_kernel=True: this TRL's fused loss takes no per-token bounds, expected False")
+    for name, value in changed(config, GRPOConfig, TrainingArguments):
+        if name not in FIELDS:
+            warnings.warn(
+                f"{name}={value!r}: bandpo does not know this option of TRL {trl.__version__}, nor whether it changes "
+                f"the loss of method={config.method!r}",
+                stacklevel=4,
+            )
+        elif FIELDS[name].kind == "refused":
+            raise ValueError(f"{name}={value!r} has no effect with method={config.method!r}: {FIELDS[name].note}")
+    _refuse_clip_range(config)
+    _refuse_delta(config)
+
+
+def _refuse_loss_type(config: BandGRPOConfig) -> None:
+    loss_type = config.loss_type
+    if loss_type in CLIPPED_LOSSES:
+        return
+    name = str(loss_type).replace("_", "-")
+    if loss_type == "luspo":
+        instead = "; it counts padding tokens before TRL 1.10"
+    elif name in methods():
+        instead = f"; use method={name!r} with loss_type={AVERAGED_AS.get(name, 'dapo')!r}"
+        if name == "cispo" and config.epsilon_high is not None:
+            instead += f" and method_kwargs={{'max_ratio': {config.epsilon_high!r}}}"
+    else:
+        meant = did_you_mean(str(loss_type), CLIPPED_LOSSES, 0.8)
+        instead = f"; did you mean {meant!r}?" if meant else ""
+    raise ValueError(
+        f"loss_type={loss_type!r} does not bound single tokens in TRL {trl.__version__}: "
+        f"expected one of {', '.join(CLIPPED_LOSSES)}{instead}"
+    )
+
+
+def _refuse_clip_range(config: BandGRPOConfig) -> None:
+    chosen = config.hyperparameters()
+    for option, name in (("epsilon", "eps_low"), ("epsilon_high", "eps_high")):
+        value = getattr(config, option)
+        if value == getattr(GRPOConfig, option):
+            continue
+        if config.method != "grpo":
+            instead = _in_method_kwargs(config.method, option, name, value)
+            raise ValueError(f"{option}={value!r} has no effect with method={config.method!r}: {instead}")
+        if chosen[name] != value:
+            raise ValueError(f"{option}={value!r} and method_kwargs[{name!r}]={chosen[name]!r}: give one")
+
+
+def _in_method_kwargs(method: str, option: str, name: str, value: Any) -> str:
+    """Return what to write in place of TRL's clip range."""
+    # TRL's CISPO takes epsilon_high for the cap itself.
+    names = ("max_ratio",) if (method, option) == ("cispo", "epsilon_high") else (name, "eps")
+    for one in names:
+        if one in get_method(method).hyperparameters:
+            return f"use method_kwargs={{{one!r}: {value!r}}}"
+    options = ", ".join(get_method(method).hyperparameters)
+    return f"leave it out, method_kwargs takes {options}"
+
+
+def _refuse_delta(config: BandGRPOConfig) -> None:
+    """Refuse a two-sided clip that is no cap above 1, or one beside another; warn where it tightens the method."""
+    delta, chosen = config.delta, config.hyperparameters()
+    if delta is None:
+        return
+    if not isinstance(delta, (int, float)) or not delta > 1:
+        meant = "did you mean band_delta?" if "delta" in chosen else "expected above 1"
+        raise ValueError(f"delta={delta!r} is TRL's two-sided clip, a cap on the ratio above 1: {meant}")
+    if chosen.get("dual_clip") is not None:
+        raise ValueError(f"delta={delta!r} and dual_clip={chosen['dual_clip']!r}: give one")
+    if delta < _highest_ratio(get_method(config.method), chosen):
+        warnings.warn(
+            f"delta={delta!r} also caps the ratio of good tokens, which method={config.method!r} lets rise further; "
+            f"method_kwargs={{'dual_clip': {delta!r}}} caps bad tokens alone",
+            stacklevel=5,
+        )
+
+
+def _highest_ratio(method: Method, hyperparameters: dict[str, Any]) -> float:
+    """Return the highest ratio the method lets a good token reach, 0 where that takes more than its old log-prob."""
+    if method.region is None or method.inputs:
+        return 0.0
+    logp = torch.tensor([-20.0, -10.0, -5.0, -2.0, -1.0, -0.1])
+    return method.interval(logp, **hyperparameters).high.exp().max().item()
+
+
+def refuse_for_method(config: BandGRPOConfig) -> None:
+    """Raise ValueError at the first setting under which the method's loss would be another."""
+    method, here = get_method(config.method), f"with method={config.method!r}"
+    if not config.band_top_k >= 1:
+        raise ValueError(f"band_top_k={config.band_top_k!r}: expected at least 1")
+    if config.band_top_k != 20 and "topk_logp" not in method.inputs:
+        raise ValueError(f"band_top_k={config.band_top_k!r} has no effect {here}")
+    for option in ("entropy_coef", "use_adaptive_entropy"):
+        if method.family == "bonus" and (value := getattr(config, option, None)):
+            raise ValueError(f"{option}={value!r} {here} adds two bonuses: give one")
+    if method.region is not None:
+        return
+    for option in ("delta", "off_policy_mask_threshold"):
+        if (value := getattr(config, option)) is not None:
+            raise ValueError(f"{option}={value!r} {here}, which clips no ratio of TRL's: expected None")
+    if method.anchor == "rollout" and config.use_vllm and config.vllm_importance_sampling_correction:
+        raise ValueError(
+            f"vllm_importance_sampling_correction=True {here}: its ratio is already new/sampler, the correction "
+            "would count the mismatch twice; expected False"
+        )
+    if "topk_logp" in method.inputs and config.use_vllm:
+        raise ValueError(f"use_vllm=True {here}: TRL asks vLLM for the sampled token alone; expected False")
+    if "group_rewards" in method.inputs:
+        _refuse_split_groups(config, here)
+
+
+def _refuse_split_groups(config: BandGRPOConfig, here: str) -> None:
+    """Raise ValueError unless every process has whole groups, with rewards that nothing has rescaled."""
+    if config.scale_rewards != "none":
+        raise ValueError(f"scale_rewards={config.scale_rewards!r} {here}: expected 'none', rewards as they are")
+    answers = config.per_device_train_batch_size * (config.steps_per_generation or 1)
+    group = config.num_generations or 1
+    if answers % group:
+        raise ValueError(f"num_generations={group} {here}: expected a divisor of the {answers} answers a process makes")
