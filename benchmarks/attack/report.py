@@ -7,6 +7,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,12 +40,22 @@ def write(results: Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for target, text in ((path, to_text(results)), (path.with_suffix(".md"), markdown(results))):
         partial = target.with_name(f"{target.name}.partial")
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(without_places(text), encoding="utf-8")
         partial.replace(target)
 
 
+def without_places(text: str) -> str:
+    """The text without folders of this machine.
+
+    >>> without_places(f"{sys.executable} -m bandpo in {ROOT}/docs")
+    'python -m bandpo in ./docs'
+    """
+    text = text.replace(sys.executable, "python").replace(str(ROOT), ".")
+    return re.sub(re.escape(tempfile.gettempdir()) + r"/bandpo-attack-\w+", "WORK", text)
+
+
 def to_text(results: Results) -> str:
-    """The results as JSON; control characters and machine paths are none of it."""
+    """The results as JSON in ASCII, so that no control character reaches a terminal."""
     return json.dumps(results, indent=1, ensure_ascii=True) + "\n"
 
 

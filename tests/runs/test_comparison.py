@@ -116,7 +116,7 @@ def test_an_interruption_ends_what_was_started(tmp_path, stand_in, monkeypatch):
     workers = []
     start = comparison._start
     monkeypatch.setattr(comparison, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
-    monkeypatch.setattr(comparison.Bar, "refresh", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(comparison.Bar, "refresh", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_all(parse_specs("grpo,band-kl"), [0], tmp_path / "out", ["--sleep", "60"], jobs=2)
     assert [worker.process.returncode for worker in workers] == [-signal.SIGTERM] * 2

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -191,12 +190,27 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, t
     assert_same(outcome(tmp_path / "run"), outcome(tiny_run[0]))
 
 
-OWN = [
-    *("--config", "countdown", "--dataset", "own.jsonl", "--reward", "own_reward.quick", "--eval_dataset", "own.jsonl"),
-    *("--per_device_train_batch_size", "8", "--num_generations", "4", "--steps_per_generation", "2"),
-    *("--max_steps", "-1", "--num_train_epochs", "3", "--eval_samples", "2", "--evaluate_every", "2"),
-    *("--logging_steps", "3", "--learning_rate", "1e-3"),
-]
+OWN = {
+    "config": "countdown",
+    "dataset": "own.jsonl",
+    "reward": "own_reward.quick",
+    "eval_dataset": "own.jsonl",
+    "per_device_train_batch_size": 8,
+    "num_generations": 4,
+    "steps_per_generation": 2,
+    "max_steps": -1,
+    "num_train_epochs": 3,
+    "eval_samples": 2,
+    "evaluate_every": 2,
+    "logging_steps": 3,
+    "learning_rate": 1e-3,
+}
+
+
+def own(*others, **changes):
+    """Options of a run on data of one's own, with other values; None leaves an option out."""
+    options = {name: value for name, value in {**OWN, **changes}.items() if value is not None}
+    return [*(part for name, value in options.items() for part in (f"--{name}", str(value))), *others]
 
 
 @pytest.mark.filterwarnings("ignore:The trust region cannot act")
@@ -204,20 +218,19 @@ OWN = [
     ("options", "stops", "checkpoints"),
     [
         # 13 prompts are three rollouts an epoch, of four updates each: epochs end at 12, 24 and 36.
-        (["--save_steps", "5"], [3, 18, 30], [8, 12, 16, 20, 28, 32]),
-        (["--save_strategy", "epoch"], [5, 13], [12, 24]),
+        ({"save_steps": 5}, [3, 18, 30], [8, 12, 16, 20, 28, 32]),
+        ({"save_strategy": "epoch"}, [5, 13], [12, 24]),
         # Updates and rollouts end together every three updates; an epoch's last update is a short one.
-        (["--save_steps", "1", "--gradient_accumulation_steps", "3", "--logging_steps", "2"], [2, 6], [4, 8]),
+        ({"save_steps": 1, "gradient_accumulation_steps": 3, "logging_steps": 2}, [2, 6], [4, 8]),
         # An update takes two rollouts.
-        (["--save_steps", "2", "--gradient_accumulation_steps", "8", "--lr_scheduler_type", "cosine"], [5], [2, 4]),
-        (["--save_steps", "4", "--beta", "0.04", "--loss_type", "dapo", "--temperature", "0.7"], [7], [4, 8]),
+        ({"save_steps": 2, "gradient_accumulation_steps": 8, "lr_scheduler_type": "cosine"}, [5], [2, 4]),
+        ({"save_steps": 4, "beta": 0.04, "loss_type": "dapo", "temperature": 0.7}, [7], [4, 8]),
     ],
     ids=["epochs", "save each epoch", "uneven updates", "long updates", "reference model"],
 )
 def test_runs_resume_exactly_in_every_layout(here, options, stops, checkpoints):
-    own = OWN[: OWN.index("--logging_steps")] + OWN[-2:] if "--logging_steps" in options else OWN
-    unbroken = execute([*own, *options, "--save_total_limit", "50"], here / "unbroken")
-    stopped = execute([*own, *options, "--save_total_limit", "50"], here / "stopped", stops)
+    unbroken = execute(own(**options, save_total_limit=50), here / "unbroken")
+    stopped = execute(own(**options, save_total_limit=50), here / "stopped", stops)
     assert_same(stopped, unbroken)
     assert unbroken[2]["metrics.jsonl"][-1]["grad_norm"] > 0
     steps = sorted(int(path.name.partition("-")[2]) for path in (here / "unbroken").glob("checkpoint-*"))
@@ -226,9 +239,9 @@ def test_runs_resume_exactly_in_every_layout(here, options, stops, checkpoints):
 
 def test_evaluation_does_not_change_training(here):
     """Not even with a reward that draws from Python's global random state."""
-    options = ["--reward", "own_reward.noisy", "--num_train_epochs", "1"]
-    often = execute([*OWN, *options, "--evaluate_every", "1"], here / "often")
-    never = execute([*OWN, *options, "--evaluate_every", "1000"], here / "never")
+    options = {"reward": "own_reward.noisy", "num_train_epochs": 1}
+    often = execute(own(**options, evaluate_every=1), here / "often")
+    never = execute(own(**options, evaluate_every=1000), here / "never")
     assert len(often[2]["evaluations.jsonl"]) > len(never[2]["evaluations.jsonl"]) == 2
     assert not differ(often, never)
     assert often[2]["metrics.jsonl"] == never[2]["metrics.jsonl"]
@@ -320,9 +333,9 @@ def test_a_folder_deleted_in_the_middle_ends_the_run(tiny, tmp_path, is_replaced
 @pytest.mark.parametrize("ending", ["SystemExit(0)", "SystemExit", "EOFError"])
 def test_a_reward_cannot_end_a_run_quietly(here, ending):
     (here / "own_reward.py").write_text(f"def ending(completions, **_):\n    raise {ending}\n")
-    arguments = [*OWN, "--reward", "own_reward.ending", "--output_dir", "run", "--disable_tqdm", "true"]
+    arguments = own(reward="own_reward.ending", output_dir="run", disable_tqdm="true")
     planned = plan(*parse_train(arguments))
-    with pytest.raises(RuntimeError, match=f"training was ended from within by {re.escape(ending)}"):
+    with pytest.raises(RuntimeError, match=f"reward 'own_reward.ending' raised {ending.partition('(')[0]} at answer 0"):
         planned.execute()
 
 
@@ -344,7 +357,7 @@ def test_overwrite_starts_anew(tiny_run, tiny, tiny_with, tmp_path):
 
 def test_the_order_of_rows_is_that_of_trl(here, monkeypatch):
     """Rows are read once per rollout, and training sees what it would without that."""
-    options = [*OWN, "--num_train_epochs", "2"]
+    options = own(num_train_epochs=2)
     ours = execute(options, here / "ours")
     monkeypatch.setattr(training, "TrainingRows", lambda data: data)
     assert_same(ours, execute(options, here / "plain"))
@@ -376,28 +389,27 @@ def test_rows():
 
 
 def test_a_reward_gets_in_evaluation_what_trl_gives_it(here):
-    result = execute([*OWN, "--reward", "own_reward.watching", "--num_train_epochs", "1"], here / "run")
+    result = execute(own(reward="own_reward.watching", num_train_epochs=1), here / "run")
     assert result[1]["after"]["mean@2"] == pytest.approx(0.7)
     assert any("step" in record for record in result[2]["metrics.jsonl"])
 
 
 def test_several_rewards(here):
     rewards = ["--reward", "own_reward.quick", "own_reward.noisy", "--reward_weights", "1.0", "0.5"]
-    result = execute([*OWN, *rewards, "--num_train_epochs", "1"], here / "run")
+    result = execute(own(*rewards, reward=None, num_train_epochs=1), here / "run")
     assert {"rewards/quick/mean", "rewards/noisy/mean"} <= result[2]["metrics.jsonl"][0].keys()
 
 
 def test_prompts_of_different_lengths(here):
     rows = [{"prompt": " ".join("123456"[: 1 + number % 5]) + " ->", "bonus": 0.0} for number in range(8)]
     Dataset.from_list(rows).to_json(here / "own.jsonl")
-    result = execute([*OWN, "--num_train_epochs", "1", "--max_completion_length", "4"], here / "run")
+    result = execute(own(num_train_epochs=1, max_completion_length=4), here / "run")
     assert result[1]["after"]["problems"] == 8
 
 
 def test_without_held_out_problems_nothing_is_evaluated(here):
-    options = OWN[: OWN.index("--eval_dataset")] + OWN[OWN.index("--eval_dataset") + 2 :]
     folder = here / "run"
-    planned = plan(*parse_train([*options, "--num_train_epochs", "1", "--output_dir", str(folder), "--threads", "1"]))
+    planned = plan(*parse_train(own(eval_dataset=None, num_train_epochs=1, output_dir=folder, threads=1)))
     result = planned.execute()
     assert result["before"] is result["after"] is None
     assert not (folder / "samples.jsonl").exists() and (folder / "evaluations.jsonl").read_text() == ""

@@ -44,6 +44,12 @@ def seal(checkpoint: Path, run: str, processes: int) -> None:
 
     Raises:
         OSError: the disk is full or failed, or the folder is gone.
+
+    >>> import tempfile
+    >>> checkpoint = Path(tempfile.mkdtemp()) / "checkpoint-5"; checkpoint.mkdir()
+    >>> _ = (checkpoint / "weights").write_bytes(b"whole")
+    >>> seal(checkpoint, run="a", processes=1); read_manifest(checkpoint)["step"]
+    5
     """
     sync_tree(checkpoint)
     names = sorted(path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file())
@@ -85,6 +91,9 @@ def fault(checkpoint: Path, run: str) -> str | None:
     Args:
         checkpoint: folder named checkpoint-STEP.
         run: id of the run.
+
+    >>> fault(Path("nowhere/checkpoint-5"), "a")
+    'manifest.json is missing: it was cut short while being written'
     """
     try:
         manifest = read_manifest(checkpoint)

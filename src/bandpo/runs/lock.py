@@ -48,7 +48,11 @@ class FolderLock:
 
 
 def holder(folder: Path) -> str | None:
-    """Return who runs in a folder, such as "process 4711", or None where nobody does."""
+    """Return who runs in a folder, such as "process 4711", or None where nobody does.
+
+    >>> holder(Path("nowhere")) is None
+    True
+    """
     if not (folder / LOCK).is_file():
         return None
     lock = FileLock(folder / LOCK)

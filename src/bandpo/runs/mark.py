@@ -18,7 +18,13 @@ _SCHEMA = 1
 
 
 def write_mark(folder: Path) -> str:
-    """Make a folder ours and return the run's id."""
+    """Make a folder ours and return the run's id.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> read_mark(folder) is None, write_mark(folder) == read_mark(folder)
+    (True, True)
+    """
     run = uuid.uuid4().hex
     mark = {"schema": _SCHEMA, "written_by": f"bandpo {package_version('bandpo')}", "run": run}
     write_file(folder / MARK, to_json(mark, indent=2) + "\n")

@@ -65,6 +65,12 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
 
     A last line without its line break that is no object was cut short by a kill, and is neither. A file that is not
     there has no lines.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "metrics.jsonl"
+    >>> _ = path.write_text('{"step": 1}\\n[]\\n{"step": 3}\\n{"st')
+    >>> read_records(path)
+    ([{'step': 1}, {'step': 3}], [2])
     """
     *lines, last = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     records, damaged = [], []

@@ -41,5 +41,9 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def run_folder(out: Path, spec: Spec, seed: int) -> RunFolder:
-    """Return where a method's run with this seed is in the folder of a comparison."""
+    """Return where a method's run with this seed is in the folder of a comparison.
+
+    >>> run_folder(Path("out"), Spec("grpo", "grpo"), 3).path.as_posix()
+    'out/grpo/seed-3'
+    """
     return RunFolder(out / spec.folder_name / f"seed-{seed}")
