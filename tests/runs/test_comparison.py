@@ -116,7 +116,14 @@ def test_an_interruption_ends_what_was_started(tmp_path, stand_in, monkeypatch):
     workers = []
     start = comparison._start
     monkeypatch.setattr(comparison, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
-    monkeypatch.setattr(comparison.Bar, "refresh", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    refresh = comparison.Bar.refresh
+
+    def interrupt(bar, *args, **kwargs):
+        if len(workers) == 2:
+            raise KeyboardInterrupt
+        return refresh(bar, *args, **kwargs)
+
+    monkeypatch.setattr(comparison.Bar, "refresh", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_all(parse_specs("grpo,band-kl"), [0], tmp_path / "out", ["--sleep", "60"], jobs=2)
     assert [worker.process.returncode for worker in workers] == [-signal.SIGTERM] * 2

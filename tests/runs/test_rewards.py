@@ -35,7 +35,9 @@ def place(row):
 
 
 @pytest.mark.parametrize(
-    ("reward", "name"), [(plain, "plain"), (functools.partial(plain), "plain"), (Judge(), "Judge")], ids=str
+    ("reward", "name"),
+    [(plain, "plain"), (functools.partial(plain), "plain"), (Judge(), "Judge")],
+    ids=["function", "partial", "object"],
 )
 def test_a_function_gives_what_it_gave_and_fails_with_its_row(reward, name):
     wrapped = with_places(reward, "mine.reward", place)
@@ -45,7 +47,7 @@ def test_a_function_gives_what_it_gave_and_fails_with_its_row(reward, name):
         wrapped(**BAD)
 
 
-@pytest.mark.parametrize("reward", [later, functools.partial(later)], ids=str)
+@pytest.mark.parametrize("reward", [later, functools.partial(later)], ids=["function", "partial"])
 def test_an_asynchronous_one_stays_one(reward):
     import asyncio
 

@@ -53,7 +53,9 @@ def read_inputs(
             takes; or `BadRows`, one page on all rows of all data sets that cannot be used.
     """
     parts = dataset_parts(run.dataset, run.dataset_split, count=prompts_needed(args), seed=args.seed)
-    held_out = dataset_parts(run.eval_dataset, "test", option="eval_dataset") if _needs_rows(run, is_evaluated) else []
+    held_out = []
+    if is_evaluated and run.eval_dataset is not None and run.eval_dataset not in TASKS:
+        held_out = dataset_parts(run.eval_dataset, "test", option="eval_dataset")
     _check_columns(parts, rewards)
     functions = [reward for _, reward in rewards]
     _check_columns(held_out, rewards[:1])
@@ -67,10 +69,6 @@ def read_inputs(
         logger.warning("%d of %d rows are left out, since they cannot be used (--skip-bad-rows)", left_out, total)
     task = TASKS.get(run.eval_dataset or run.dataset) if is_evaluated else None
     return Inputs(train, usable(held_out, found_held_out) if held_out else task, left_out)
-
-
-def _needs_rows(run: RunArguments, is_evaluated: bool) -> bool:
-    return is_evaluated and run.eval_dataset is not None and run.eval_dataset not in TASKS
 
 
 def _check_columns(parts: list[Part], rewards: Sequence[NamedReward]) -> None:

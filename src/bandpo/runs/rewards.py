@@ -38,17 +38,14 @@ def with_places(reward: Any, name: str, place: Callable[[int], str]) -> Any:
         rows = arguments.get(ROW, range(len(arguments["completions"])))
         return {key: value for key, value in arguments.items() if key != ROW}, [place(row) for row in rows]
 
-    if inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None)):  # noqa: B004
+    async def awaited(**arguments: Any) -> list[float]:
+        return await await_reward(reward, *split(arguments), name)
 
-        async def checked(**arguments: Any) -> list[float]:
-            return await await_reward(reward, *split(arguments), name)
+    def called(**arguments: Any) -> list[float]:
+        return call_reward(reward, *split(arguments), name)
 
-    else:
-
-        def checked(**arguments: Any) -> list[float]:
-            return call_reward(reward, *split(arguments), name)
-
-    functools.update_wrapper(checked, inner)
+    is_async = inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
+    checked = functools.update_wrapper(awaited if is_async else called, inner)
     # What TRL calls its metrics after.
     checked.__name__ = getattr(inner, "__name__", type(inner).__name__)
     return checked
