@@ -51,7 +51,8 @@ def assert_same(found, expected, **tolerance):
 def assert_same_metrics(found, expected, rtol=1e-5, atol=1e-5):
     assert set(found) == set(expected)
     for key, pair in expected.items():
-        torch.testing.assert_close(tuple(found[key]), tuple(pair), rtol=rtol, atol=atol)
+        doubles = [torch.stack(tuple(each)).double() for each in (found[key], pair)]
+        torch.testing.assert_close(*doubles, rtol=rtol, atol=atol)
 
 
 @every_setting
