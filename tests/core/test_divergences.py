@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.special import rel_entr
 
 import bandpo
 from bandpo import testing
+from bandpo.core import divergences
 from benchmarks import oracle
 
 NAMES = ("kl", "reverse-kl", "tv", "chi2", "neyman-chi2", "hellinger", "le-cam", "js", "jeffreys")
@@ -178,3 +181,37 @@ def test_compiled_code_finds_registered_divergences_and_alphas_by_name(compiled)
     for name in ("mine", "alpha=1.23456789"):
         found = compiled(lambda x, name=name: bandpo.band(x, 0.05, name))(logp)
         torch.testing.assert_close(found, bandpo.band(logp, 0.05, name), rtol=1e-6, atol=0)
+
+
+def copies(thing):
+    return [copy.deepcopy(thing), copy.copy(thing), *(pickle.loads(pickle.dumps(thing, p)) for p in range(2, 6))]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"alpha={alpha}" for alpha in ALPHAS)])
+def test_copies_and_pickles_give_the_same_bounds(name):
+    logp, original = torch.tensor([0.01, 0.3, 0.99]).log(), bandpo.get_divergence(name)
+    for other in copies(original):
+        assert (other.name, other.summary, other.supremum) == (original.name, original.summary, original.supremum)
+        assert all(map(torch.equal, bandpo.band(logp, 0.02, other), bandpo.band(logp, 0.02, original)))
+        assert (other is original) == (name in NAMES)
+
+
+def test_what_a_user_registered_is_pickled_by_name_whatever_its_f():
+    mine = bandpo.register_divergence("mine", lambda u: (u - 1) ** 4)
+    assert all(other is mine for other in copies(mine))
+    written = pickle.dumps(mine)
+    del divergences._REGISTRY["mine"]
+    with pytest.raises(ValueError, match="divergence='mine': expected one of"):
+        pickle.loads(written)
+
+
+def test_the_smallest_radius_is_that_of_the_way_the_bounds_are_found():
+    smallest = {name: bandpo.get_divergence(name).smallest_delta for name in (*NAMES, "alpha=2", "alpha=1", "alpha=3")}
+    assert {name for name, delta in smallest.items() if delta == 1e-9} == {
+        "reverse-kl",
+        "js",
+        "jeffreys",
+        "alpha=1",
+        "alpha=3",
+    }
+    assert set(smallest.values()) == {1e-30, 1e-9}

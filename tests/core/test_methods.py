@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -100,3 +102,15 @@ def test_dual_clip_belongs_to_the_loss_and_not_to_the_interval():
 def test_the_registry_handed_out_is_a_copy():
     bandpo.methods().clear()
     assert "grpo" in bandpo.methods()
+
+
+@pytest.mark.parametrize("name", [*bandpo.methods(), "band-alpha=1.5"])
+def test_copies_and_pickles_are_the_same_method(name):
+    original = bandpo.get_method(name)
+    others = [copy.deepcopy(original), copy.copy(original), *(pickle.loads(pickle.dumps(original, p)) for p in (2, 5))]
+    for other in others:
+        assert (other.name, other.formula, other.citation) == (original.name, original.formula, original.citation)
+        assert other.hyperparameters == original.hyperparameters
+        other.validate({})
+        if original.region is not None and not original.inputs:
+            assert all(map(torch.equal, other.interval(LOGP), original.interval(LOGP)))

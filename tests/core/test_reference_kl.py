@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,3 +58,60 @@ def test_half_precision_is_computed_in_fp32():
 def test_unknown_estimators_are_named():
     with pytest.raises(ValueError, match="estimator='k4': expected one of k1, k2, k3"):
         bandpo.reference_kl(LOGP, REF, "k4")
+
+
+# d = logp_ref - logp at which e^d - 1 - d is 10, below and above: where verl's cap of 10 begins to hold.
+HELD_BELOW, HELD_ABOVE = -10.99998, 2.61
+REACH = torch.tensor(
+    [-15.0, HELD_BELOW - 0.01, HELD_BELOW + 0.01, -1.0, 0.0, 1.0, HELD_ABOVE - 0.01, HELD_ABOVE + 0.01]
+)
+
+
+def test_a_cap_of_10_is_verls_k3():
+    """kld = clamp(e^d - d - 1, -10, 10) with d = clamp(ref - logp, -20, 20), by hand in numpy."""
+    logp = torch.full_like(REACH, -30.0, dtype=torch.float64).requires_grad_()
+    found = bandpo.reference_kl(logp, logp.detach() + REACH.double(), "k3", 10.0)
+    found.sum().backward()
+    d = REACH.double().clamp(-20, 20).numpy()
+    expected = np.clip(np.exp(d) - d - 1, -10, 10)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-12, atol=1e-15)
+    slope = np.where(np.abs(expected) < 10, 1 - np.exp(d), 0.0)
+    np.testing.assert_allclose(logp.grad.numpy(), slope, rtol=1e-12, atol=1e-15)
+    assert (slope == 0).tolist() == [True, True, False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("estimator", "cap"), [("k1", 0.3), ("k2", 0.1), ("k3", 0.2)])
+def test_a_cap_holds_any_estimator_on_both_sides(estimator, cap):
+    plain, capped = bandpo.reference_kl(LOGP, REF, estimator), bandpo.reference_kl(LOGP, REF, estimator, cap)
+    assert torch.equal(capped, plain.clamp(-cap, cap))
+    assert (capped.abs() == cap).any()
+    assert (capped.abs() < cap).any()
+
+
+def test_without_a_cap_the_gradient_reaches_d_of_20():
+    logp = torch.tensor([-25.0, -19.5, -12.0], requires_grad=True)
+    bandpo.reference_kl(logp, torch.tensor([-1.0, -1.0, -1.0])).sum().backward()
+    assert logp.grad.tolist() == pytest.approx([0.0, 1 - math.exp(18.5), 1 - math.exp(11.0)], rel=1e-5)
+
+
+def test_the_loss_caps_the_reference_kl_at_every_token():
+    inputs = torch.tensor([[-1.0, -9.0]]), torch.tensor([[-1.0, -9.0]]), torch.zeros(1), torch.ones(1, 2)
+    reference = {"logp_ref": torch.tensor([[-1.5, -1.0]]), "beta": 2.0}
+    plain, capped = (bandpo.policy_loss(*inputs, **reference, **cap).per_token for cap in ({}, {"kl_cap": 10.0}))
+    assert plain.tolist() == [pytest.approx([2 * 0.1065307, 2 * (math.exp(8) - 9)], rel=1e-5)]
+    assert capped.tolist() == [pytest.approx([2 * 0.1065307, 20.0], rel=1e-5)]
+
+
+@pytest.mark.parametrize("cap", [0.0, -1.0, math.nan, math.inf])
+def test_a_cap_that_is_none_is_refused(cap):
+    inputs = LOGP[None], LOGP[None], torch.ones(1), torch.ones(1, 4)
+    with pytest.raises(ValueError, match="cap="):
+        bandpo.reference_kl(LOGP, REF, "k3", cap)
+    with pytest.raises(ValueError, match="kl_cap="):
+        bandpo.policy_loss(*inputs, logp_ref=REF[None], beta=0.1, kl_cap=cap)
+
+
+def test_a_cap_without_a_reference_is_refused():
+    inputs = LOGP[None], LOGP[None], torch.ones(1), torch.ones(1, 4)
+    with pytest.raises(ValueError, match=r"kl_cap=10\.0 caps the reference KL: expected logp_ref and beta with it"):
+        bandpo.policy_loss(*inputs, kl_cap=10.0)

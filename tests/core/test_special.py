@@ -4,7 +4,7 @@ import mpmath
 import pytest
 import torch
 
-from bandpo.core.special import expm1, log1mexp, phi
+from bandpo.core.special import expm1, log1mexp, phi, power_of_two, root_of_scale
 
 from .helpers import ulp
 
@@ -57,3 +57,22 @@ def test_gradient_of_phi_is_expm1():
 def test_compiled_expm1_keeps_its_digits_near_zero_where_inductors_own_does_not(compiled):
     x = torch.logspace(-9, -1, 32, dtype=torch.float64)
     assert worst_error(expm1, x, compiled(expm1)(x)) <= 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_powers_of_two_take_the_size_away_and_leave_the_digits(dtype):
+    tiny = torch.finfo(dtype).tiny
+    x = torch.tensor([tiny, 1e-30, 0.3, 0.5, 1.0, 1.9999, 2.0, 5.0, 19.9, 1e30], dtype=dtype)
+    found = power_of_two(x)
+    assert found.tolist() == [math.ldexp(1.0, math.frexp(value)[1] - 1) for value in x.tolist()]
+    assert torch.equal(x / found * found, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_roots_of_scale_leave_a_number_between_1_and_4(dtype):
+    x = torch.tensor([1e-30, 3e-20, 1e-9, 0.05, 0.24, 0.25, 0.9, 1.0, 3.9, 4.0, 19.9], dtype=dtype)
+    scales = root_of_scale(x)
+    assert scales.tolist() == [root_of_scale(value) for value in x.tolist()]
+    left = x / (scales * scales)
+    assert ((left >= 1) & (left < 4)).all()
+    assert all(math.frexp(scale)[0] == 0.5 for scale in scales.tolist())

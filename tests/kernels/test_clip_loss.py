@@ -11,6 +11,7 @@ import bandpo
 from bandpo.core.fused import clip_region
 from bandpo.core.methods import get_method
 from bandpo.kernels.region import FIXED, KL, TV, ClipRegion
+from tests.core import batches
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -208,3 +209,27 @@ def test_builds_for_a_hopper_gpu(tmp_path):
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, timeout=900)
     assert done.stdout.strip() == "built", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("metrics", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(("name", "options"), batches.SETTINGS, ids=batches.SETTING_IDS)
+def test_auto_takes_what_a_gpu_would_take_and_gives_what_torch_gives(monkeypatch, name, options, dtype, metrics):
+    """Every method as if its tensors lay on a GPU: the kernel where it serves, interpreted, and torch elsewhere."""
+    monkeypatch.setattr("bandpo.kernels.region.runs_kernels", lambda tensor: True)
+    given = batches.to(batches.batch(), dtype)
+    (found, gradients), (expected, plain) = (
+        batches.gradients_of(name, given, kernel=kernel, metrics=metrics, **options) for kernel in ("auto", "torch")
+    )
+    torch.testing.assert_close(found.per_token, expected.per_token, rtol=2e-6, atol=1e-6)
+    assert found.metrics.keys() == expected.metrics.keys()
+    for key, gradient in plain.items():
+        torch.testing.assert_close(gradients[key], gradient, rtol=2e-6 + torch.finfo(gradient.dtype).eps, atol=1e-10)
+
+
+def test_the_kernel_counts_a_token_held_at_the_guard_as_clipped():
+    old = torch.tensor([[-60.0, -1.0, -1.0]])
+    new = torch.tensor([[-30.0, -90.0, -1.1]])
+    found = both((new, old, torch.ones(1), torch.ones(1, 3, dtype=torch.bool)), "no-clip")
+    assert_same(found)
+    assert found[1][0].metrics["clip"][0].item() == 2

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core import closed_bounds as closed
-from bandpo.core.checks import is_traced, suggestion
+from bandpo.core.checks import is_fake, is_traced, suggestion
 from bandpo.core.kl_table import kl_bound_toward, kl_lower_bound, kl_upper_bound
 from bandpo.core.root_bounds import MIN_SEARCHED_DELTA, Generator, root_bound
 from bandpo.core.special import expm1
@@ -92,10 +92,11 @@ class Divergence:
         return torch.where(upward, self.upper(logp, delta), self.lower(logp, delta))
 
     def _searched(self, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
-        if not is_traced():
-            return root_bound(self.f, logp, delta, upward)
         known = _REGISTRY.get(self.name)
-        if not self.name.startswith("alpha=") and (known is None or known.f is not self.f):
+        has_name = self.name.startswith("alpha=") or (known is not None and known.f is self.f)
+        if not is_traced() and not (has_name and is_fake(logp)):
+            return root_bound(self.f, logp, delta, upward)
+        if not has_name:
             raise ValueError(f"divergence {self.name!r}: register it first, compiled code finds its f by that name")
         radius = torch.as_tensor(delta, dtype=torch.float64, device=logp.device)
         upward = torch.as_tensor(upward, device=logp.device)

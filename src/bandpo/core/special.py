@@ -74,7 +74,7 @@ def power_of_two(x: Tensor) -> Tensor:
 
 
 def root_of_scale(x: float | Tensor) -> float | Tensor:
-    """2^k with x/4^k between 1/2 and 4, for x > 0: √(x y) = 2^k √((x/4^k) y) exactly, where x y might underflow.
+    """2^k with x/4^k in [1, 4), for x > 0: √(x y) = 2^k √((x/4^k) y) exactly, where x y might underflow.
 
     >>> root_of_scale(torch.tensor([0.3, 1e-30]))
     tensor([5.0000e-01, 8.8818e-16])
