@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import bandpo
-from bandpo.core.method import FAMILIES, Method
-from bandpo.core.methods import ALIASES
+from bandpo.core.methods.method import FAMILIES, Method
+from bandpo.core.methods.registry import ALIASES
 
 PAGE = Path(__file__).with_name("methods.md")
 ENGINES = Path(__file__).with_name("engines.md")

@@ -52,6 +52,8 @@ def test_imports_point_down(path):
     assert not above, f"{path.relative_to(SOURCE)} on floor {own} imports {above}"
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "core").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "core").rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_core_needs_torch_and_nothing_else(path):
     assert {name.split(".")[0] for name in imported(path)} <= CORE_MAY_IMPORT

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band import band
-from bandpo.core.divergences import Divergence, check_generator, get_divergence
-from bandpo.core.root_bounds import Generator, root_bound
+from bandpo.core.divergences.divergence import Divergence, check_generator, get_divergence
+from bandpo.core.divergences.root_finder import Generator, root_bound
+from bandpo.core.regions.band import band
 
 __all__ = ["DELTAS", "LOGPS", "check_divergence"]
 

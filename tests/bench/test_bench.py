@@ -8,8 +8,8 @@ import torch
 from bandpo.bench.measure import counts_of, seconds_of
 from bandpo.bench.peers import Peer, bisection_bounds, bound_peers, loss_peers, make_batch, stock_clip
 from bandpo.bench.report import accuracy, bench, markdown, verdicts, write
-from bandpo.core.band import band
-from bandpo.core.loss import policy_loss
+from bandpo.core.objective.loss import policy_loss
+from bandpo.core.regions.band import band
 
 
 def test_bisection_finds_the_bands_bounds():

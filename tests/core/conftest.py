@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bandpo.core import divergences
+from bandpo.core.divergences import divergence as divergences
 
 
 @pytest.fixture(autouse=True)

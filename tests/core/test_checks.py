@@ -78,7 +78,9 @@ def functions_of(path):
     return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "core").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "core").rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE))
+)
 def test_no_function_of_the_core_imports_or_looks_at_the_machine(path):
     """A compiler traces them: look-ups belong to the module, imports of kernels into opaque operators."""
     for function in functions_of(path):

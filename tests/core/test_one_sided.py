@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bandpo
-from bandpo.core.kl_bounds import kl_lower, kl_toward, kl_upper
+from bandpo.core.divergences.kl_solver import kl_lower, kl_toward, kl_upper
 
 SETTINGS = (
     {},

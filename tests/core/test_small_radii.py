@@ -137,7 +137,7 @@ def test_no_radius_where_none_is_needed_is_fine(options):
 
 @pytest.mark.parametrize("name", ["kl", "tv", "chi2", "hellinger"])
 def test_kernels_leave_radii_below_their_formulas_to_torch(name):
-    from bandpo.core.band_options import BandOptions
+    from bandpo.core.regions.band_options import BandOptions
     from bandpo.kernels.region import band_region
 
     assert band_region(name, BandOptions(1e-9)) is not None

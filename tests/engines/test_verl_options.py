@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from bandpo.core.methods import methods
+from bandpo.core.methods.registry import methods
 from bandpo.engines import _verl_options
 from bandpo.engines._verl_options import CLIP, check_actor, resolve
 

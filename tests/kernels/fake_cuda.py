@@ -21,7 +21,7 @@ from torch._guards import TracingContext
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import bandpo
-from bandpo.core import kl_table
+from bandpo.core.divergences import kl_table
 from tests.core import batches
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import bandpo
-from bandpo.core.fused import clip_region
-from bandpo.core.methods import get_method
+from bandpo.core.methods.registry import get_method
+from bandpo.core.objective.fused import clip_region
 from bandpo.kernels.region import FIXED, KL, TV, ClipRegion
 from tests.core import batches
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band import band
-from bandpo.core.loss import policy_loss
+from bandpo.core.objective.loss import policy_loss
+from bandpo.core.regions.band import band
 from bandpo.engines.doctor import is_installed
 from bandpo.kernels.region import has_triton
 

@@ -17,7 +17,7 @@ import torch
 
 from bandpo.bench.measure import counts_of, seconds_of
 from bandpo.bench.peers import DELTA, bisection_bounds, bound_peers, loss_peers, make_batch
-from bandpo.core.band import band
+from bandpo.core.regions.band import band
 from bandpo.kernels.region import has_triton
 
 TITLES = {"bounds": "Band-KL bounds, forward", "loss": "loss, forward and backward"}

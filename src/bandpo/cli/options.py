@@ -193,7 +193,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _for_whole_groups(options: dict[str, Any]) -> dict[str, Any]:
     """The options, with rewards as they are for a method that works on whole groups, unless somebody chose."""
-    from bandpo.core.methods import methods
+    from bandpo.core.methods.registry import methods
 
     method = methods().get(str(options.get("method")))
     needs_groups = method is not None and "group_rewards" in method.inputs

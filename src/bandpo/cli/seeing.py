@@ -20,7 +20,7 @@ from bandpo.cli.console import console, user_errors
 from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, option_words, written
 
 if TYPE_CHECKING:
-    from bandpo.core.method import Method
+    from bandpo.core.methods.method import Method
     from bandpo.views.bounds import Row
 
 # Values under which an option does nothing, or what every band does.

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band import Interval
-from bandpo.core.loss import MAX_LOG_RATIO
-from bandpo.core.metrics import Metrics, trust_region_metrics
+from bandpo.core.objective.loss import MAX_LOG_RATIO
+from bandpo.core.objective.metrics import Metrics, trust_region_metrics
+from bandpo.core.regions.band import Interval
 from bandpo.engines._names import hint
 from bandpo.engines.doctor import Finding, Options, prefixed
 from bandpo.engines.objective import Objective, objective

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.loss import policy_loss
-from bandpo.core.method import Method
-from bandpo.core.methods import get_method
-from bandpo.core.metrics import Metrics
+from bandpo.core.methods.method import Method
+from bandpo.core.methods.registry import get_method
+from bandpo.core.objective.loss import policy_loss
+from bandpo.core.objective.metrics import Metrics
 
 
 @dataclass(frozen=True)

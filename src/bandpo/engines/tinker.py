@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from bandpo.core.aggregation import aggregate
+from bandpo.core.objective.aggregation import aggregate
 from bandpo.engines._handover import chosen, metric_floats
 from bandpo.engines._tinker_cookbook import BandTrainingClient, Loss, use_in_cookbook
 

@@ -11,10 +11,10 @@ import torch
 import triton
 import triton.language as tl
 
-from bandpo.core import kl_table as layout
-from bandpo.core.closed_bounds import log_floor
-from bandpo.core.kl_bounds import LOGP_MIN
-from bandpo.core.kl_table import kl_table
+from bandpo.core.divergences import kl_table as layout
+from bandpo.core.divergences.closed import log_floor
+from bandpo.core.divergences.kl_solver import LOGP_MIN
+from bandpo.core.divergences.kl_table import kl_table
 from bandpo.kernels.region import CHI2, HELLINGER, KL, TV, ClipRegion
 
 # The table's layout as the kernel needs it, see `kl_table._locate`.

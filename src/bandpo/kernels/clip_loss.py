@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.clipping import once_differentiable
-from bandpo.core.metrics import BUCKETS, Metrics, bucket_names
+from bandpo.core.objective.metrics import BUCKETS, Metrics, bucket_names
+from bandpo.core.regions.clipping import once_differentiable
 from bandpo.kernels.region import ClipRegion
 
 # One fixed shape, not tuned at run time: with another the sums would be added in another order.

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from bandpo.core.metrics import BUCKETS
+from bandpo.core.objective.metrics import BUCKETS
 from bandpo.kernels.bounds import bounds, launch_arguments
 from bandpo.kernels.region import KL, ClipRegion
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band_options import BandOptions
 from bandpo.core.checks import is_transformed
-from bandpo.core.kl_table import MIN_TABLE_DELTA
+from bandpo.core.divergences.kl_table import MIN_TABLE_DELTA
+from bandpo.core.regions.band_options import BandOptions
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KERNELS = ("auto", "torch", "triton")
@@ -52,7 +52,7 @@ def band_region(divergence: str, options: BandOptions) -> ClipRegion | None:
     They have formulas for fixed clips and for KL, TV, χ² and Hellinger, with radii that are numbers of at least 1e-9;
     not for mirrored sides. The options are validated by `band`.
 
-    >>> from bandpo.core.band_options import BandOptions
+    >>> from bandpo.core.regions.band_options import BandOptions
     >>> band_region("kl", BandOptions(max_ratio=10.0))
     ClipRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
     >>> band_region("kl", BandOptions(lower="mirror")) is None

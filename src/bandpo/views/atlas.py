@@ -24,7 +24,7 @@ from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
 import bandpo
-from bandpo.core.method import Method
+from bandpo.core.methods.method import Method
 from bandpo.views.knobs import Knob, knobs
 from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, describe, option_words, written
 from bandpo.views.maps import LARGEST_RATIO, LOG_ODDS, Grid, situation, weights

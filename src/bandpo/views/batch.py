@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band_options import MAX_DELTA
-from bandpo.core.divergences import get_divergence
-from bandpo.core.loss import MAX_LOG_RATIO, policy_loss
-from bandpo.core.metrics import metric_means
-from bandpo.core.projection import projected_divergence
-from bandpo.core.special import expm1, phi
+from bandpo.core.divergences.divergence import get_divergence
+from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.divergences.special import expm1, phi
+from bandpo.core.objective.loss import MAX_LOG_RATIO, policy_loss
+from bandpo.core.objective.metrics import metric_means
+from bandpo.core.regions.band_options import MAX_DELTA
 from bandpo.views.match import KL3, measures
 
 CLIP = "clip"

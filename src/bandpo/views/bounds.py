@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.band import Interval
-from bandpo.core.method import Method
-from bandpo.core.methods import get_method
-from bandpo.core.weight import gradient_weight
+from bandpo.core.methods.gradient_weight import gradient_weight
+from bandpo.core.methods.method import Method
+from bandpo.core.methods.registry import get_method
+from bandpo.core.regions.band import Interval
 
 # Where the search begins and ends: the range of log-ratios that `policy_loss` tells apart.
 _FARTHEST = 20.0

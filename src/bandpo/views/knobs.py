@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bandpo.core.method import Method
+from bandpo.core.methods.method import Method
 from bandpo.views.listing import written
 
 _RADII = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bandpo.core.method import Method
+    from bandpo.core.methods.method import Method
 
 FAMILIES = {
     "interval": "intervals: bounds of the ratio",

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.method import Method
-from bandpo.core.weight import gradient_weight
+from bandpo.core.methods.gradient_weight import gradient_weight
+from bandpo.core.methods.method import Method
 
 LOG_ODDS = (-4.0, 3.0)
 LARGEST_RATIO = 30.0

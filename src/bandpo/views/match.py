@@ -10,11 +10,11 @@ import math
 
 import torch
 
-from bandpo.core.band import band
-from bandpo.core.divergences import divergences
-from bandpo.core.kl3 import kl3_interval
-from bandpo.core.projection import projected_divergence
-from bandpo.core.special import phi
+from bandpo.core.divergences.divergence import divergences
+from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.divergences.special import phi
+from bandpo.core.regions.band import band
+from bandpo.core.regions.kl3 import kl3_interval
 
 KL3 = "kl3"
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bandpo.core.methods import get_method
+from bandpo.core.methods.registry import get_method
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _INTEGER = re.compile(r"[-+]?[0-9]+")

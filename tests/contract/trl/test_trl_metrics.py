@@ -32,7 +32,7 @@ def logged(policy, folder, batches, **settings):
 
 
 def counted(policy, batches, delta, dual_clip):
-    """The table of `bandpo.core.metrics` for Band-KL, token by token in plain Python."""
+    """The table of `bandpo.core.objective.metrics` for Band-KL, token by token in plain Python."""
     sums = {}
 
     def count(name, value):

@@ -24,7 +24,7 @@ from verl_reference import (
 )
 
 import bandpo
-from bandpo.core.methods import methods
+from bandpo.core.methods.registry import methods
 from bandpo.engines.doctor import release
 from bandpo.engines.verl import BandPolicyLossConfig
 

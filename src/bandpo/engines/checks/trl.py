@@ -66,7 +66,7 @@ def _shown(config) -> str:
 
 
 def _log_probs(config) -> list[Finding]:
-    from bandpo.core.methods import get_method
+    from bandpo.core.methods.registry import get_method
 
     anchor = get_method(config.method).anchor
     if anchor == "rollout" and not config.use_vllm:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
-from bandpo.core.methods import get_method
+from bandpo.core.methods.registry import get_method
 from bandpo.engines.trl.refusals import refuse_for_method, refuse_options
 
 

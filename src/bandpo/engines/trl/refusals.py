@@ -11,8 +11,8 @@ from packaging.version import Version
 from transformers import TrainingArguments
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-from bandpo.core.method import Method
-from bandpo.core.methods import get_method, methods
+from bandpo.core.methods.method import Method
+from bandpo.core.methods.registry import get_method, methods
 from bandpo.engines._names import did_you_mean
 from bandpo.engines.trl.fields import FIELDS, changed
 

@@ -17,12 +17,12 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 from trl.trainer import utils
 
-from bandpo.core.band import Interval
 from bandpo.core.checks import check_inside
-from bandpo.core.entropy_bonus import token_entropy
-from bandpo.core.loss import MAX_LOG_RATIO
-from bandpo.core.methods import get_method
-from bandpo.core.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
+from bandpo.core.methods.entropy import token_entropy
+from bandpo.core.methods.registry import get_method
+from bandpo.core.objective.loss import MAX_LOG_RATIO
+from bandpo.core.objective.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
+from bandpo.core.regions.band import Interval
 from bandpo.core.tokens import Surrogate, Tokens
 from bandpo.engines.activity import why_inactive
 from bandpo.engines.stand_ins import Cap, Epsilon, LateAdvantages

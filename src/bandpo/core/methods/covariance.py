@@ -1,0 +1,105 @@
+"""Clip-Cov and KL-Cov: restrain the few tokens whose log-prob and advantage vary together, which drive entropy down.
+
+The change of entropy in a policy-gradient step is minus the covariance of log-prob and advantage; both methods look at
+each token's share of it, cov = (A - mean A)(logp - mean logp), the means over all unmasked tokens of the batch. One
+drops a random few of the high ones, the other holds the highest in place by a penalty. The Entropy Mechanism of RL for
+Reasoning Language Models, arXiv 2505.22617.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bandpo.core.checks import check_number
+from bandpo.core.regions.band import fixed_interval
+from bandpo.core.regions.clipping import clip_to, stopped
+from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio, true_log_ratio, unless_held
+
+_ONE = math.nextafter(1.0, 2.0)
+
+
+@torch.no_grad()
+def token_covariance(logp: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+    """(A - mean A)(logp - mean logp) of every token, means over the mask; 0 where masked.
+
+    Args:
+        logp: (B, T) log-probs under the policy being trained.
+        advantages: (B, T).
+        mask: (B, T) bool.
+
+    >>> logp, mask = torch.tensor([[-1.0, -3.0]]), torch.ones(1, 2, dtype=torch.bool)
+    >>> bandpo.token_covariance(logp, torch.tensor([[1.0, -1.0]]), mask)
+    tensor([[1., 1.]])
+    """
+    count = mask.sum().clamp_min(1)
+    centred = [torch.where(mask, x - torch.where(mask, x, 0).sum() / count, 0.0) for x in (advantages, logp)]
+    return centred[0] * centred[1]
+
+
+def _first(keys: Tensor, eligible: Tensor, quota: Tensor) -> Tensor:
+    """Whether a token is among the `quota` eligible ones of largest key; by ranks, so no host synchronisation."""
+    keys = torch.where(eligible, keys, -math.inf).flatten()
+    ranks = torch.argsort(torch.argsort(keys, descending=True, stable=True), stable=True)
+    return ranks.view_as(eligible) < quota
+
+
+def _quota(mask: Tensor, fraction: float) -> Tensor:
+    check_number("fraction", fraction, 0.0, _ONE, low_open=True)
+    return torch.floor(fraction * mask.sum(dtype=torch.float64)).clamp_min(1)
+
+
+def clip_cov(
+    tokens: Tokens,
+    *,
+    noise: Tensor | None = None,
+    fraction: float = 2e-4,
+    cov_low: float = 1.0,
+    cov_high: float = 5.0,
+    eps_low: float = math.inf,
+    eps_high: float = 1.0,
+    dual_clip: float | None = None,
+) -> Surrogate:
+    """Clip-Cov: of the tokens with cov_low < cov < cov_high, a random few have no loss; the rest is PPO's clip.
+
+    As many as ⌊fraction · tokens⌋, at least one, among those the clip has not stopped (arXiv 2505.22617, Clip-Cov). The
+    authors run it with a ratio clip of 0 .. 2, which hardly ever acts.
+
+    Args:
+        tokens: the batch; means and the choice are taken over all of it.
+        noise: (B, T) uniform random numbers that make the choice; drawn here if not given.
+        fraction: share of the tokens to drop.
+        cov_low, cov_high: the range of covariances to drop from.
+        eps_low, eps_high, dual_clip: the ratio clip.
+    """
+    check_number("cov_high", cov_high, cov_low, math.inf)
+    interval = fixed_interval(tokens.logp_anchor, eps_low, eps_high)
+    loss, gradient = clip_to(interval, tokens, dual_clip)
+    surrogate = loss, unless_held(gradient, tokens)
+    covariance = token_covariance(tokens.logp, tokens.advantages, tokens.mask)
+    eligible = tokens.mask & ~stopped(interval, tokens) & (covariance > cov_low) & (covariance < cov_high)
+    noise = torch.rand_like(covariance) if noise is None else noise
+    dropped = eligible & _first(noise, eligible, _quota(tokens.mask, fraction))
+    return Surrogate(*(torch.where(dropped, 0.0, part) for part in surrogate))
+
+
+def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surrogate:
+    """KL-Cov: ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one.
+
+    arXiv 2505.22617, KL-Cov. There is no ratio clip: a token beyond e^±20 has the gradient of one that is there.
+    The authors take 0.2 % of the tokens for a 7B model and 0.02 % for 32B, with β = 1.
+
+    Args:
+        tokens: the batch; means and ranks are taken over all of it.
+        fraction: share of the tokens to penalise.
+        coef: β, weight of the penalty.
+    """
+    check_number("coef", coef, 0.0, math.inf)
+    d, moved = free_log_ratio(tokens), tokens.logp - tokens.logp_anchor
+    covariance = token_covariance(tokens.logp, tokens.advantages, tokens.mask)
+    chosen = tokens.mask & _first(covariance, tokens.mask, _quota(tokens.mask, fraction))
+    loss = -tokens.advantages * torch.exp(d) + torch.where(chosen, coef * moved.abs(), 0.0)
+    step = torch.where(chosen, coef * torch.sign(true_log_ratio(tokens)), 0.0)
+    return Surrogate(loss, -tokens.advantages * torch.exp(d.detach()) + step)

@@ -1,0 +1,1 @@
+"""The policy loss and what goes around every method: corrections, aggregation, metrics."""

@@ -1,0 +1,1 @@
+"""Trust regions: which log-ratios each token is allowed."""
