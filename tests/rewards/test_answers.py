@@ -63,8 +63,7 @@ def test_final_answer(completion, text, mark):
         "Answer: 5\n\nThis is because 2 + 3 = 5.", "Hence the result is 5. Cheers",
         r"$$\boxed{5}$$.",
         r"\boxed{5}.", "There are 5 apples.", "Final answer: 5",
-        open=["It's 5 dollars."],
-        reason="a contraction before the answer",
+        open=["It's 5 dollars."], reason="a contraction as a label",
     ),
 )  # fmt: skip
 def test_five_is_paid(completion):
@@ -88,14 +87,11 @@ def test_five_is_paid(completion):
         r"\boxed{5 \text{ or } 6}",
         r"$\boxed{5}$ maybe", r"\boxed{4}\boxed{5}", "I think it is 5 but it may be 6.", "Answer: 5 [or 6]",
         "Answer: about 5",
-        open=[r"$x = - \boxed{5}$", r"2 + \boxed{5}", r"\boxed{5} + 1", r"\boxed{5} \sqrt{2}",
-        r"\frac{1}{\boxed{5}}", r"\ln\boxed{5}",
-              r"\pm\boxed{5}", r"\boxed{5} + 3i", r"\boxed{5} \times 10^5", r"x > \boxed{5}", r"\boxed{5} = 6",
-              r"\boxed{6} / \boxed{5}",
-              r"\boxed{6} \quad \boxed{5}", r"\boxed{6} | \boxed{5}", r"\boxed{6}, alternatively \boxed{5}",
-              "Answer: 6 or Answer: 5",
-              "<answer>6</answer> or <answer>5</answer>", r"The answer is not \boxed{5}.", "Reject: 5"],
-        reason="a box that is part of a formula, candidates side by side, answers taken back",
+        r"$x = - \boxed{5}$", r"2 + \boxed{5}", r"\boxed{5} + 1", r"\boxed{5} \sqrt{2}", r"\frac{1}{\boxed{5}}",
+        r"\ln\boxed{5}", r"\pm\boxed{5}", r"\boxed{5} + 3i", r"\boxed{5} \times 10^5", r"x > \boxed{5}",
+        r"\boxed{5} = 6", r"\boxed{6} / \boxed{5}", r"\boxed{6} \quad \boxed{5}", r"\boxed{6} | \boxed{5}",
+        r"\boxed{6}, alternatively \boxed{5}", "Answer: 6 or Answer: 5", "<answer>6</answer> or <answer>5</answer>",
+        r"The answer is not \boxed{5}.", "Reject: 5",
     ),
 )  # fmt: skip
 def test_five_is_not_paid(completion):
@@ -110,14 +106,11 @@ def test_five_is_not_paid(completion):
         ("-5", r"\boxed{-5}"),
         ("(1, 2)", r"\boxed{(1, 2)}"),
         ("5 cm", r"\boxed{5}\text{ cm}"),
-        open=[
-            ("5", "2 + 3 = 5\n" + r"\boxed{5}"),
-            ("5", r"\[ x = 5 \]" + "\n" + r"\boxed{5}"),
-            (r"5\%", r"\boxed{5}\%"),
-            (r"30^\circ", r"\boxed{30}^\circ"),
-            ("(1,2)", r"(\boxed{1}, \boxed{2})"),
-        ],
-        reason="what stands around a box belongs to the answer",
+        ("5", "2 + 3 = 5\n" + r"\boxed{5}"),
+        ("5", r"\[ x = 5 \]" + "\n" + r"\boxed{5}"),
+        (r"5\%", r"\boxed{5}\%"),
+        (r"30^\circ", r"\boxed{30}^\circ"),
+        ("(1,2)", r"(\boxed{1}, \boxed{2})"),
     ),
 )
 def test_what_is_around_a_box(reference, completion):
@@ -144,8 +137,7 @@ def test_what_is_before_a_box_does_not_change_what_is_in_it(before, number):
         "A. " * 100_000,
         "so " * 50_000 + "5",
         "or " * 20_000 + r"\boxed{5}" + " or" * 20_000, "$" * 100_000, "\n" * 100_000, "." * 100_000,
-        open=[r"\boxed{\boxed{" * 1000 + "1" + "}}" * 1000],
-        reason="boxes within boxes take quadratic time",
+        r"\boxed{\boxed{" * 1000 + "1" + "}}" * 1000,
     ),
     ids=lambda completion: f"{completion[:12]!r} {len(completion)}",
 )  # fmt: skip
