@@ -7,6 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+if __package__:
+    from benchmarks.grading_torture import CORRECT
+else:
+    from grading_torture import CORRECT  # pyright: ignore[reportMissingImports]
+
 PAGE = Path(__file__).parents[1] / "docs" / "grading.md"
 # What is between these lines of the page is written here, the rest by hand.
 START, END = "<!-- table: benchmarks/grading.py -->\n", "<!-- end of table -->\n"
@@ -97,6 +102,8 @@ def summary(result: Mapping[str, Any]) -> str:
     counts = list(result["fuzz"]["kinds"].values())
     graded, paid, raised, late = (sum(part[key] for part in counts) for key in ("graded", "paid", "raised", "late"))
     hostile = result["torture"]["math"]
+    wrong = [answer for answer in hostile if answer["name"] not in CORRECT]
+    paid_hostile = sum(answer["outcome"] == "equal" for answer in wrong)
     slowest = max(answer["seconds"] for answer in hostile)
     lines = [
         "Right answers accepted, of all · wrong answers paid, of all:",
@@ -107,8 +114,8 @@ def summary(result: Mapping[str, Any]) -> str:
         "",
         *kinds(result, "cases"),
         "",
-        f"Hostile answers: {sum(answer['outcome'] == 'equal' for answer in hostile)} of {len(hostile)} paid, the "
-        f"slowest took {slowest:.2f} s. Generated ones: {graded:,} graded, {paid} paid, {raised} raised an "
+        f"Hostile answers: {paid_hostile} of {len(wrong)} wrong ones paid, {len(hostile) - len(wrong)} large right ones "
+        f"beside them; the slowest took {slowest:.2f} s. Generated ones: {graded:,} graded, {paid} paid, {raised} raised an "
         f"error, {late} took longer than a second.",
         "",
         *_times(result),

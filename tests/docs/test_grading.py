@@ -28,7 +28,8 @@ def test_the_results_are_of_all_tables_and_graders():
 def test_no_hostile_answer_was_paid_or_raised():
     kinds = RESULT["fuzz"]["kinds"].values()
     assert all(counts["paid"] == counts["raised"] == 0 for counts in kinds)
-    assert "equal" not in {answer["outcome"] for answer in RESULT["torture"]["math"]}
+    paid = {answer["name"] for answer in RESULT["torture"]["math"] if answer["outcome"] == "equal"}
+    assert paid == grading_torture.CORRECT
 
 
 def test_first_sight_is_said_in_both_places():
