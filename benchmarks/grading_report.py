@@ -114,9 +114,9 @@ def summary(result: Mapping[str, Any]) -> str:
         "",
         *kinds(result, "cases"),
         "",
-        f"Hostile answers: {paid_hostile} of {len(wrong)} wrong ones paid, {len(hostile) - len(wrong)} large right ones "
-        f"beside them; the slowest took {slowest:.2f} s. Generated ones: {graded:,} graded, {paid} paid, {raised} raised an "
-        f"error, {late} took longer than a second.",
+        f"Hostile answers: {paid_hostile} of {len(wrong)} wrong ones paid, {len(hostile) - len(wrong)} large right "
+        f"ones beside them; the slowest took {slowest:.2f} s. Generated ones: {graded:,} graded, {paid} paid, {raised} "
+        f"raised an error, {late} took longer than a second.",
         "",
         *_times(result),
     ]
