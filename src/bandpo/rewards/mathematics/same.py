@@ -118,8 +118,9 @@ def _same_value(left: Node, right: Node, budget: Budget) -> bool:
 
 def _is_logarithm_of_bars(node: Node) -> bool:
     """Return whether a node is ln|u|, written for u of either sign."""
-    is_logarithm = isinstance(node, Call) and node.name in LOGARITHMS
-    return is_logarithm and any(isinstance(part, Call) and part.name == "abs" for part in walk(node.arguments))
+    if not isinstance(node, Call) or node.name not in LOGARITHMS:
+        return False
+    return any(isinstance(part, Call) and part.name == "abs" for part in walk(node.arguments))
 
 
 def _is_narrower(node: Node, other: Node, names: Sequence[str], point: Sequence[Value], budget: Budget) -> bool:
