@@ -66,6 +66,9 @@ def check_columns(dotted: str, reward: Any, label: str, columns: Sequence[str]) 
         for name, parameter in inspect.signature(reward).parameters.items()
         if parameter.kind in named and name not in FROM_TRL
     }
+    kinds = {parameter.kind for parameter in inspect.signature(reward).parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise ValueError(f"reward={dotted!r} takes no **columns: expected the signature (completions, **columns)")
     for column in columns:
         if column in FROM_TRL or column == ROW:
             raise ValueError(f"{label} has a column {column!r}, which rewards get from TRL: expected another name")
