@@ -140,7 +140,7 @@ _WORDS = {
         --batch x.npz  =>  like
         --batch x.npz --like grpo --clip-fraction 0.1  =>  like
         --batch x.npz --like grpo --eps 0.1  =>  eps
-        --batch x.npz --clip-fraction nan  =>  x.npz
+        --batch x.npz --clip-fraction nan  =>  clip_fraction
     """,
     "methods": r"""
         nothing  =>  nothing
