@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from bandpo.cli.commands import LIST
 from bandpo.cli.console import console, fail, user_errors
+from bandpo.core.json_objects import read_object
 
 _INTERRUPTED = 130
 _LARGEST_TRIVIAL = {"pass@": 1, "maj@": 2}
@@ -108,12 +108,9 @@ def _numbers(text: str | None) -> list[int] | None:
 
 def _mapping(name: str, text: str | None) -> dict[str, Any]:
     try:
-        value = {} if text is None else json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name}={text!r}: expected a JSON object such as '{{\"enable_thinking\": false}}'")
-    return value
+        return {} if text is None else read_object(name, text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write it as '{{\"enable_thinking\": false}}'") from None
 
 
 def _is_shown(name: str) -> bool:

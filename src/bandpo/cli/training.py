@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperCommand
 
-from bandpo.cli.console import console, remark, user_errors
+from bandpo.cli.console import console, fail, remark, user_errors
 
 if TYPE_CHECKING:
     from bandpo.engines.trl import BandGRPOConfig
@@ -90,8 +90,12 @@ def train(
         origin = f"resuming from {Path(planned.checkpoint).name}" if planned.checkpoint else "starting"
         begun = f"[bold]{escape(args.method)}[/bold] on {escape(run.dataset)}: {escape(origin)}"
         console.print(f"{begun}, writing to {escape(where)}/", soft_wrap=True)
+    from bandpo.evals.reward_calls import RewardValueError
+
     try:
         result = planned.execute()
+    except RewardValueError as error:
+        fail("train", error, code=1)
     except KeyboardInterrupt:
         kept = planned.folder.last_checkpoint()
         again = f"the same command resumes from {Path(kept).name}" if kept else "no checkpoint was written yet"

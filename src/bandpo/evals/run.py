@@ -216,6 +216,12 @@ def _longest(task: EvalTask, prompts: Sequence[Sequence[int]], settings: EvalSet
     longest, answer = max(map(len, prompts)), settings.max_tokens or task.max_tokens
     if min(map(len, prompts)) == 0:
         raise ValueError(f"{task.name}: problem {[*map(len, prompts)].index(0)} has no tokens, expected a prompt")
+    if positions is not None and longest >= positions:
+        problem = [*map(len, prompts)].index(longest)
+        raise ValueError(
+            f"{task.name}: problem {problem} has {longest:,} tokens, expected fewer than the model's {positions:,} "
+            "positions"
+        )
     if positions is not None and longest + answer > positions:
         raise ValueError(
             f"max_tokens={answer} of {task.name}: the model has {positions} positions and the longest prompt "

@@ -19,7 +19,7 @@ from bandpo.runs.machine import environment
 from bandpo.runs.records import printable, to_json
 from bandpo.runs.specs import Spec, run_folder
 
-_NOT_COMPARED = ("step", "problems")
+_NOT_COMPARED = ("step", "problems", "errors")
 _NOT_IN_TABLE = ("well-formed",)
 
 _LABELS = {"entropy": "entropy, nats a token"}

@@ -60,12 +60,19 @@ def check_columns(dotted: str, reward: Any, label: str, columns: Sequence[str]) 
         label: the data set's option and value, for errors.
         columns: of the data set.
     """
+    try:
+        parameters = inspect.signature(reward).parameters
+    except ValueError:
+        raise ValueError(f"reward={dotted!r} has no signature: expected a function (completions, **columns)") from None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     asked = {
         name: parameter.default is inspect.Parameter.empty
-        for name, parameter in inspect.signature(reward).parameters.items()
+        for name, parameter in parameters.items()
         if parameter.kind in named and name not in FROM_TRL
     }
+    kinds = {parameter.kind for parameter in parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise ValueError(f"reward={dotted!r} takes no **columns: expected the signature (completions, **columns)")
     for column in columns:
         if column in FROM_TRL or column == ROW:
             raise ValueError(f"{label} has a column {column!r}, which rewards get from TRL: expected another name")

@@ -28,15 +28,17 @@ def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
         ValueError: no such folder, or neither folder nor Hub has a tokenizer and configuration of that name.
     """
     path = Path(name).expanduser()
-    source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
-    if source == name and looks_local(name) and not path.is_dir():
+    # os.path answers for names too long for a file system, pathlib raises.
+    is_folder = os.path.isdir(path)
+    source = str(TASKS[name].policy_path() if name in TASKS else path if is_folder else name)
+    if source == name and looks_local(name) and not is_folder:
         raise ValueError(f"model={name!r}: no such folder; expected {_EXPECTED}")
-    if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
+    if source == name and not os.path.exists(path) and "/" not in name and (near := suggestion(name, TASKS)):
         raise ValueError(f"model={name!r}: no such folder or task{near}; expected {_EXPECTED}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError, KeyError) as error:
-        reason = "no model and tokenizer in this folder" if path.is_dir() else f"not loaded, {first_line(error)}"
+        reason = "no model and tokenizer in this folder" if is_folder else f"not loaded, {first_line(error)}"
         raise ValueError(f"model={name!r}: {reason}; expected {_EXPECTED}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -74,7 +76,10 @@ def _part(name: str, split: str, count: int, seed: int, option: str) -> Part:
         return Part(label, name, Dataset.from_dict(TASKS[name].training(count, seed)))
     data = read_table(name, split, option=option, expected=_EXPECTED, known=[*TASKS])
     if "prompt" not in data.column_names:
-        raise ValueError(f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
+        raise ValueError(
+            f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt', which `bandpo data "
+            "prepare` makes of 'problem' or 'question'"
+        )
     return Part(label, name, data)
 
 
@@ -92,7 +97,7 @@ def reward_source(dotted: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"reward={dotted!r}: {first_line(error)}; expected a function's dotted path") from error
     except (SystemExit, EOFError) as error:
         raise RewardError(

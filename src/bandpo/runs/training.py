@@ -30,7 +30,7 @@ from bandpo.runs.held_out import Evaluator
 from bandpo.runs.inputs import Inputs, read_inputs
 from bandpo.runs.rewards import with_places
 from bandpo.runs.rollouts import updates_per_rollout
-from bandpo.runs.rows import TrainingRows
+from bandpo.runs.rows import TrainingRows, check_lengths
 from bandpo.runs.sources import model_source, reward_source
 from bandpo.tasks import TASKS
 
@@ -65,7 +65,7 @@ class Plan:
         Raises:
             RuntimeError: training ended before its last update; the run is not complete.
             RewardError: a reward function raised an error.
-            ValueError: a reward function gave something else than one finite number or None for each answer.
+            RewardValueError: a reward function gave something else than one finite number or None for each answer.
         """
         started = time.time()
         self.trainer.train(resume_from_checkpoint=self.checkpoint)
@@ -138,7 +138,7 @@ def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
     if inputs.held_out is not None:
         sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
         evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
-    _check_length(model, args)
+    _check_length(model, args, tokenizer, inputs, is_embedded=run.dataset in TASKS)
     RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
     return Sources(rewards, model, tokenizer, inputs, evaluator)
 
@@ -184,8 +184,8 @@ def _at_step(evaluations: Sequence[Mapping[str, Any]], step: int) -> dict[str, A
     return None if found is None else {name: math.nan if value is None else value for name, value in found.items()}
 
 
-def _check_length(source: str, args: BandGRPOConfig) -> None:
-    """Raise ValueError where an answer alone would fill the model's positions."""
+def _check_length(source: str, args: BandGRPOConfig, tokenizer: Any, inputs: Inputs, *, is_embedded: bool) -> None:
+    """Raise ValueError where an answer, alone or behind a prompt, would not fit into the model's positions."""
     given = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
     named = {name: given[name] for name in ("revision", "trust_remote_code") if name in given}
     try:
@@ -195,6 +195,8 @@ def _check_length(source: str, args: BandGRPOConfig) -> None:
     positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
     if positions is not None and longest is not None and longest >= positions:
         raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+    if positions is not None and longest is not None and not is_embedded:
+        check_lengths(inputs.train, tokenizer, positions - longest)
 
 
 def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
