@@ -75,7 +75,7 @@ def describe(method: Method) -> dict[str, Any]:
     """Everything the registry says of a method, as strict JSON can hold it; infinities become "inf".
 
     >>> describe(bandpo.get_method("clip-higher"))["hyperparameters"]
-    {'dual_clip': None, 'eps_low': 0.2, 'eps_high': 0.28}
+    {'eps_low': 0.2, 'eps_high': 0.28, 'dual_clip': None}
     """
     return {
         "name": method.name,
