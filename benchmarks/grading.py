@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bandpo.bench.report import machine
 from bandpo.rewards import Grader
+from bandpo.speed.report import machine
 
 if __package__:
     from benchmarks import grading_fetch, grading_fuzz, grading_report, grading_torture

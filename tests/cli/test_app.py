@@ -15,7 +15,7 @@ from datasets import Dataset
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
-from bandpo.runs.mark import write_mark
+from bandpo.store.mark import write_mark
 from bandpo.tasks import countdown
 
 COMMANDS = ("", "train", "compare", "methods", "bounds", "match", "atlas")

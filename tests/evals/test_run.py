@@ -13,10 +13,10 @@ from bandpo.data.rows import BadRows
 from bandpo.evals.comparing import compare
 from bandpo.evals.engine import Sample
 from bandpo.evals.prompts import encode
-from bandpo.evals.reward_calls import RewardError
 from bandpo.evals.run import plan, plan_batches, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
+from bandpo.store.reward_calls import RewardError
 from bandpo.tasks import countdown
 
 OWN_REWARD = """

@@ -14,7 +14,7 @@ import yaml
 
 from bandpo.runs import comparison
 from bandpo.runs.comparison import parse_specs, run_all, run_folder, train_arguments
-from bandpo.runs.folder import METRICS, RunFolder
+from bandpo.store.folder import METRICS, RunFolder
 
 SOURCE = str(Path(comparison.__file__).parents[2])
 STAND_IN = '''
@@ -162,7 +162,7 @@ def test_a_folder_in_which_a_process_lives_is_left_to_it(tmp_path, stand_in):
     folder.path.mkdir(parents=True)
     log = folder.path.with_suffix(".log")
     log.write_text("at work")
-    code = "import sys; from bandpo.runs.lock import FolderLock; from pathlib import Path; "
+    code = "import sys; from bandpo.store.lock import FolderLock; from pathlib import Path; "
     code += "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print('held'); input()"
     command = [sys.executable, "-u", "-c", code, str(folder.path)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONPATH": SOURCE}

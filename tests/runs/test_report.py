@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from bandpo.runs import report
-from bandpo.runs.folder import EVALUATIONS, RunFolder
 from bandpo.runs.report import summarise, write_report
 from bandpo.runs.specs import Spec, parse_specs, run_folder
+from bandpo.store.folder import EVALUATIONS, RunFolder
 
 METHODS, SEEDS, STEPS = "grpo,band-kl,band-mirror", [4, 5, 6, 8], [0, 10, 20]
 

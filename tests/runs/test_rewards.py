@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from bandpo.evals.reward_calls import RewardError
 from bandpo.runs.rewards import ROW, check_columns, with_places
+from bandpo.store.reward_calls import RewardError
 
 
 def plain(completions, answer, **_):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bandpo.data.rows import BadRow
+from bandpo.runs.datasets import dataset_parts
 from bandpo.runs.rows import column, look, usable
-from bandpo.runs.sources import dataset_parts
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from bandpo.cli.options import parse_train
 from bandpo.data.rows import BadRows
 from bandpo.engines.trl import BandGRPOConfig
-from bandpo.evals.reward_calls import RewardError
 from bandpo.runs import training
-from bandpo.runs.checkpoints import seal
-from bandpo.runs.folder import LostFolderError
-from bandpo.runs.mark import read_mark
 from bandpo.runs.rewards import ROW
 from bandpo.runs.rollouts import prompts_needed
 from bandpo.runs.rows import TrainingRows
 from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
+from bandpo.store.checkpoints import seal
+from bandpo.store.folder import LostFolderError
+from bandpo.store.mark import read_mark
+from bandpo.store.reward_calls import RewardError
 from bandpo.tasks import countdown
 
 TIMINGS = {"step_time"}
@@ -261,7 +261,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_run, tiny, t
 
 def test_a_run_killed_at_its_end_finishes(tiny_run, tiny, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("bandpo.runs.folder.RunFolder.finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("bandpo.store.folder.RunFolder.finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             execute(tiny, tmp_path / "run")
     assert not (tmp_path / "run" / "result.json").exists()

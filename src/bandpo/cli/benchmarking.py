@@ -28,8 +28,8 @@ def bench(
     Example:  bandpo bench --sizes 1e4,1e6 --out speed
     """
     with user_errors("bench"):
-        from bandpo.bench.report import bench as measure
-        from bandpo.bench.report import markdown
+        from bandpo.speed.report import bench as measure
+        from bandpo.speed.report import markdown
 
         numbers = [_size(text) for text in sizes.split(",")]
         result = measure(numbers, out, device=device, threads=threads, budget=budget, tell=console.print)

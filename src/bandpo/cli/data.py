@@ -83,7 +83,7 @@ def prepare(
 
 
 def _tokenizer(name: str) -> Any:
-    from bandpo.runs.sources import model_source
+    from bandpo.store.sources import model_source
 
     return model_source(name)[1]
 

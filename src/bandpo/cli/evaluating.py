@@ -157,7 +157,7 @@ def _number(value: float | None, sign: str = "") -> str:
 
 def _compare(folders: tuple[str, str], output_dir: str | None) -> None:
     from bandpo.evals.comparing import compare
-    from bandpo.runs.folder import to_json
+    from bandpo.store.folder import to_json
 
     result = compare(*folders)
     if Path(folders[0]).resolve() == Path(folders[1]).resolve():

@@ -17,8 +17,8 @@ from bandpo.evals.intervals import (
 )
 from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.summary import Columns, by_problem, score_columns
-from bandpo.runs.folder import RunFolder
-from bandpo.runs.reading import CONFIG
+from bandpo.store.folder import RunFolder
+from bandpo.store.reading import CONFIG
 
 _MAY_DIFFER = ("model", "revision", "device", "batch_size", "seed")
 _MAY_DIFFER_WITHIN = ("model.", "version.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bandpo.evals.prompts import is_chat
-from bandpo.evals.reward_calls import call_reward
+from bandpo.store.reward_calls import call_reward
 
 RewardFunction = Callable[..., "list[float] | list[float | None]"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
-from bandpo.runs.sources import model_source
+from bandpo.store.sources import model_source
 
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 # What a trainer leaves beside a model.

@@ -16,11 +16,11 @@ from bandpo.data.messages import check_prompt
 from bandpo.data.reading import read_table, split_names
 from bandpo.data.rows import BadRows, Found, find_bad_rows
 from bandpo.evals.grading import RewardFunction
-from bandpo.evals.reward_calls import FROM_TRL
 from bandpo.rewards import math_reward
 from bandpo.rewards.answer_line import answer_line, normalised
 from bandpo.rewards.answers import final_answer
-from bandpo.runs.sources import reward_source
+from bandpo.store.reward_calls import FROM_TRL
+from bandpo.store.sources import reward_source
 from bandpo.tasks import TASKS
 
 MATH_REWARD, ANSWER_LINE_REWARD = "bandpo.rewards.math_reward", "bandpo.rewards.answer_line_reward"

@@ -1,6 +1,6 @@
 """One evaluation: a folder, batches that are the same however often it is cut short, and the result.
 
-bandpo.json           the mark that makes the folder ours, see `bandpo.runs.mark`
+bandpo.json           the mark that makes the folder ours, see `bandpo.store.mark`
 config.yaml           settings, model and problems, with their hashes; nothing else may go on in this folder
 environment.json      machine and package versions
 TASK.problems.jsonl   the problems, one a line
@@ -45,10 +45,10 @@ from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.sampling import sample_seed
 from bandpo.evals.settings import EvalSettings
 from bandpo.evals.summary import DEFINITIONS, by_problem, logged_means, summarise
-from bandpo.runs.endings import no_quiet_end
-from bandpo.runs.folder import RunFolder
-from bandpo.runs.machine import environment, package_version
-from bandpo.views.progress import Bar
+from bandpo.store.endings import no_quiet_end
+from bandpo.store.folder import RunFolder
+from bandpo.store.machine import environment, package_version
+from bandpo.store.progress import Bar
 
 _VERSIONS = ("bandpo", "torch", "transformers", "vllm", "python-flint", "scipy")
 Batch = list[tuple[int, int]]

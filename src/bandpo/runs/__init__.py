@@ -1,1 +1,1 @@
-"""Floor 3, runs: evaluation, training through TRL, and comparison of methods over seeds."""
+"""Runs: training through TRL with evaluations, and comparison of methods over seeds."""

@@ -9,9 +9,9 @@ from typing import Any
 from accelerate import PartialState
 from transformers import ProgressCallback, TrainerCallback
 
-from bandpo.runs.folder import EVALUATIONS, METRICS, RunFolder
 from bandpo.runs.rollouts import batches_per_rollout, updates_per_rollout
-from bandpo.views.progress import Bar
+from bandpo.store.folder import EVALUATIONS, METRICS, RunFolder
+from bandpo.store.progress import Bar
 
 
 class Recorder(TrainerCallback):

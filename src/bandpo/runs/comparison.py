@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandpo.runs import tether
-from bandpo.runs.folder import METRICS, RunFolder
-from bandpo.runs.records import printable
 from bandpo.runs.report import summarise, write_report
 from bandpo.runs.specs import Spec, parse_seeds, parse_specs, run_folder
-from bandpo.views.progress import Bar
+from bandpo.store.folder import METRICS, RunFolder
+from bandpo.store.progress import Bar
+from bandpo.store.records import printable
 
 __all__ = [
     "Spec",

@@ -21,9 +21,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from bandpo.evals.grading import RewardFunction, grade
 from bandpo.evals.prompts import encode, end_tokens, pad_left, until_end
-from bandpo.evals.reward_calls import reward_name
 from bandpo.evals.sampling import EntropyRecorder
 from bandpo.evals.scores import problem_pass_at_k
+from bandpo.store.reward_calls import reward_name
 
 logger = logging.getLogger("bandpo.runs")
 

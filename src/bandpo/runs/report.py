@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bandpo.runs.durable import PARTIAL, write_file
-from bandpo.runs.folder import EVALUATIONS, RESULT, RunFolder
-from bandpo.runs.machine import environment
-from bandpo.runs.records import printable, to_json
 from bandpo.runs.specs import Spec, run_folder
+from bandpo.store.durable import PARTIAL, write_file
+from bandpo.store.folder import EVALUATIONS, RESULT, RunFolder
+from bandpo.store.machine import environment
+from bandpo.store.records import printable, to_json
 
 _NOT_COMPARED = ("step", "problems")
 _NOT_IN_TABLE = ("well-formed",)

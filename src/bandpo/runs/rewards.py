@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bandpo.evals.reward_calls import FROM_TRL, await_reward, call_reward
+from bandpo.store.reward_calls import FROM_TRL, await_reward, call_reward
 
 # The column that tells a reward's call which rows it has; taken away before the function sees it.
 ROW = "bandpo_row"
@@ -28,7 +28,7 @@ def with_places(reward: Any, name: str, place: Callable[[int], str]) -> Any:
     >>> fails = with_places(lambda completions, **_: 1 / 0, "mine.reward", "row {}".format)
     >>> fails(completions=["a"], bandpo_row=[3])
     Traceback (most recent call last):
-    bandpo.evals.reward_calls.RewardError: reward 'mine.reward' raised ZeroDivisionError at row 3: division by zero
+    bandpo.store.reward_calls.RewardError: reward 'mine.reward' raised ZeroDivisionError at row 3: division by zero
     """
     if isinstance(reward, torch.nn.Module):
         return reward

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bandpo.runs.folder import RunFolder
+from bandpo.store.folder import RunFolder
 from bandpo.views.specs import Spec, parse_specs
 
 __all__ = ["Spec", "parse_seeds", "parse_specs", "run_folder"]

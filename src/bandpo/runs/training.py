@@ -23,15 +23,15 @@ from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.rewards.functions import grader_limits
 from bandpo.runs.arguments import RunArguments, check_settings, resolved
 from bandpo.runs.callbacks import Progress, Recorder
-from bandpo.runs.checkpoints import read_manifest
-from bandpo.runs.endings import no_quiet_end
-from bandpo.runs.folder import EVALUATIONS, SAMPLES, RunFolder
 from bandpo.runs.held_out import Evaluator
 from bandpo.runs.inputs import Inputs, read_inputs
 from bandpo.runs.rewards import with_places
 from bandpo.runs.rollouts import updates_per_rollout
 from bandpo.runs.rows import TrainingRows
-from bandpo.runs.sources import model_source, reward_source
+from bandpo.store.checkpoints import read_manifest
+from bandpo.store.endings import no_quiet_end
+from bandpo.store.folder import EVALUATIONS, SAMPLES, RunFolder
+from bandpo.store.sources import model_source, reward_source
 from bandpo.tasks import TASKS
 
 __all__ = ["Plan", "RunArguments", "Sources", "check", "plan", "resolved", "updates_per_rollout"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from bandpo.runs import checkpoints
-from bandpo.runs.lock import holder
-from bandpo.runs.mark import read_mark
-from bandpo.runs.records import parse_object, printable, read_records
+from bandpo.store import checkpoints
+from bandpo.store.lock import holder
+from bandpo.store.mark import read_mark
+from bandpo.store.records import parse_object, printable, read_records
 
 CONFIG, RESULT = "config.yaml", "result.json"
 

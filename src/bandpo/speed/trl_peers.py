@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bandpo.bench.peers import Batch, Peer, both_ways
+from bandpo.speed.peers import Batch, Peer, both_ways
 
 LARGEST = 1e6
 
@@ -27,10 +27,12 @@ def trl_peers() -> list[Peer]:
 
 def _trainer(method: str | None) -> Any:
     """A trainer of the embedded task, whose loss function is all that is used of it."""
+    from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
-    from bandpo.runs.sources import dataset_source, model_source, reward_source
+    from bandpo.store.sources import model_source, reward_source
+    from bandpo.tasks import TASKS
 
     source, tokenizer = model_source("countdown")
     folder = tempfile.mkdtemp(prefix="bandpo-bench-")
@@ -43,7 +45,7 @@ def _trainer(method: str | None) -> Any:
         source,
         reward_source("bandpo.tasks.countdown.reward"),
         config,
-        train_dataset=dataset_source("countdown", "train", count=64),
+        train_dataset=Dataset.from_dict(TASKS["countdown"].training(64, 0)),
         processing_class=tokenizer,
     )
     made.current_gradient_accumulation_steps = 1

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from bandpo.bench.measure import counts_of, seconds_of
-from bandpo.bench.peers import Peer, bisection_bounds, bound_peers, loss_peers, make_batch, stock_clip
-from bandpo.bench.report import accuracy, bench, markdown, verdicts, write
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.band import band
+from bandpo.speed.measure import counts_of, seconds_of
+from bandpo.speed.peers import Peer, bisection_bounds, bound_peers, loss_peers, make_batch, stock_clip
+from bandpo.speed.report import accuracy, bench, markdown, verdicts, write
 
 
 def test_bisection_finds_the_bands_bounds():
@@ -55,7 +55,7 @@ def test_peak_memory_is_what_is_held_at_a_time():
 
 @pytest.mark.parametrize(("method", "expected"), [(None, "grpo"), ("band-kl", "band-kl")])
 def test_trl_peers_do_the_work_of_ours(method, expected):
-    from bandpo.bench.trl_peers import trl_loss
+    from bandpo.speed.trl_peers import trl_loss
 
     batch = make_batch(2000, "cpu")
     ours = policy_loss(*batch, method=expected, aggregation="token-mean").loss

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from bandpo.bench.measure import counts_of, seconds_of
-from bandpo.bench.peers import DELTA, bisection_bounds, bound_peers, loss_peers, make_batch
 from bandpo.core.regions.band import band
 from bandpo.kernels.region import has_triton
+from bandpo.speed.measure import counts_of, seconds_of
+from bandpo.speed.peers import DELTA, bisection_bounds, bound_peers, loss_peers, make_batch
 
 TITLES = {"bounds": "Band-KL bounds, forward", "loss": "loss, forward and backward"}
 
@@ -84,7 +84,7 @@ def run(sizes: Sequence[int], device: str, *, threads: int, budget: float) -> It
     torch.set_num_threads(threads)
     peers_of = {"bounds": bound_peers(device), "loss": loss_peers(device)}
     if device == "cpu" and importlib.util.find_spec("trl") is not None:
-        from bandpo.bench.trl_peers import trl_peers
+        from bandpo.speed.trl_peers import trl_peers
 
         peers_of["loss"] += trl_peers()
     for group, peers in peers_of.items():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bandpo.runs.records import parse_object, printable, read_records
+from bandpo.store.records import parse_object, printable, read_records
 
 DAMAGED = {
     "cut off": b'{"a": ',

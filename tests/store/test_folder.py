@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from bandpo.runs.folder import EVALUATIONS, METRICS, SAMPLES, LostFolderError, RunFolder
-from bandpo.runs.machine import environment
-from bandpo.runs.records import to_json
+from bandpo.store.folder import EVALUATIONS, METRICS, SAMPLES, LostFolderError, RunFolder
+from bandpo.store.machine import environment
+from bandpo.store.records import to_json
 
 CONFIG = {"model": "countdown", "seed": 3, "reward": ["a.b"], "learning_rate": 1e-6, "method_kwargs": {"max_ratio": 10}}
 
@@ -185,7 +185,7 @@ def test_a_kill_while_the_folder_is_made_does_not_block_it(tmp_path, left):
 
 def test_a_folder_in_which_another_process_runs_is_refused(folder):
     folder._lock.release()
-    code = "import sys; from bandpo.runs.lock import FolderLock; from pathlib import Path; "
+    code = "import sys; from bandpo.store.lock import FolderLock; from pathlib import Path; "
     code += "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print('held'); input()"
     command = [sys.executable, "-u", "-c", code, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

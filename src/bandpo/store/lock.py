@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bandpo.runs.durable import PARTIAL
-from bandpo.runs.records import printable
+from bandpo.store.durable import PARTIAL
+from bandpo.store.records import printable
 
 LOCK, HOLDER = ".lock", ".holder"
 # Whoever only asks whether a folder is held holds it for a moment.

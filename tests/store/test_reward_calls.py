@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bandpo.evals.grading import grade
-from bandpo.evals.reward_calls import RewardError, await_reward, call_reward, checked_values, reward_name
+from bandpo.store.reward_calls import RewardError, await_reward, call_reward, checked_values, reward_name
 
 PLACES = ["row 3 of a.jsonl", "row 5 of a.jsonl", "row 7 of a.jsonl"]
 RAISED = [ValueError("mine"), TypeError("mine"), SystemExit(0), SystemExit("mine"), EOFError("mine"), KeyError("mine"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from bandpo.runs.durable import write_file
-from bandpo.runs.machine import package_version
-from bandpo.runs.records import parse_object, to_json
+from bandpo.store.durable import write_file
+from bandpo.store.machine import package_version
+from bandpo.store.records import parse_object, to_json
 
 MARK = "bandpo.json"
 _SCHEMA = 1

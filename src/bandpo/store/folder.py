@@ -1,6 +1,6 @@
 """A run is a folder: resolved configuration, environment, metrics as JSON lines, samples, checkpoints and the result.
 
-bandpo.json         the mark that makes the folder ours, see `bandpo.runs.mark`; other folders are left alone
+bandpo.json         the mark that makes the folder ours, see `bandpo.store.mark`; other folders are left alone
 config.yaml         what the run was asked for; `bandpo train --config` takes it again
 environment.json    machine and package versions
 metrics.jsonl       what the trainer logged, one object a step
@@ -23,13 +23,13 @@ from typing import Any
 
 import yaml
 
-from bandpo.runs import checkpoints
-from bandpo.runs.durable import PARTIAL, sync, sync_tree, write_file
-from bandpo.runs.lock import HOLDER, LOCK, FolderLock
-from bandpo.runs.machine import environment
-from bandpo.runs.mark import MARK, read_mark, write_mark
-from bandpo.runs.reading import CONFIG, RESULT, RunReader
-from bandpo.runs.records import parse_object, to_json
+from bandpo.store import checkpoints
+from bandpo.store.durable import PARTIAL, sync, sync_tree, write_file
+from bandpo.store.lock import HOLDER, LOCK, FolderLock
+from bandpo.store.machine import environment
+from bandpo.store.mark import MARK, read_mark, write_mark
+from bandpo.store.reading import CONFIG, RESULT, RunReader
+from bandpo.store.records import parse_object, to_json
 
 ENVIRONMENT, MODEL = "environment.json", "model"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.jsonl", "samples.jsonl"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 
-from bandpo.bench.peers import Batch, Peer
+from bandpo.speed.peers import Batch, Peer
 
 # Else the profiler reports every start and stop on standard output.
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")

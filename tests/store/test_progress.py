@@ -2,8 +2,8 @@
 
 import io
 
-from bandpo.views import progress
-from bandpo.views.progress import Bar
+from bandpo.store import progress
+from bandpo.store.progress import Bar
 
 
 class Terminal(io.StringIO):

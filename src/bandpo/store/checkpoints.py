@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bandpo.runs.durable import PARTIAL, sync, sync_tree, write_file
-from bandpo.runs.records import parse_object, to_json
+from bandpo.store.durable import PARTIAL, sync, sync_tree, write_file
+from bandpo.store.records import parse_object, to_json
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from bandpo.runs import checkpoints
-from bandpo.runs.checkpoints import fault, newest_whole, read_manifest, remove_oldest, seal, step_of
+from bandpo.store import checkpoints
+from bandpo.store.checkpoints import fault, newest_whole, read_manifest, remove_oldest, seal, step_of
 
 RUN = "0123456789abcdef"
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "part/of_0.bin")

@@ -1,4 +1,4 @@
-"""Where a run's model, data and rewards come from: an embedded task, local files or the Hub."""
+"""Where a model and rewards come from: an embedded task, local files or the Hub."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from bandpo.core.checks import suggestion
-from bandpo.data.reading import first_line, looks_local, read_table, split_names
-from bandpo.evals.reward_calls import RewardError
-from bandpo.runs.rows import Part, joined
+from bandpo.data.reading import first_line, looks_local
+from bandpo.store.reward_calls import RewardError
 from bandpo.tasks import TASKS
+
+# What a source may be, as errors say it.
+EXPECTED = f"a local path, a Hub id or a task ({', '.join(TASKS)})"
 
 
 def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
@@ -30,52 +31,17 @@ def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
     path = Path(name).expanduser()
     source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
     if source == name and looks_local(name) and not path.is_dir():
-        raise ValueError(f"model={name!r}: no such folder; expected {_EXPECTED}")
+        raise ValueError(f"model={name!r}: no such folder; expected {EXPECTED}")
     if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
-        raise ValueError(f"model={name!r}: no such folder or task{near}; expected {_EXPECTED}")
+        raise ValueError(f"model={name!r}: no such folder or task{near}; expected {EXPECTED}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
     except (OSError, ValueError, KeyError) as error:
         reason = "no model and tokenizer in this folder" if path.is_dir() else f"not loaded, {first_line(error)}"
-        raise ValueError(f"model={name!r}: {reason}; expected {_EXPECTED}") from error
+        raise ValueError(f"model={name!r}: {reason}; expected {EXPECTED}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return source, tokenizer
-
-
-def dataset_parts(name: str, split: str, *, count: int = 0, seed: int = 0, option: str = "dataset") -> list[Part]:
-    """Return the parts of a data set with a `prompt` column, from an embedded task, files, folders or the Hub.
-
-    Args:
-        name: task name; path of .jsonl, .json, .parquet or .csv; folder of tables or of `save_to_disk`; or Hub id.
-            Several with commas between are put one after another.
-        split: split of a Hub data set or folder.
-        count, seed: how many problems an embedded task makes, and from which seed.
-        option: what errors call the data set.
-
-    Raises:
-        ValueError: not found, unknown format, no such split, no row, or no `prompt` column.
-    """
-    return [_part(each, split, count, seed, option) for each in split_names(name) or [name]]
-
-
-def dataset_source(name: str, split: str, *, count: int = 0, seed: int = 0, option: str = "dataset") -> Dataset:
-    """Return the rows of all parts, looked at by nobody; arguments and errors as those of `dataset_parts`.
-
-    Raises:
-        ValueError: parts with different columns.
-    """
-    return joined(dataset_parts(name, split, count=count, seed=seed, option=option))
-
-
-def _part(name: str, split: str, count: int, seed: int, option: str) -> Part:
-    label = f"{option}={name!r}"
-    if name in TASKS:
-        return Part(label, name, Dataset.from_dict(TASKS[name].training(count, seed)))
-    data = read_table(name, split, option=option, expected=_EXPECTED, known=[*TASKS])
-    if "prompt" not in data.column_names:
-        raise ValueError(f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
-    return Part(label, name, data)
 
 
 def reward_source(dotted: str) -> Callable[..., Any]:
@@ -101,6 +67,3 @@ def reward_source(dotted: str) -> Callable[..., Any]:
     if not callable(function):
         raise ValueError(f"reward={dotted!r} is a {type(function).__name__}: expected a function")
     return function
-
-
-_EXPECTED = f"a local path, a Hub id or a task ({', '.join(TASKS)})"
