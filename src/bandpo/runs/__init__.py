@@ -1,1 +1,1 @@
-"""Runs: training through TRL with evaluations, and comparison of methods over seeds."""
+"""Runs: training through TRL, comparison of methods over seeds, and the commands of the paper's runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datasets import Dataset
 
 from bandpo.data.reading import read_table, split_names
-from bandpo.runs.rows import Part, joined
+from bandpo.runs.training.rows import Part, joined
 from bandpo.store.sources import EXPECTED
 from bandpo.tasks import TASKS
 

@@ -22,11 +22,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from bandpo.cli.options import parse_train
 from bandpo.data.rows import BadRows
 from bandpo.engines.trl import BandGRPOConfig
-from bandpo.runs import training
-from bandpo.runs.rewards import ROW
-from bandpo.runs.rollouts import prompts_needed
-from bandpo.runs.rows import TrainingRows
-from bandpo.runs.training import RunArguments, plan, resolved, updates_per_rollout
+from bandpo.runs.training import RunArguments, plan, planning, resolved, updates_per_rollout
+from bandpo.runs.training.rewards import ROW
+from bandpo.runs.training.rollouts import prompts_needed
+from bandpo.runs.training.rows import TrainingRows
 from bandpo.store.checkpoints import seal
 from bandpo.store.folder import LostFolderError
 from bandpo.store.mark import read_mark
@@ -360,7 +359,7 @@ def test_the_order_of_rows_is_that_of_trl(here, monkeypatch):
     """Rows are read once per rollout, and training sees what it would without that."""
     options = own(num_train_epochs=2)
     ours = execute(options, here / "ours")
-    monkeypatch.setattr(training, "TrainingRows", lambda data: data)
+    monkeypatch.setattr(planning, "TrainingRows", lambda data: data)
     assert_same(ours, execute(options, here / "plain"))
 
 

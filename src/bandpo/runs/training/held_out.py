@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bandpo.engines.trl import BandGRPOConfig
-from bandpo.runs.evaluation import Evaluation, evaluate
-from bandpo.runs.rows import Rows
+from bandpo.runs.training.evaluation import Evaluation, evaluate
+from bandpo.runs.training.rows import Rows
 from bandpo.tasks import Task
 
 

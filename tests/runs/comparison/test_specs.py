@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandpo.runs.specs import Spec, parse_seeds, parse_specs, run_folder
+from bandpo.runs.comparison.specs import Spec, parse_seeds, parse_specs, run_folder
 
 
 def test_methods_and_their_options():

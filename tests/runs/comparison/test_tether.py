@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from bandpo.runs import tether
+from bandpo.runs.comparison import tether
 
 # Stands for `python -m bandpo`: says what it was given, then sleeps.
 STAND_IN = """

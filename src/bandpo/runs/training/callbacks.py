@@ -9,7 +9,7 @@ from typing import Any
 from accelerate import PartialState
 from transformers import ProgressCallback, TrainerCallback
 
-from bandpo.runs.rollouts import batches_per_rollout, updates_per_rollout
+from bandpo.runs.training.rollouts import batches_per_rollout, updates_per_rollout
 from bandpo.store.folder import EVALUATIONS, METRICS, RunFolder
 from bandpo.store.progress import Bar
 

@@ -1,4 +1,4 @@
-"""Compare methods over seeds: every run is a `bandpo train` of its own in OUT/METHOD/seed-N, some at a time.
+"""The runs of a comparison: each is a `bandpo train` of its own in OUT/METHOD/seed-N, some at a time.
 
 A comparison that is cut short goes on where it was, and seeds or methods can be added later. Runs end with the
 comparison that started them, and a run that another process is still busy with is left to it.
@@ -16,23 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandpo.runs import tether
-from bandpo.runs.report import summarise, write_report
-from bandpo.runs.specs import Spec, parse_seeds, parse_specs, run_folder
+from bandpo.runs.comparison import tether
+from bandpo.runs.comparison.specs import Spec, run_folder
 from bandpo.store.folder import METRICS, RunFolder
 from bandpo.store.progress import Bar
 from bandpo.store.records import printable
-
-__all__ = [
-    "Spec",
-    "parse_seeds",
-    "parse_specs",
-    "run_all",
-    "run_folder",
-    "summarise",
-    "train_arguments",
-    "write_report",
-]
 
 _POLL_SECONDS = 1.0
 _END_SECONDS = 10.0
@@ -134,7 +122,7 @@ def _end(processes: Sequence[subprocess.Popen]) -> None:
 
 
 def _why(worker: _Worker) -> str:
-    """Why a run that ended is not complete: the signal that killed it, or the last it said."""
+    """Return why a run that ended is not complete: the signal that killed it, or the last it said."""
     code = worker.process.returncode
     if code < 0:
         names = {int(number): number.name for number in signal.Signals}
@@ -147,7 +135,7 @@ def _why(worker: _Worker) -> str:
 
 
 def _share_done(folder: RunFolder) -> float:
-    """How far a run is, in 0..1."""
+    """Return how far a run is, in 0..1."""
     if folder.is_complete():
         return 1.0
     records = folder.read(METRICS)

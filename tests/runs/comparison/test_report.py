@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bandpo.runs import report
-from bandpo.runs.report import summarise, write_report
-from bandpo.runs.specs import Spec, parse_specs, run_folder
+from bandpo.runs.comparison import report
+from bandpo.runs.comparison.report import write_report
+from bandpo.runs.comparison.specs import Spec, parse_specs, run_folder
+from bandpo.runs.comparison.summary import summarise
 from bandpo.store.folder import EVALUATIONS, RunFolder
 
 METHODS, SEEDS, STEPS = "grpo,band-kl,band-mirror", [4, 5, 6, 8], [0, 10, 20]

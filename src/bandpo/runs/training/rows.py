@@ -16,7 +16,7 @@ from datasets import Dataset, concatenate_datasets
 from bandpo.data.json_columns import mixed_columns
 from bandpo.data.messages import check_prompt, plain_messages
 from bandpo.data.rows import BadRow, Check, Found, find_bad_rows, good_rows
-from bandpo.runs.rewards import ROW
+from bandpo.runs.training.rewards import ROW
 
 _ADDED = "bandpo_added"
 

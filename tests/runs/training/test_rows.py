@@ -6,7 +6,7 @@ import pytest
 
 from bandpo.data.rows import BadRow
 from bandpo.runs.datasets import dataset_parts
-from bandpo.runs.rows import column, look, usable
+from bandpo.runs.training.rows import column, look, usable
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from transformers import AutoTokenizer, GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from bandpo.runs.evaluation import Evaluation, evaluate
+from bandpo.runs.training.evaluation import Evaluation, evaluate
 from bandpo.tasks import countdown
 
 END = 0

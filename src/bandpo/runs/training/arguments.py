@@ -8,7 +8,7 @@ from typing import Any
 
 from bandpo.core.checks import suggestion
 from bandpo.engines.trl import BandGRPOConfig
-from bandpo.runs.rollouts import prompts_needed
+from bandpo.runs.training.rollouts import prompts_needed
 from bandpo.tasks import TASKS
 
 # An embedded task makes its problems before training: ten million take minutes and gigabytes.

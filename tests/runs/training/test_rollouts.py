@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandpo.runs.rollouts import check_prompts, prompts_needed, prompts_per_rollout
+from bandpo.runs.training.rollouts import check_prompts, prompts_needed, prompts_per_rollout
 
 
 def sizes(batch=4, steps=2, generations=4, processes=1, **more):

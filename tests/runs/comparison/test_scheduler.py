@@ -12,11 +12,10 @@ import psutil
 import pytest
 import yaml
 
-from bandpo.runs import comparison
-from bandpo.runs.comparison import parse_specs, run_all, run_folder, train_arguments
+from bandpo.runs.comparison import parse_specs, run_all, run_folder, scheduler, train_arguments
 from bandpo.store.folder import METRICS, RunFolder
 
-SOURCE = str(Path(comparison.__file__).parents[2])
+SOURCE = str(Path(scheduler.__file__).parents[3])
 STAND_IN = '''
 """Stands for `bandpo train`: notes its arguments and leaves a finished run, or fails where it is told to."""
 import os, pathlib, signal, sys, time
@@ -54,7 +53,7 @@ def stand_in(tmp_path, monkeypatch):
     (tmp_path / "stand_in" / "bandpo_files.py").write_text(STAND_IN_FILES)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stand_in"))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    monkeypatch.setattr(comparison, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(scheduler, "_POLL_SECONDS", 0.01)
     return lambda: (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
 
 
@@ -69,7 +68,7 @@ def test_every_run_is_a_train_command_of_its_own(tmp_path):
 
 
 def test_seeds_are_outermost_and_cores_are_shared(tmp_path, stand_in, monkeypatch):
-    monkeypatch.setattr(comparison.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(scheduler.os, "cpu_count", lambda: 6)
     assert run_all(parse_specs("grpo,band-kl"), [3, 5], tmp_path / "out", ["--beta", "0.1"], jobs=1) == []
     called = [call.split() for call in stand_in()]
     assert [(call[4], call[6]) for call in called] == [("grpo", "3"), ("band-kl", "3"), ("grpo", "5"), ("band-kl", "5")]
@@ -114,16 +113,16 @@ def test_fewer_than_one_job_is_refused(tmp_path, jobs):
 
 def test_an_interruption_ends_what_was_started(tmp_path, stand_in, monkeypatch):
     workers = []
-    start = comparison._start
-    monkeypatch.setattr(comparison, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
-    refresh = comparison.Bar.refresh
+    start = scheduler._start
+    monkeypatch.setattr(scheduler, "_start", lambda *a: workers.append(start(*a)) or workers[-1])
+    refresh = scheduler.Bar.refresh
 
     def interrupt(bar, *args, **kwargs):
         if len(workers) == 2:
             raise KeyboardInterrupt
         return refresh(bar, *args, **kwargs)
 
-    monkeypatch.setattr(comparison.Bar, "refresh", interrupt)
+    monkeypatch.setattr(scheduler.Bar, "refresh", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_all(parse_specs("grpo,band-kl"), [0], tmp_path / "out", ["--sleep", "60"], jobs=2)
     assert [worker.process.returncode for worker in workers] == [-signal.SIGTERM] * 2
@@ -208,14 +207,14 @@ def test_runs_end_with_the_comparison_that_is_killed(tmp_path, stand_in):
 )
 def test_how_far_a_run_is(tmp_path, metrics, config, share):
     folder = RunFolder(tmp_path / "run")
-    assert comparison._share_done(folder) == 0
+    assert scheduler._share_done(folder) == 0
     folder.claim(config)
     folder.append(METRICS, metrics)
-    assert comparison._share_done(folder) == share
+    assert scheduler._share_done(folder) == share
     (tmp_path / "run" / "config.yaml").write_text("[")
-    assert comparison._share_done(folder) == 0
+    assert scheduler._share_done(folder) == 0
     folder.finish({})
-    assert comparison._share_done(folder) == 1
+    assert scheduler._share_done(folder) == 1
 
 
 def mtimes(out):

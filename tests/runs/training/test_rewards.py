@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from bandpo.runs.rewards import ROW, check_columns, with_places
+from bandpo.runs.training.rewards import ROW, check_columns, with_places
 from bandpo.store.reward_calls import RewardError
 
 

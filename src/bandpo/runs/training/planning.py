@@ -1,8 +1,4 @@
-"""Training runs: `BandGRPOTrainer` on any model, data and reward, in a folder that records and resumes.
-
-The trainer, its loop and its checkpoints are TRL's. This file adds what a run needs around them: sources by name, the
-run folder, evaluation on held-out problems between rollouts, checkpoints between rollouts only, and a progress bar.
-"""
+"""A run that is ready to start: everything checked, its folder claimed, the trainer built."""
 
 from __future__ import annotations
 
@@ -15,26 +11,19 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import AutoConfig, PrinterCallback, ProgressCallback
+from transformers import PrinterCallback, ProgressCallback
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
-from bandpo.data.reading import first_line
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
-from bandpo.rewards.functions import grader_limits
-from bandpo.runs.arguments import RunArguments, check_settings, resolved
-from bandpo.runs.callbacks import Progress, Recorder
-from bandpo.runs.held_out import Evaluator
-from bandpo.runs.inputs import Inputs, read_inputs
-from bandpo.runs.rewards import with_places
-from bandpo.runs.rollouts import updates_per_rollout
-from bandpo.runs.rows import TrainingRows
+from bandpo.runs.training.arguments import RunArguments, resolved
+from bandpo.runs.training.callbacks import Progress, Recorder
+from bandpo.runs.training.checks import check
+from bandpo.runs.training.held_out import Evaluator
+from bandpo.runs.training.rewards import with_places
+from bandpo.runs.training.rows import TrainingRows
 from bandpo.store.checkpoints import read_manifest
 from bandpo.store.endings import no_quiet_end
 from bandpo.store.folder import EVALUATIONS, SAMPLES, RunFolder
-from bandpo.store.sources import model_source, reward_source
-from bandpo.tasks import TASKS
-
-__all__ = ["Plan", "RunArguments", "Sources", "check", "plan", "resolved", "updates_per_rollout"]
 
 
 @dataclass
@@ -95,54 +84,6 @@ class Plan:
         return result
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a run is made of, looked at and ready.
-
-    Attributes:
-        rewards: functions, each behind its dotted path.
-        model: where it is.
-        tokenizer: of the model.
-        inputs: rows to train on.
-        evaluator: of held-out problems, None where there are none.
-    """
-
-    rewards: list[tuple[str, Any]]
-    model: str
-    tokenizer: Any
-    inputs: Inputs
-    evaluator: Evaluator | None
-
-
-def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
-    """Check everything that can be checked without loading the model's weights or touching the run's folder.
-
-    Args:
-        run: model, data, rewards and evaluation.
-        args: the trainer's configuration, with the method; the run is to live in `args.output_dir`.
-
-    Raises:
-        ValueError: a source that does not exist, a folder that holds another run, settings that contradict, fewer
-            prompts than one rollout takes; or `BadRows`, rows that cannot be used.
-    """
-    check_settings(run, args)
-    grader_limits()
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
-    rewards = [(dotted, reward_source(dotted)) for dotted in run.reward]
-    model, tokenizer = model_source(run.model)
-    is_main = args.process_index == 0
-    has_held_out = is_main and (run.eval_dataset is not None or run.dataset in TASKS)
-    inputs = read_inputs(run, args, rewards, is_evaluated=has_held_out)
-    evaluator = None
-    if inputs.held_out is not None:
-        sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
-        evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
-    _check_length(model, args)
-    RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
-    return Sources(rewards, model, tokenizer, inputs, evaluator)
-
-
 def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     """Check everything a run needs, claim its folder and build the trainer.
 
@@ -157,8 +98,8 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     train = sources.inputs.train
     folder = RunFolder(str(args.output_dir))
     with args.main_process_first(desc="run folder"):
-        chosen = [folder.claim(resolved(run, args), run.overwrite) if args.process_index == 0 else None]
-    (checkpoint,) = broadcast_object_list(chosen)
+        newest = [folder.claim(resolved(run, args), run.overwrite) if args.process_index == 0 else None]
+    (checkpoint,) = broadcast_object_list(newest)
     if checkpoint is not None:
         _check_checkpoint(checkpoint, args)
 
@@ -179,22 +120,9 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
 
 
 def _at_step(evaluations: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any] | None:
-    """The evaluation at a step, NaN for a score of no answer; None where the file lost it while the run went on."""
-    found = next((evaluation for evaluation in evaluations if evaluation.get("step") == step), None)
-    return None if found is None else {name: math.nan if value is None else value for name, value in found.items()}
-
-
-def _check_length(source: str, args: BandGRPOConfig) -> None:
-    """Raise ValueError where an answer alone would fill the model's positions."""
-    given = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
-    named = {name: given[name] for name in ("revision", "trust_remote_code") if name in given}
-    try:
-        config = AutoConfig.from_pretrained(source, **named)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"model={source!r}: no configuration of a model, {first_line(error)}") from error
-    positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
-    if positions is not None and longest is not None and longest >= positions:
-        raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+    """Return the evaluation at a step, NaN for a score of no answer; None where the file lost it during the run."""
+    scores = next((evaluation for evaluation in evaluations if evaluation.get("step") == step), None)
+    return None if scores is None else {name: math.nan if value is None else value for name, value in scores.items()}
 
 
 def _check_model(trainer: BandGRPOTrainer, is_evaluated: bool) -> None:
