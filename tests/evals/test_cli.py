@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
-from bandpo.evals.engine import Sample
+from bandpo.evals.generation.protocol import Sample
 
 
 @pytest.fixture

@@ -63,6 +63,16 @@ def test_a_folder_that_is_no_model(here, content):
     assert "model='mine': no model and tokenizer in this folder" in message(model_source, "mine")
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("countdown", "countdown is an embedded task"), ("mine", "mine is a folder"), ("someone/absent", "not loaded")],
+)
+def test_a_revision_is_of_the_hub(here, name, expected):
+    (here / "mine").mkdir()
+    text = message(model_source, name, "main")
+    assert text.startswith(f"model={name!r}, revision='main': ") and expected in text
+
+
 def test_a_reward_in_the_current_folder(here):
     (here / "my_rewards.py").write_text("def fn(completions, **_):\n    return [1.0] * len(completions)\n")
     assert reward_source("my_rewards.fn")(completions=["a", "b"]) == [1.0, 1.0]

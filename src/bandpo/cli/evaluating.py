@@ -54,7 +54,7 @@ def evaluate(
         if compare is not None:
             _compare(compare, output_dir)
             return
-        from bandpo.evals.run import plan
+        from bandpo.evals.planning import plan
         from bandpo.evals.settings import EvalSettings
         from bandpo.rewards.functions import grader_limits
 
@@ -86,7 +86,7 @@ def evaluate(
         else:
             done, total = planned.samples_done(), planned.samples_total()
             begun = f"resuming with {done} of {total} samples" if done else f"{total} samples"
-            model_name, by = escape(model), escape(str(planned.config["engine"]))
+            model_name, by = escape(model), escape(planned.config.engine)
             console.print(f"[bold]{model_name}[/bold] by {by}: {begun}, writing to {escape(where)}/", soft_wrap=True)
         try:
             result = planned.execute()
@@ -123,18 +123,20 @@ def _is_shown(name: str) -> bool:
 
 
 def _scores_table(result: Mapping[str, Any]) -> Table:
-    settings = result["settings"]
-    title = f"{settings['model']}, n={settings['n']}, temperature {settings['temperature']:g}"
+    from bandpo.evals.config import EvalConfig
+
+    config = EvalConfig.read(result["settings"])
+    title = f"{config.model}, n={config.n}, temperature {config.temperature:g}"
     table = Table(title=escape(title))
     table.add_column("")
-    for task in settings["tasks"]:
-        table.add_column(escape(f"{task} ({settings[f'{task}.problems']})"))
+    for name, task in config.tasks.items():
+        table.add_column(escape(f"{name} ({task.problems})"))
     names = dict.fromkeys(name for scores in result["scores"].values() for name in scores)
     for name in filter(_is_shown, names):
-        table.add_row(name, *(_cell(result["scores"][task].get(name)) for task in settings["tasks"]))
+        table.add_row(name, *(_cell(result["scores"][task].get(name)) for task in config.tasks))
     for task, logged in result["logged"].items():
         for name, value in logged.items():
-            table.add_row(escape(name), *(f"{value:.3f}" if other == task else "" for other in settings["tasks"]))
+            table.add_row(escape(name), *(f"{value:.3f}" if other == task else "" for other in config.tasks))
     return table
 
 

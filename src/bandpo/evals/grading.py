@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bandpo.evals.prompts import is_chat
+from bandpo.evals.generation.prompts import is_chat
 from bandpo.store.reward_calls import call_reward
 
 RewardFunction = Callable[..., "list[float] | list[float | None]"]

@@ -20,25 +20,34 @@ from bandpo.tasks import TASKS
 EXPECTED = f"a local path, a Hub id or a task ({', '.join(TASKS)})"
 
 
-def model_source(name: str) -> tuple[str, PreTrainedTokenizerBase]:
+def model_source(name: str, revision: str | None = None) -> tuple[str, PreTrainedTokenizerBase]:
     """Return the path or Hub id to load a model from, and its tokenizer.
 
     An embedded task's name is its warm-started policy.
 
+    Args:
+        name: embedded task, folder or Hub id.
+        revision: of a model on the Hub, its newest if None.
+
     Raises:
-        ValueError: no such folder, or neither folder nor Hub has a tokenizer and configuration of that name.
+        ValueError: no such folder, neither folder nor Hub has a tokenizer and configuration of that name, or a revision
+            of what is not on the Hub.
     """
     path = Path(name).expanduser()
     source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
+    label = f"model={name!r}" if revision is None else f"model={name!r}, revision={revision!r}"
+    if revision is not None and (name in TASKS or path.is_dir()):
+        raise ValueError(f"{label}: {name} is {'a folder' if path.is_dir() else 'an embedded task'}, expected a Hub id")
     if source == name and looks_local(name) and not path.is_dir():
-        raise ValueError(f"model={name!r}: no such folder; expected {EXPECTED}")
+        raise ValueError(f"{label}: no such folder; expected {EXPECTED}")
     if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
-        raise ValueError(f"model={name!r}: no such folder or task{near}; expected {EXPECTED}")
+        raise ValueError(f"{label}: no such folder or task{near}; expected {EXPECTED}")
+    version = {} if revision is None else {"revision": revision}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **version)
     except (OSError, ValueError, KeyError) as error:
         reason = "no model and tokenizer in this folder" if path.is_dir() else f"not loaded, {first_line(error)}"
-        raise ValueError(f"model={name!r}: {reason}; expected {EXPECTED}") from error
+        raise ValueError(f"{label}: {reason}; expected {EXPECTED}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return source, tokenizer

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from bandpo.evals.generation.drawing import answer
+from bandpo.evals.generation.prompts import encode, end_tokens
 from bandpo.evals.grading import RewardFunction, grade
-from bandpo.evals.prompts import encode, end_tokens, pad_left, until_end
-from bandpo.evals.sampling import EntropyRecorder
 from bandpo.evals.scores import problem_pass_at_k
 from bandpo.store.reward_calls import reward_name
 
@@ -115,16 +115,7 @@ def evaluate(
         raise ValueError("evaluation on no problems: expected at least one prompt")
     repeated = {name: [v for v in values for _ in range(samples)] for name, values in columns.items()}
     ends = end_tokens(tokenizer, model.generation_config)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=True,
-        temperature=temperature,
-        top_k=0,
-        top_p=1.0,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=ends or None,
-    )
-    generate: Any = model.generate
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     texts: list[str] = []
     answers: list[list[int]] = []
     entropy_sum = 0.0
@@ -132,19 +123,12 @@ def evaluate(
         for start in range(0, len(prompts), batch_size):
             batch = prompts[start : start + batch_size]
             rows = encode(tokenizer, batch, chat_template_kwargs)
-            ids, attention = pad_left(rows, tokenizer.pad_token_id, model.device)
-            recorder = EntropyRecorder(temperature)
-            output = generate(
-                input_ids=ids,
-                attention_mask=attention,
-                generation_config=config,
-                logits_processor=LogitsProcessorList([recorder]),
+            drawn = answer(
+                model, tokenizer, rows, ends, max_tokens=max_new_tokens, temperature=temperature, sampling=sampling
             )
-            completion = output[:, ids.shape[1] :]
-            alive = until_end(completion, ends)
-            entropy_sum += recorder.table(completion.shape[1])[alive].sum().item()
-            texts += tokenizer.batch_decode(completion, skip_special_tokens=True)
-            answers += [row[:length] for row, length in zip(completion.tolist(), alive.sum(-1).tolist(), strict=True)]
+            entropy_sum += drawn.entropy[drawn.alive].sum().item()
+            texts += drawn.texts
+            answers += drawn.ids
 
         others = {name: values for name, values in repeated.items() if name != "prompt"}
         each = [place for place in places for _ in range(samples)]

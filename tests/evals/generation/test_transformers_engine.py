@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from bandpo.evals.engine import EngineOptions, Request, Sampling, engine_name, resolved_dtype
-from bandpo.evals.loading import load_engine
-from bandpo.evals.prompts import encode, end_tokens, plain_text
-from bandpo.evals.sampling import uniforms
-from bandpo.evals.transformers_engine import TransformersEngine
+from bandpo.evals.generation.loading import load_engine
+from bandpo.evals.generation.prompts import encode, end_tokens, plain_text
+from bandpo.evals.generation.protocol import EngineOptions, Request, Sampling, engine_name, resolved_dtype
+from bandpo.evals.generation.sampling import uniforms
+from bandpo.evals.generation.transformers_engine import TransformersEngine
 
 CHATS = [[{"role": "user", "content": text}] for text in ("What is 3 + 4 ?", "7 ?", "What is 1 + 2 + 3 + 4 + 5 ?")]
 

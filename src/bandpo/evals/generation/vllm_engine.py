@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bandpo.evals.engine import EngineOptions, Request, Sample, Sampling
-from bandpo.evals.prompts import end_tokens
+from bandpo.evals.generation.prompts import end_tokens
+from bandpo.evals.generation.protocol import EngineOptions, Request, Sample, Sampling
 
 
 class VllmEngine:

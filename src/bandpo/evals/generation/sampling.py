@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
+from bandpo.core.methods.entropy import token_entropy
+
 _MANTISSA = 53
 
 
@@ -33,16 +35,6 @@ def uniforms(seed: int, count: int) -> np.ndarray:
     return np.atleast_1d(raw >> np.uint64(64 - _MANTISSA)) * 2.0**-_MANTISSA
 
 
-def token_entropy(scores: Tensor, temperature: float) -> Tensor:
-    """Entropy in nats of softmax(scores/temperature) over the last axis, in fp32.
-
-    >>> token_entropy(torch.zeros(1, 4), 1.0)
-    tensor([1.3863])
-    """
-    log_probs = torch.log_softmax(scores.float() / temperature, -1)
-    return -(log_probs.exp() * log_probs.clamp_min(-1e4)).sum(-1)
-
-
 class EntropyRecorder(LogitsProcessor):
     """Notes the entropy of each step's distribution at the sampling temperature; changes nothing."""
 
@@ -51,7 +43,7 @@ class EntropyRecorder(LogitsProcessor):
         self.steps: list[Tensor] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.steps.append(token_entropy(scores, self.temperature))
+        self.steps.append(token_entropy(scores.float() / self.temperature))
         return scores
 
     def table(self, steps: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bandpo.evals.engine import Engine, EngineOptions
+from bandpo.evals.generation.protocol import Engine, EngineOptions
 
 
 def load_engine(name: str, tokenizer: Any, options: EngineOptions) -> Engine:
@@ -14,9 +14,9 @@ def load_engine(name: str, tokenizer: Any, options: EngineOptions) -> Engine:
         ValueError: the model cannot be loaded or is too small for `longest`.
     """
     if name == "vllm":
-        from bandpo.evals.vllm_engine import VllmEngine
+        from bandpo.evals.generation.vllm_engine import VllmEngine
 
         return VllmEngine(tokenizer, options)
-    from bandpo.evals.transformers_engine import TransformersEngine
+    from bandpo.evals.generation.transformers_engine import TransformersEngine
 
     return TransformersEngine(tokenizer, options)

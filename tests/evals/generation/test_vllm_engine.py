@@ -8,8 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from bandpo.evals.engine import EngineOptions, Request, Sampling
-from bandpo.evals.loading import load_engine
+from bandpo.evals.generation.loading import load_engine
+from bandpo.evals.generation.protocol import EngineOptions, Request, Sampling
 
 END = 2
 LLM_OPTIONS = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bandpo.evals.sampling import EntropyRecorder, SeededChoice, choose, sample_seed, token_entropy, uniforms
+from bandpo.evals.generation.sampling import EntropyRecorder, SeededChoice, choose, sample_seed, uniforms
 
 
 def test_numbers_are_uniform_and_never_one():
@@ -52,8 +52,9 @@ def test_entropy_is_that_of_the_tempered_distribution():
     torch.manual_seed(0)
     scores = torch.randn(5, 40)
     expected = torch.distributions.Categorical(logits=scores.double() / 0.6).entropy()
-    assert torch.allclose(token_entropy(scores, 0.6).double(), expected, atol=1e-5)
-    certain = torch.tensor([[0.0, float("-inf")]])
-    assert token_entropy(certain, 1.0).tolist() == [0.0]
     recorder = EntropyRecorder(0.6)
     assert recorder(None, scores) is scores and recorder.table(1).shape == (5, 1)
+    assert torch.allclose(recorder.table(1)[:, 0].double(), expected, atol=1e-5)
+    certain = EntropyRecorder(1.0)
+    certain(None, torch.tensor([[0.0, float("-inf")]]))
+    assert certain.table(1).tolist() == [[0.0]]
