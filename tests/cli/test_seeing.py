@@ -139,7 +139,7 @@ def test_the_way_to_record_a_batch_works_as_shown(run, batch, tmp_path):
 
 def test_atlas_is_written(run, tmp_path, monkeypatch):
     few = [bandpo.get_method(name) for name in ("grpo", "cfpo")]
-    monkeypatch.setattr("bandpo.cli.seeing._all_methods", lambda: few)
+    monkeypatch.setattr("bandpo.cli.atlas.by_family", lambda: few)
     (example,) = re.findall(r"Example:\s+bandpo (.*)", run("atlas --help").stdout)
     result = run(example)
     assert result.exit_code == 0 and re.search(r"2 methods in atlas.html \(\d\.\d MB\)", result.stdout)

@@ -43,7 +43,7 @@ def _parser() -> TrlParser:
 
 @lru_cache(1)
 def _kinds() -> dict[str, tuple[type, ...]]:
-    """The types that each option may have, of `list[str] | None` for instance list and NoneType."""
+    """Return the types that each option may have, of `list[str] | None` for instance list and NoneType."""
     hints = {**get_type_hints(RunArguments), **get_type_hints(BandGRPOConfig)}
     return {name: _members(hint) for name, hint in hints.items()}
 
@@ -146,7 +146,7 @@ def _takes_list(name: str) -> bool:
 
 
 def _one(name: str, text: str, spelling: str | None = None) -> Any:
-    """One text as a value, or element, of an option."""
+    """Return one text as a value, or element, of an option."""
     kinds = _kinds()[name]
     text = str(text)
     if dict in kinds and text.lstrip().startswith("{"):
@@ -170,7 +170,7 @@ def _json(name: str, text: str) -> Any:
 
 
 def _checked(name: str, value: Any, depth: int = 0) -> Any:
-    """The value, if it has no NaN and does not nest without end."""
+    """Return the value, if it has no NaN and does not nest without end; raise ValueError where not."""
     if depth > _DEEPEST:
         raise ValueError(f"{name}: more than {_DEEPEST} levels, expected fewer")
     if isinstance(value, float) and math.isnan(value):

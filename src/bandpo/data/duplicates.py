@@ -32,7 +32,7 @@ class Duplicate:
 
 
 def normal_form(problem: str) -> str:
-    r"""A problem without what typesetting changes: spacing, dollar signs, braces, case, punctuation at its end.
+    r"""Return a problem without what typesetting changes: spacing, dollar signs, braces, case, final punctuation.
 
     >>> from bandpo.data.duplicates import normal_form
     >>> normal_form(r"Find  $\dfrac{1}{2}+ x$."), normal_form("find $\\frac{1}{2}+x$")
@@ -45,7 +45,7 @@ def normal_form(problem: str) -> str:
 
 
 def shingles(problem: str) -> set[str]:
-    """The runs of three words, numbers or signs that a problem consists of.
+    """Return the runs of three words, numbers or signs that a problem consists of.
 
     >>> from bandpo.data.duplicates import shingles
     >>> sorted(shingles("What is 1 + 2?"))
@@ -62,7 +62,7 @@ def duplicates(
     near: float = 0.7,
     answers: Sequence[Hashable] | None = None,
 ) -> list[Duplicate]:
-    """The problems that repeat an earlier one, or one of `among`.
+    """Return the problems that repeat an earlier one, or one of `among`.
 
     Near duplicates are found by locality-sensitive hashing (datasketch) and then compared exactly: the similarity
     is that of their sets of `shingles`. Long problems that differ in a number only are alike by this measure, so
@@ -119,7 +119,7 @@ class _Index:
             self.hashes.insert(number, _minhash(self.sets[number]))
 
     def best(self, text: str, allowed: Callable[[int], bool] | None = None) -> tuple[int, float] | None:
-        """The text that this one repeats, and how similar it is; a near one only where it is allowed."""
+        """Return the text that this one repeats, and how similar it is; a near one only where it is allowed."""
         same = self.exact.get(normal_form(text))
         if same is not None:
             return same, 1.0

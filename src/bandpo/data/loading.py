@@ -36,7 +36,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The problem itself: the text, or the user's last message without a known template around it.
+        """Return the problem itself: the text, or the user's last message without a known template around it.
 
         >>> from bandpo.data.loading import Problem
         >>> Problem([{"role": "user", "content": "1 + 1?"}], "2", "mine", "mine/0").text
@@ -129,7 +129,7 @@ _RowMaker = Callable[[int, Any], "Problem | None"]
 
 
 def _known_rows(data: MathData, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
-    """From a row of a data set of the catalogue to its problem; None where it does not belong."""
+    """Return what turns a row of a data set of the catalogue into its problem, None where it does not belong."""
     _require(table, data.columns, label)
 
     def make(number: int, row: Any) -> Problem | None:
@@ -144,7 +144,7 @@ def _known_rows(data: MathData, table: Dataset, label: str, alternatives: bool) 
 
 
 def _common_rows(name: str, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
-    """From a row of a file in a common form to its problem."""
+    """Return what turns a row of a file in a common form into its problem."""
     columns = table.column_names
     problem = next((c for c in ("prompt", "problem", "question") if c in columns), None)
     answer = next((c for c in ("answer", "reward_model", "solution") if c in columns), None)
@@ -176,7 +176,7 @@ def _require(table: Dataset, columns: tuple[str, ...], label: str) -> None:
 
 
 def _ground_truth(value: Any) -> Any:
-    """The reference in verl's reward_model."""
+    """Return the reference in verl's reward_model."""
     if value is None:
         return None
     if not isinstance(value, dict) or "ground_truth" not in value:
@@ -185,7 +185,7 @@ def _ground_truth(value: Any) -> Any:
 
 
 def _problem(value: Any, column: str) -> str | list[dict[str, Any]]:
-    """A problem's text freed of the paper's words around it, or a chat whose messages are text.
+    """Return a problem's text freed of the paper's words around it, or a chat whose messages are text.
 
     Raises:
         ValueError: missing, empty, or of another type.

@@ -103,7 +103,7 @@ def _reason(check: Check, value: Any) -> str | None:
 
 
 def _key(value: Any) -> Any:
-    """What equal values of equal types share, None where it is not worth the memory or there is nothing."""
+    """Return what equal values of equal types share, None where it is not worth the memory or there is nothing."""
     if isinstance(value, list):
         entries = [_key(entry) for entry in value]
         return None if None in entries else (list, *entries)

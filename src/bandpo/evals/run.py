@@ -53,7 +53,7 @@ class PlannedTask:
 
     @property
     def name(self) -> str:
-        """The task's."""
+        """Return the task's name."""
         return self.task.name
 
 

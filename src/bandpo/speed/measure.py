@@ -22,7 +22,7 @@ SYNCHRONISING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero
 
 
 def seconds_of(peers: Sequence[Peer], batch: Batch, *, budget: float = 1.0, turns: int = 5) -> dict[str, float]:
-    """Best time of each peer in seconds; peers take turns, so that a busy moment of the machine hits them all.
+    """Return each peer's best time in seconds; peers take turns, so that a busy moment hits them all.
 
     Args:
         peers: what to run; each is run twice before it is timed.
@@ -43,7 +43,7 @@ def seconds_of(peers: Sequence[Peer], batch: Batch, *, budget: float = 1.0, turn
 
 
 def _time(peer: Peer, batch: Batch, runs: int) -> float:
-    """Mean of that many runs on a CUDA device, where launches overlap; the fastest of them elsewhere."""
+    """Return the mean of that many runs on a CUDA device, where launches overlap; the fastest of them elsewhere."""
     if batch.logp.is_cuda:
         torch.cuda.synchronize()
         started = time.perf_counter()
@@ -60,7 +60,7 @@ def _time(peer: Peer, batch: Batch, runs: int) -> float:
 
 
 def counts_of(peer: Peer, batch: Batch) -> dict[str, Any]:
-    """Host synchronisations, device kernels (operators, on the CPU) and peak memory of one run."""
+    """Count host synchronisations, device kernels (operators, on the CPU) and peak memory of one run."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if batch.logp.is_cuda:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
@@ -80,7 +80,7 @@ def counts_of(peer: Peer, batch: Batch) -> dict[str, Any]:
 
 
 def _peak_bytes(profile: torch.profiler.profile) -> int:
-    """The most that was allocated at a time beyond what was there before, from the profiler's allocation records."""
+    """Return the most that was allocated at a time beyond what was there before, from the profiler's records."""
     results: Any = profile.profiler.kineto_results  # pyright: ignore[reportOptionalMemberAccess]
     records = [event for event in results.events() if event.name() == _ALLOCATION]
     changes = [event.nbytes() for event in sorted(records, key=lambda event: event.start_ns())]

@@ -47,7 +47,7 @@ class Peer(NamedTuple):
 
 
 def make_batch(tokens: int, device: str, seed: int = 0) -> Batch:
-    """A batch of that many tokens in fp32: log p spread evenly over log(-log p), one in ten masked.
+    """Return a batch of that many tokens in fp32: log p even over log(-log p), one in ten masked.
 
     >>> make_batch(2000, "cpu").logp.shape
     torch.Size([2, 1000])
@@ -63,7 +63,7 @@ def make_batch(tokens: int, device: str, seed: int = 0) -> Batch:
 
 
 def bisection_bounds(logp: Tensor, delta: float = DELTA, steps: int = BISECTION_STEPS) -> tuple[Tensor, Tensor]:
-    """The bounds of Band-KL as the paper solves them: bisection of g_KL(p, r) = δ in r, on [0, 1] and [1, 1/p].
+    """Solve Band-KL's bounds as the paper does: bisection of g_KL(p, r) = δ in r, on [0, 1] and [1, 1/p].
 
     >>> [bound.item() for bound in bisection_bounds(torch.tensor([0.5]).log())]
     [0.6915..., 1.3084...]
@@ -86,7 +86,7 @@ def bisection_bounds(logp: Tensor, delta: float = DELTA, steps: int = BISECTION_
 
 
 def stock_clip(batch: Batch) -> Tensor:
-    """PPO's clip loss as engines write it, token mean, ratio 0.8 .. 1.2."""
+    """Return PPO's clip loss as engines write it, token mean, ratio 0.8 .. 1.2."""
     advantages = batch.advantages.unsqueeze(1)
     ratio = torch.exp(batch.logp - batch.logp_old)
     losses = torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2))
@@ -102,7 +102,7 @@ def _loss(method: str, *, metrics: bool, kernel: str = "torch", bounds: bool = T
 
 
 def both_ways(loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
-    """Forward and backward; the gradient is thrown away."""
+    """Return the work forward and backward; the gradient is thrown away."""
 
     def run(batch: Batch) -> None:
         loss(batch).backward()
@@ -112,7 +112,7 @@ def both_ways(loss: Callable[[Batch], Tensor]) -> Callable[[Batch], None]:
 
 
 def _captured(work: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
-    """The work as a CUDA graph, captured at the first call with a batch and replayed after."""
+    """Return the work as a CUDA graph, captured at the first call with a batch and replayed after."""
     graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def run(batch: Batch) -> None:
@@ -137,7 +137,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _copy_floor(bytes_in: int, bytes_out: int) -> Callable[[Batch], None]:
-    """Reads and writes that many bytes a token, and nothing else."""
+    """Return work that reads and writes that many bytes a token, and nothing else."""
     moved: dict[int, tuple[Tensor, Tensor]] = {}
 
     def run(batch: Batch) -> None:
@@ -153,7 +153,7 @@ def _copy_floor(bytes_in: int, bytes_out: int) -> Callable[[Batch], None]:
 
 
 def bound_peers(device: str) -> list[Peer]:
-    """Bounds of Band-KL at δ = 0.05, forward: 4 bytes in and 8 out a token."""
+    """Return the peers of Band-KL's bounds at δ = 0.05, forward: 4 bytes in and 8 out a token."""
     fused = [Peer("band, one kernel", lambda batch: band(batch.logp_old, DELTA, kernel="triton", check=False))]
     compiled = _compiled(lambda logp: band(logp, DELTA, check=False))
     radius = torch.tensor(DELTA, device=device)
@@ -169,7 +169,7 @@ def bound_peers(device: str) -> list[Peer]:
 
 
 def loss_peers(device: str) -> list[Peer]:
-    """Loss forward and backward, token mean, without metrics where not said."""
+    """Return the peers of the loss, forward and backward, token mean, without metrics where not said."""
     peers = [
         Peer("memory copy, 25 bytes a token", _copy_floor(13, 12)),
         Peer("stock PPO clip, eager", both_ways(stock_clip)),
@@ -196,7 +196,7 @@ def loss_peers(device: str) -> list[Peer]:
 
 
 def _verl_clip(batch: Batch) -> Tensor:
-    """verl's `vanilla` loss, token mean."""
+    """Return verl's `vanilla` loss, token mean."""
     from types import SimpleNamespace
 
     from verl.trainer.ppo.core_algos import get_policy_loss_fn  # pyright: ignore[reportMissingImports]

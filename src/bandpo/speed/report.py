@@ -43,7 +43,7 @@ def bench(
     budget: float = 1.0,
     tell: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """The whole benchmark; with `out`, written to that folder.
+    """Run the whole benchmark; with `out`, write it to that folder.
 
     Args:
         sizes: tokens; every group runs all of them.
@@ -101,7 +101,7 @@ def run(sizes: Sequence[int], device: str, *, threads: int, budget: float) -> It
 
 
 def accuracy(device: str = "cpu", points: int = 200_000) -> dict[str, float]:
-    """Largest distance of log r to the fp64 solution in fp32 ulp: the band in every form, and the bisection."""
+    """Return the largest distance of log r to the fp64 solution in fp32 ulp: every form of the band, and bisection."""
     logp = -torch.logspace(-6, math.log10(50), points, dtype=torch.float64).float().to(device)
     truth = band(logp.double(), DELTA)
     compiled = torch.compile(lambda x: band(x, DELTA, check=False), fullgraph=True)
@@ -122,7 +122,7 @@ def _worst_ulp(found: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def launch_shapes(tokens: int) -> dict[str, float]:
-    """Nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could run with."""
+    """Return nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could have."""
     from bandpo.kernels import clip_loss
 
     batch = make_batch(tokens, "cuda")
@@ -138,7 +138,7 @@ def launch_shapes(tokens: int) -> dict[str, float]:
 
 
 def recompilations() -> int:
-    """Graphs compiled for three sizes of a batch with dynamic shapes, after the first two: 0 is right."""
+    """Count the graphs compiled for three sizes of a batch with dynamic shapes, after the first two: 0 is right."""
     torch._dynamo.reset()
     function = torch.compile(lambda x: band(x, DELTA, check=False), fullgraph=True)
     counters = torch._dynamo.utils.counters["stats"]
@@ -151,7 +151,7 @@ def recompilations() -> int:
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Return what the numbers were measured on."""
     packages = {"torch": torch.__version__, "python": platform.python_version()}
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return {
@@ -175,7 +175,7 @@ def _processor() -> str:
 
 
 def verdicts(records: Sequence[Mapping[str, Any]], device: str) -> list[dict[str, Any]]:
-    """Each target at the largest size that has both peers: the ratio measured, and whether it is reached."""
+    """Return each target at the largest size that has both peers: the ratio measured, and whether it is reached."""
     found = []
     for group, peer, against, factor, meaning in (*TARGETS, *(CUDA_TARGETS if device == "cuda" else ())):
         fit = [r for r in records if r["group"] == group and {peer, against} <= r["seconds"].keys()]
@@ -190,7 +190,7 @@ def verdicts(records: Sequence[Mapping[str, Any]], device: str) -> list[dict[str
 
 
 def write(result: Mapping[str, Any], folder: Path) -> None:
-    """speed_DEVICE.json and speed_DEVICE.md in the folder."""
+    """Write speed_DEVICE.json and speed_DEVICE.md to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"speed_{result['machine']['device']}"
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -198,7 +198,7 @@ def write(result: Mapping[str, Any], folder: Path) -> None:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a page: targets, then nanoseconds a token by size."""
+    """Return the result as a page: targets, then nanoseconds a token by size."""
     about = result["machine"]
     where = about["gpu"] or f"{about['processor']} ({about['vectors']}), {about['threads']} of {about['cores']} cores"
     lines = [

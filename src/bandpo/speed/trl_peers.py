@@ -14,7 +14,7 @@ LARGEST = 1e6
 
 
 def trl_peers() -> list[Peer]:
-    """Stock GRPO and Band-KL through TRL, eager, forward and backward, TRL's own metrics included.
+    """Return stock GRPO and Band-KL through TRL, eager, forward and backward, TRL's own metrics included.
 
     >>> [peer.name for peer in trl_peers()]  # doctest: +SKIP
     ["TRL's own GRPO loss, eager", 'band-kl through TRL, eager']
@@ -26,7 +26,7 @@ def trl_peers() -> list[Peer]:
 
 
 def _trainer(method: str | None) -> Any:
-    """A trainer of the embedded task, whose loss function is all that is used of it."""
+    """Return a trainer of the embedded task, whose loss function is all that is used of it."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
@@ -53,7 +53,7 @@ def _trainer(method: str | None) -> Any:
 
 
 def trl_loss(method: str | None) -> Callable[[Batch], Tensor]:
-    """The loss of a batch by the trainer of that method, TRL's own for None; token mean."""
+    """Return the loss of a batch by the trainer of that method, TRL's own for None; token mean."""
     trainer = _trainer(method)
 
     def loss(batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Strict JSON: NaN and infinities become null, NumPy and one-element torch numbers become numbers.
+    """Return a value as strict JSON: NaN and infinities are null, NumPy and one-element torch numbers are numbers.
 
     >>> to_json({"loss": float("nan"), "step": 3})
     '{"loss": null, "step": 3}'

@@ -132,7 +132,7 @@ async def _wait(value: Any) -> Any:
 
 
 def _one_by_one(arguments: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each completion by itself, with nothing logged; together as much work as the call that failed."""
+    """Yield each completion by itself, with nothing logged; together as much work as the call that failed."""
     quiet = {name: _log_nothing for name in ("log_extra", "log_metric") if name in arguments}
     for number, place in enumerate(places if len(places) > 1 else ()):
         yield place, {name: _entry(value, number, len(places)) for name, value in {**arguments, **quiet}.items()}
@@ -143,7 +143,7 @@ def _entry(value: Any, number: int, count: int) -> Any:
 
 
 def _log_nothing(name: str, value: Any) -> None:
-    """A second call with the same completions has nothing new to log."""
+    """Ignore what is logged: a second call with the same completions has nothing new to log."""
 
 
 def _failure(name: str, error: BaseException, places: Sequence[str]) -> RewardError:

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, p: float, low: float, high: float) -> Row:
-        """The row of a token of probability p between two log-ratios; a probability is at most 1."""
+        """Return the row of a token of probability p between two log-ratios; a probability is at most 1."""
         ratio = math.exp(low), math.exp(high) if high < 700 else math.inf
         probability = p * ratio[0], min(1.0, p * ratio[1])
         change = p * math.expm1(low), min(p * math.expm1(high) if high < 700 else math.inf, 1 - p)
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def bound_rows(method: str, probabilities: Sequence[float], **options: Any) -> list[Row]:
-    """One row for each probability.
+    """Return one row for each probability.
 
     Args:
         method: a name from `bandpo.methods()`.
@@ -66,7 +66,7 @@ def bound_rows(method: str, probabilities: Sequence[float], **options: Any) -> l
 
 
 def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
-    """The log-ratios between which a method lets a token go on, whether it is an interval or not.
+    """Return the log-ratios between which a method lets a token go on, whether it is an interval or not.
 
     Args:
         method: a name from `bandpo.methods()`.
@@ -96,7 +96,7 @@ def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
 
 
 def _beyond_the_token(method: Method) -> str:
-    """What a method looks at besides a token and its probability, "" if nothing."""
+    """Return what a method looks at besides a token and its probability, "" if nothing."""
     needed = [name for name, given in method.inputs.items() if not given.optional]
     if needed:
         return " and ".join(needed)
@@ -104,7 +104,7 @@ def _beyond_the_token(method: Method) -> str:
 
 
 def _edge(method: Method, logp: Tensor, sign: int, options: dict[str, Any]) -> Tensor:
-    """The log-ratio of that sign at which the gradient of an advantage of that sign ends, by bisection."""
+    """Return the log-ratio of that sign at which the gradient of an advantage of that sign ends, by bisection."""
 
     def is_stopped(log_ratio: Tensor) -> Tensor:
         weight = gradient_weight(method.name, logp, log_ratio, float(sign), **options)

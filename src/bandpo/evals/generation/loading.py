@@ -8,7 +8,7 @@ from bandpo.evals.generation.protocol import Engine, EngineOptions
 
 
 def load_engine(name: str, tokenizer: Any, options: EngineOptions) -> Engine:
-    """The engine of this name with the model loaded.
+    """Return the engine of this name with the model loaded.
 
     Raises:
         ValueError: the model cannot be loaded or is too small for `longest`.

@@ -12,12 +12,12 @@ from bandpo.data.messages import plain_messages
 
 
 def is_chat(prompt: Any) -> bool:
-    """Whether a prompt is a list of chat messages rather than text."""
+    """Return whether a prompt is a list of chat messages rather than text."""
     return not isinstance(prompt, str)
 
 
 def plain_text(prompt: Any) -> str:
-    """A prompt for a model without chat: the messages' texts with a blank line between.
+    """Return a prompt for a model without chat: the messages' texts with a blank line between.
 
     >>> plain_text([{"role": "system", "content": "Think."}, {"role": "user", "content": "1 + 1?"}])
     'Think.\\n\\n1 + 1?'
@@ -28,7 +28,7 @@ def plain_text(prompt: Any) -> str:
 
 
 def encode(tokenizer: Any, prompts: Sequence[Any], template: Mapping[str, Any] | None = None) -> list[list[int]]:
-    """Token ids of every prompt; chat messages go through the tokenizer's template, with the start of the answer.
+    """Return token ids of every prompt; chats go through the tokenizer's template, with the start of the answer.
 
     Args:
         tokenizer: of transformers.
@@ -45,7 +45,7 @@ def encode(tokenizer: Any, prompts: Sequence[Any], template: Mapping[str, Any] |
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, (rows, longest), padded on the left.
+    """Return token ids and attention mask, (rows, longest), padded on the left.
 
     >>> pad_left([[5], [6, 7]], pad=0, device=torch.device("cpu"))[0].tolist()
     [[0, 5], [6, 7]]
@@ -57,14 +57,14 @@ def pad_left(rows: Sequence[Sequence[int]], pad: Any, device: torch.device) -> t
 
 
 def end_tokens(tokenizer: Any, generation_config: Any) -> list[int]:
-    """The tokens that end an answer: the tokenizer's and the model's, as in TRL's training."""
+    """Return the tokens that end an answer: the tokenizer's and the model's, as in TRL's training."""
     own = generation_config.eos_token_id if generation_config is not None else None
     ends = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
     return list(dict.fromkeys(end for end in ends if end is not None))
 
 
 def until_end(completion: Tensor, ends: Sequence[int]) -> Tensor:
-    """True up to and including the first end token of each row.
+    """Return True up to and including the first end token of each row.
 
     >>> until_end(torch.tensor([[4, 0, 0], [4, 5, 6]]), [0]).tolist()
     [[True, True, False], [True, True, True]]

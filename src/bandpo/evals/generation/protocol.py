@@ -75,12 +75,12 @@ class Engine(Protocol):
     """A loaded model that draws samples."""
 
     def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:
-        """One sample for each request, in their order."""
+        """Draw one sample for each request, in their order."""
         ...
 
 
 def engine_name(name: str) -> str:
-    """The engine that a name stands for here: "auto" is vLLM where it is installed and a GPU is present.
+    """Return the engine a name stands for here: "auto" is vLLM where it is installed and a GPU is present.
 
     Raises:
         ValueError: an unknown name, or vLLM where it is not installed.
@@ -98,14 +98,14 @@ def engine_name(name: str) -> str:
 
 
 def resolved_device() -> str:
-    """ "cuda" where there is one, else "cpu"."""
+    """Return "cuda" where there is one, else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def resolved_dtype(engine: str, dtype: str) -> str:
-    """The type that "auto" stands for: bf16 on a GPU and fp32 on the CPU; vLLM's "auto" is the model's own.
+    """Return the type "auto" stands for: bf16 on a GPU and fp32 on the CPU; vLLM's "auto" is the model's own.
 
     >>> resolved_dtype("vllm", "auto"), resolved_dtype("transformers", "float16")
     ('auto', 'float16')
@@ -116,5 +116,5 @@ def resolved_dtype(engine: str, dtype: str) -> str:
 
 
 def default_batch_size(name: str) -> int:
-    """Samples drawn and saved at once: vLLM schedules them itself, transformers pads them into one batch."""
+    """Return how many samples are drawn and saved at once: vLLM schedules them, transformers pads one batch."""
     return 4096 if name == "vllm" else 64

@@ -16,7 +16,7 @@ _MANTISSA = 53
 
 
 def sample_seed(seed: int, task: str, problem: int, sample: int) -> int:
-    """The seed of one sample, in 0..2^63 - 1; nothing but these four decides it.
+    """Return the seed of one sample, in 0..2^63 - 1; nothing but these four decides it.
 
     >>> sample_seed(0, "countdown", 3, 1) == sample_seed(0, "countdown", 3, 1) != sample_seed(0, "countdown", 3, 2)
     True
@@ -26,7 +26,7 @@ def sample_seed(seed: int, task: str, problem: int, sample: int) -> int:
 
 
 def uniforms(seed: int, count: int) -> np.ndarray:
-    """`count` numbers of [0, 1) in steps of 2^-53, a prefix of any longer row of the same seed.
+    """Return `count` numbers of [0, 1) in steps of 2^-53, a prefix of any longer row of the same seed.
 
     >>> bool((uniforms(7, 3) == uniforms(7, 5)[:3]).all())
     True
@@ -47,7 +47,7 @@ class EntropyRecorder(LogitsProcessor):
         return scores
 
     def table(self, steps: int) -> Tensor:
-        """Entropies, (rows, steps); generation may run a step beyond what it returns."""
+        """Return the entropies, (rows, steps); generation may run a step beyond what it returns."""
         return torch.stack(self.steps[:steps], -1)
 
 
@@ -76,7 +76,7 @@ class SeededChoice(LogitsProcessor):
 
 
 def choose(scores: Tensor, uniform: Tensor) -> Tensor:
-    """The token at quantile `uniform` of softmax(scores): (rows, vocabulary), (rows,) -> (rows,).
+    """Return the token at quantile `uniform` of softmax(scores): (rows, vocabulary), (rows,) -> (rows,).
 
     >>> choose(torch.tensor([[0.5, 0.25, 0.25]]).log().repeat(3, 1), torch.tensor([0.0, 0.6, 0.8])).tolist()
     [0, 1, 2]

@@ -42,7 +42,7 @@ class VllmEngine:
         self.ends = end_tokens(tokenizer, _generation_config(options))
 
     def generate(self, requests: Sequence[Request], sampling: Sampling, max_tokens: int) -> list[Sample]:
-        """One sample for each request, in their order, each with its own seed."""
+        """Draw one sample for each request, in their order."""
         prompts = [{"prompt_token_ids": list(request.prompt)} for request in requests]
         params = [self._params(request.seed, sampling, max_tokens) for request in requests]
         outputs = self.llm.generate(prompts, params, use_tqdm=False)

@@ -56,12 +56,12 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text as one cell of a Markdown table, with nothing in it that steers a terminal."""
+    """Return the text as one cell of a Markdown table, with nothing in it that steers a terminal."""
     return printable(text).replace("|", "\\|")
 
 
 def _caution(seeds: int) -> list[str]:
-    """From two seeds p is below 0.05 only where the smaller difference is 85 % of the larger one or more."""
+    """Return a word of caution where it is due: from two seeds p < 0.05 needs differences within 15 % of each other."""
     if seeds > 2:
         return []
     return ["Two seeds leave the t test one degree of freedom: these p values say little, five seeds or more do."]
@@ -82,7 +82,7 @@ def _signed(entry: dict[str, Any]) -> str:
 
 
 def _p_text(p: float) -> str:
-    """A p value to three decimals, as all of a table.
+    """Return a p value to three decimals, as all of a table.
 
     >>> _p_text(0.7), _p_text(0.0004)
     ('p=0.700', 'p<0.001')

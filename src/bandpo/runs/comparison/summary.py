@@ -93,7 +93,7 @@ def _holds_numbers(scores: Any, names: Sequence[str]) -> bool:
 
 
 def _curves(folders: Sequence[RunFolder], names: Sequence[str]) -> dict[str, list]:
-    """Mean and standard error over seeds at every step at which all runs have their evaluation."""
+    """Return mean and standard error over seeds at every step at which all runs have their evaluation."""
     runs = []
     for folder in folders:
         records = folder.read(EVALUATIONS, say_damage=True)

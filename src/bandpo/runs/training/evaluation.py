@@ -59,7 +59,7 @@ class Evaluation:
         return {**scores, "entropy": self.entropy, "problems": problems, **errors}
 
     def _by_problem(self) -> dict[str, Tensor]:
-        """Each score of every problem alone, NaN where too few of its answers have a reward."""
+        """Return each score of every problem alone, NaN where too few of its answers have a reward."""
         samples = self.rewards.shape[1]
         correct, scored = (self.rewards >= 1).sum(-1).tolist(), (~self.rewards.isnan()).sum(-1).tolist()
         ks = sorted({k for k in (8, 32, 128) if k <= samples} | {samples})
@@ -144,7 +144,7 @@ def evaluate(
 
 
 def _standard_error(values: Tensor) -> float:
-    """Of a mean over problems; NaN where fewer than two have a score."""
+    """Return the standard error of a mean over problems; NaN where fewer than two have a score."""
     return (values.std() / len(values) ** 0.5).item() if len(values) > 1 else math.nan
 
 

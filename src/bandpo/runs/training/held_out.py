@@ -72,4 +72,4 @@ class Evaluator:
 
 
 def _log_nothing(name: str, value: Any) -> None:
-    """What a reward function logs in training has no place in an evaluation."""
+    """Ignore metrics that a reward logs during evaluation."""

@@ -138,7 +138,7 @@ def _look_at(part: Part, checks: Mapping[str, Sequence[Check]], kind: list[str])
 
 
 def _of_another_kind(prompts: Sequence[Any], bad: Sequence[BadRow], kind: list[str]) -> list[BadRow]:
-    """Prompts that are text where the first one, which `kind` remembers, is a chat, or the other way round."""
+    """Find prompts that are text where the first one, which `kind` remembers, is a chat, or the other way round."""
     found = []
     for row in good_rows(len(prompts), bad):
         own = "text" if isinstance(prompts[row], str) else "a chat"
@@ -149,7 +149,7 @@ def _of_another_kind(prompts: Sequence[Any], bad: Sequence[BadRow], kind: list[s
 
 
 def _plain(table: Dataset, rows: Sequence[int]) -> Dataset:
-    """These rows, the text parts of their prompts joined, columns of one type where bad rows had others."""
+    """Return these rows, text parts of their prompts joined, columns of one type where bad rows had others."""
     kept = table if len(rows) == len(table) else table.select(rows)
     prompts = column(kept, "prompt")
     plain = [plain_messages(prompt) for prompt in prompts]

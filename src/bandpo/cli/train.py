@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,21 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperCommand
 
-from bandpo.cli.console import console, remark, user_errors
+from bandpo.cli.commands import FORWARD
+from bandpo.cli.console import INTERRUPTED, accept_older_names, console, remark, user_errors
 
 if TYPE_CHECKING:
     from bandpo.engines.trl import BandGRPOConfig
     from bandpo.runs.training import RunArguments
 
-_INTERRUPTED = 130
 # In the committed comparison of ten seeds, mean@32 of Countdown is below its start at 480 and 960 updates.
 _SHORT_COUNTDOWN = 1000
 _SHORT = (
     "a short run: in the README's comparison mean@32 first falls, under every method, and is back at its start after "
     "about 1,000 updates (band-mirror 1,900); pass@32 rises from the beginning"
 )
-
-
 _SWITCHES = ("--help", "-h", "--help-all", "--dry-run")
 
 
@@ -40,6 +37,11 @@ class TrainCommand(TyperCommand):
         super().parse_args(ctx, [argument for argument in args if argument in _SWITCHES])
         ctx.args = [argument for argument in args if argument not in _SWITCHES]
         return ctx.args
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(cls=TrainCommand, context_settings=FORWARD)(train)
 
 
 def train(
@@ -67,8 +69,7 @@ def train(
 
     Example:  bandpo train --method clip-higher --learning-rate 2e-4 --seed 1
     """
-    # Recipes name the option that every supported transformers has, not its newest spelling.
-    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+    accept_older_names()
     with user_errors("train"):
         from bandpo.cli.options import parse_train, parser
 
@@ -97,7 +98,7 @@ def train(
         again = f"the same command resumes from {Path(kept).name}" if kept else "no checkpoint was written yet"
         if is_main:
             remark(f"\nbandpo train: stopped; {again} (output_dir {where})")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     if is_main:
         _print_result(result, run.dataset, where)
 
@@ -151,7 +152,7 @@ def _scores_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
 
 
 def _with_error(record: Mapping[str, Any], name: str) -> str:
-    """A score for people, an en dash where no answer has a reward."""
+    """Return a score for people, an en dash where no answer has a reward."""
     value, error = record[name], record.get("errors", {}).get(name)
     if value is None or math.isnan(value):
         return "–"

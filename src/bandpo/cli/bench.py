@@ -7,10 +7,15 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from bandpo.cli.commands import LIST
+from bandpo.cli.commands import LIST, Command
 from bandpo.cli.console import console, user_errors
 
 _LARGEST = 10**10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(cls=Command)(bench)
 
 
 def bench(
