@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "bandpo"
 # Lowest first. `bandpo` is the names that users import: the files beside the packages.
 ORDER = (
     ("tasks", "rewards", "core"),
-    ("kernels", "engines"),
+    ("kernels", "engines", "testing"),
     ("bandpo",),
     ("data",),
     ("store",),
@@ -20,8 +20,8 @@ ORDER = (
     ("cli",),
 )
 HEIGHT = {package: height for height, packages in enumerate(ORDER) for package in packages}
-# The fused kernels take the place of the core's own loops, and the core asks for them.
-ASKING_FOR_KERNELS = {"core/objective/fused.py", "core/objective/loss.py", "core/regions/band.py"}
+# The one file in which the core asks for the kernels, when a tensor is there that they serve.
+ASKING_FOR_KERNELS = {"core/dispatch.py"}
 CORE_MAY_IMPORT = {"torch", "bandpo", *sys.stdlib_module_names}
 MODULES = {str(path.relative_to(SOURCE)): path for path in sorted(SOURCE.rglob("*.py"))}
 

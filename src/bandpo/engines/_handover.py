@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.objective.loss import MAX_LOG_RATIO
 from bandpo.core.objective.metrics import Metrics, trust_region_metrics
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
+from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.engines._names import hint
 from bandpo.engines.doctor import Finding, Options, prefixed
 from bandpo.engines.objective import Objective, objective
@@ -102,7 +102,7 @@ def refuse_other_regions(one: Objective, engine: str) -> None:
     Traceback (most recent call last):
     ValueError: method='sapo' is a gate, slime can be handed intervals only, such as 'band-kl' or 'clip-higher'
     """
-    if one.method.region is None:
+    if one.method.family != "interval":
         kind = f"method={one.method.name!r} is a {one.method.family}"
         raise ValueError(f"{kind}, {engine} can be handed intervals only, such as 'band-kl' or 'clip-higher'")
 
@@ -148,7 +148,7 @@ def clip_settings(
     tensor([[0.3085, 6.8098]])
     """
     mask, advantages = mask != 0, advantages.expand_as(logp)
-    if one.method.region is not None and one.anchor == "old":
+    if one.method.family == "interval" and one.anchor == "old":
         eps_low, eps_high = one.epsilons(torch.where(mask, logp_old, _FILL))
         metrics = _interval_metrics(one, logp, logp_old, advantages, mask, (eps_low, eps_high))
         return ClipSettings(eps_low, eps_high, one.options.get("dual_clip"), advantages, metrics)

@@ -75,7 +75,7 @@ def dual_clip(objective: Objective, name: str, value: float | None, separator: s
     """
     own = objective.options.get("dual_clip")
     shown, method = f"{name}{separator}{value!r}", f"method={objective.method.name!r}"
-    if objective.method.region is None:
+    if objective.method.family != "interval":
         if value != own and not is_off(value, own):
             raise ValueError(f"{shown} with {method}, which clips no ratio: expected none, or 10 and more")
         return None

@@ -69,7 +69,7 @@ def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
                 found = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
             finally:
                 self.clip_eps_low, self.clip_eps_high, self.dual_clip = own
-            if one.method.region is not None:
+            if one.method.family == "interval":
                 return found
             stopped, count = settings.metrics["clip"]
             return found[0], stopped / count.clamp_min(1), *found[2:]

@@ -52,7 +52,7 @@ def loss_func(stock: Any, worker: Any, data: Any, output_tensor: Any) -> tuple[A
     own.get_old_log_probs_with_cache = lambda *_: old
     own.pipeline_config = config = copy.copy(worker.pipeline_config)
     config.use_pg_clip_range, config.pg_clip_low, config.pg_clip_high = True, settings.eps_low, settings.eps_high
-    if one.method.region is None:
+    if one.method.family != "interval":
         config.dual_clip_loss = False
     if settings.dual_clip is not None:  # ROLL caps at 1 + 2 pg_clip
         config.dual_clip_loss, config.pg_clip = True, (settings.dual_clip - 1) / 2
@@ -105,7 +105,7 @@ def choose(config: Any, environment: dict[str, str]) -> Objective:
         refuse_clip_range(one, {"pg_clip": (config.pg_clip, 0.2, "eps_high")})
     if config.dual_clip_loss:
         cap = 1 + 2 * config.pg_clip
-        if one.method.region is None and not is_off(cap):
+        if one.method.family != "interval" and not is_off(cap):
             raise ValueError(f"dual_clip_loss=True with method={one.method.name!r}, which clips no ratio")
         dual_clip(one, "1 + 2 pg_clip of dual_clip_loss", cap)
     return one

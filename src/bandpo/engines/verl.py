@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.objective.loss import MAX_LOG_RATIO
 from bandpo.core.objective.metrics import Metrics
+from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.engines._verl_options import BYPASS, NAME, check_actor, clip_settings, resolve
 from bandpo.engines.doctor import release
 

@@ -112,7 +112,7 @@ def _refuse_delta(config: BandGRPOConfig) -> None:
 
 def _highest_ratio(method: Method, hyperparameters: dict[str, Any]) -> float:
     """Return the highest ratio the method lets a good token reach, 0 where that takes more than its old log-prob."""
-    if method.region is None or method.inputs:
+    if method.family != "interval" or method.inputs:
         return 0.0
     logp = torch.tensor([-20.0, -10.0, -5.0, -2.0, -1.0, -0.1])
     return method.interval(logp, **hyperparameters).high.exp().max().item()
@@ -128,7 +128,7 @@ def refuse_for_method(config: BandGRPOConfig) -> None:
     for option in ("entropy_coef", "use_adaptive_entropy"):
         if method.family == "bonus" and (value := getattr(config, option, None)):
             raise ValueError(f"{option}={value!r} {here} adds two bonuses: give one")
-    if method.region is not None:
+    if method.family == "interval":
         return
     for option in ("delta", "off_policy_mask_threshold"):
         if (value := getattr(config, option)) is not None:

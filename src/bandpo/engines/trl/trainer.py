@@ -20,10 +20,9 @@ from trl.trainer import utils
 from bandpo.core.checks import check_inside
 from bandpo.core.methods.entropy import token_entropy
 from bandpo.core.methods.registry import get_method
-from bandpo.core.objective.loss import MAX_LOG_RATIO
 from bandpo.core.objective.metrics import Metrics, merge_metrics, metric_means, trust_region_metrics
-from bandpo.core.regions.band import Interval
-from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.core.regions.interval import Interval
+from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
 from bandpo.engines.activity import why_inactive
 from bandpo.engines.stand_ins import Cap, Epsilon, LateAdvantages
 from bandpo.engines.trl.config import BandGRPOConfig
@@ -127,7 +126,7 @@ class BandGRPOTrainer(GRPOTrainer):
         if batch.old is not None:
             inputs = {**inputs, "old_per_token_logps": batch.old}
         try:
-            if self._method.region is None:
+            if self._method.family != "interval":
                 inputs = LateAdvantages(inputs, lambda: self._replaced_advantages(batch))
                 with self._clip_range(-math.inf, math.inf):
                     loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -287,7 +286,7 @@ class BandGRPOTrainer(GRPOTrainer):
             return
         with torch.no_grad():
             tokens = self._tokens(batch, batch.new.detach())
-            if self._method.region is not None and batch.interval is None:
+            if self._method.family == "interval" and batch.interval is None:
                 batch.interval = self._interval(tokens.logp_anchor)
             metrics = trust_region_metrics(
                 tokens.log_ratio,
