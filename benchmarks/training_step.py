@@ -18,7 +18,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
-from bandpo.runs.datasets import dataset_source
+from bandpo.runs.training.datasets import dataset_source
 from bandpo.speed.report import machine
 from bandpo.store.sources import model_source, reward_source
 

@@ -86,16 +86,16 @@ def duplicates(
     if among is not None and answers is not None:
         raise ValueError("among and answers: expected one of them, since answers are those of `problems`")
     index = _Index(near)
-    found = []
+    repeats = []
     for number, text in enumerate(among or ()):
         index.add(number, text)
     for row, text in enumerate(problems):
         best = index.best(text, (lambda n, row=row: answers[n] == answers[row]) if answers else None)
         if best is not None:
-            found.append(Duplicate(row, *best))
+            repeats.append(Duplicate(row, *best))
         elif among is None:
             index.add(row, text)
-    return found
+    return repeats
 
 
 class _Index:
@@ -140,6 +140,6 @@ def _jaccard(a: set[str], b: set[str]) -> float:
 def _minhash(parts: set[str]) -> Any:
     from datasketch import MinHash
 
-    made = MinHash(num_perm=PERMUTATIONS, seed=1)
-    made.update_batch([part.encode() for part in parts])
-    return made
+    sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+    sketch.update_batch([part.encode() for part in parts])
+    return sketch

@@ -12,7 +12,7 @@ from bandpo.data.catalogue import DATASETS, MathData
 from bandpo.data.messages import check_prompt, plain_messages, user_text
 from bandpo.data.reading import read_table
 from bandpo.data.references import Reference, described, read_reference
-from bandpo.data.rows import BadRow, BadRows, Found
+from bandpo.data.rows import BadRow, BadRows, Inspection
 from bandpo.data.templates import get_template, without_template
 
 COLUMNS = ("prompt", "answer", "source", "id")
@@ -111,15 +111,15 @@ def read_problems(
         row_of = _common_rows(name, table, label, alternatives)
     else:
         row_of = _known_rows(data, table, label, alternatives)
-    found, bad = [], []
+    entries, bad = [], []
     for number, row in enumerate(table):
         try:
-            found.append(row_of(number, row))
+            entries.append(row_of(number, row))
         except ValueError as error:
             bad.append(BadRow(number, str(error)))
     if bad:
-        raise BadRows([Found(label, len(table), bad)], "Mend these rows, or take them out.")
-    problems = [problem for problem in found if problem is not None]
+        raise BadRows([Inspection(label, len(table), bad)], "Mend these rows, or take them out.")
+    problems = [problem for problem in entries if problem is not None]
     if not problems:
         raise ValueError(f"{label}: none of its {len(table)} rows belongs to {name}, expected at least one")
     return problems

@@ -40,5 +40,5 @@ def grade(
     completions: list[Any] = list(texts)
     if is_chat(prompts[0]):
         completions = [[{"role": "assistant", "content": text}] for text in texts]
-    given = {"prompts": prompts, "completions": completions, "completion_ids": ids, **columns, **more}
-    return call_reward(reward, given, places or [f"answer {number}" for number in range(len(texts))])
+    arguments = {"prompts": prompts, "completions": completions, "completion_ids": ids, **columns, **more}
+    return call_reward(reward, arguments, places or [f"answer {number}" for number in range(len(texts))])

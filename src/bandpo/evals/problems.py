@@ -14,7 +14,7 @@ from bandpo.core.checks import suggestion
 from bandpo.data import DATASETS, load
 from bandpo.data.messages import check_prompt
 from bandpo.data.reading import read_table, split_names
-from bandpo.data.rows import BadRows, Found, find_bad_rows
+from bandpo.data.rows import BadRows, Inspection, find_bad_rows
 from bandpo.evals.grading import RewardFunction
 from bandpo.rewards import math_reward
 from bandpo.rewards.answer_line import answer_line, normalised
@@ -182,7 +182,9 @@ def _check_rows(name: str, columns: dict[str, list[Any]], reward: RewardFunction
         checks["answer"] = [check_answer]
     bad = find_bad_rows(columns, checks)
     if bad:
-        raise BadRows([Found(f"tasks={name!r}", len(columns["prompt"]), bad)], "Mend these rows, or take them out.")
+        raise BadRows(
+            [Inspection(f"tasks={name!r}", len(columns["prompt"]), bad)], "Mend these rows, or take them out."
+        )
 
 
 def _answer_reader(reward: str | None) -> Callable[[str], str | None]:

@@ -102,11 +102,11 @@ def _win(count: int, votes: Mapping[Hashable, int], silent: int, k: int) -> Frac
         ways: dict[tuple[int, int], int] = {(0, 0): 1}
         for size in (size for size, times in others.items() if size >= j for _ in range(times)):
             ways = _with_answer(ways, size, j, k - j)
-        chosen = sum(
+        subsets = sum(
             (Fraction(number * math.comb(pool, k - j - drawn), ties + 1) for (drawn, ties), number in ways.items()),
             Fraction(0),
         )
-        won += math.comb(count, j) * chosen
+        won += math.comb(count, j) * subsets
     return won
 
 
@@ -114,9 +114,9 @@ def _with_answer(ways: dict[tuple[int, int], int], size: int, j: int, room: int)
     """Return ways to draw, by (samples, ties), after another answer of `size` votes gave 0 to j of them."""
     more: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
-        for given in range(min(j, size, room - drawn) + 1):
-            key = drawn + given, ties + (given == j)
-            more[key] = more.get(key, 0) + number * math.comb(size, given)
+        for votes in range(min(j, size, room - drawn) + 1):
+            key = drawn + votes, ties + (votes == j)
+            more[key] = more.get(key, 0) + number * math.comb(size, votes)
     return more
 
 

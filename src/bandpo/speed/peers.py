@@ -74,15 +74,15 @@ def bisection_bounds(logp: Tensor, delta: float = DELTA, steps: int = BISECTION_
         others = ((1 - r * p) / (1 - p)).clamp_min(1e-12)
         return -p * torch.log(r.clamp_min(1e-12)) - (1 - p) * torch.log(others)
 
-    found = []
+    bounds = []
     for outside in (torch.zeros_like(p), 1 / p):
         inside = torch.ones_like(p)
         for _ in range(steps):
             middle = (inside + outside) / 2
             is_within = divergence(middle) <= delta
             inside, outside = torch.where(is_within, middle, inside), torch.where(is_within, outside, middle)
-        found.append((inside + outside) / 2)
-    return found[0], found[1]
+        bounds.append((inside + outside) / 2)
+    return bounds[0], bounds[1]
 
 
 def stock_clip(batch: Batch) -> Tensor:

@@ -106,19 +106,19 @@ def accuracy(device: str = "cpu", points: int = 200_000) -> dict[str, float]:
     truth = band(logp.double(), DELTA)
     compiled = torch.compile(lambda x: band(x, DELTA, check=False), fullgraph=True)
     low, high = bisection_bounds(logp)
-    found = {
+    forms = {
         "band, eager": band(logp, DELTA, kernel="torch"),
         "band, compiled": compiled(logp),
         "bisection, 50 steps a side, eager": (torch.log(low), torch.log(high)),
     }
     if device == "cuda" and has_triton():
-        found["band, one kernel"] = band(logp, DELTA, kernel="triton")
-    return {name: max(map(_worst_ulp, bounds, truth)) for name, bounds in found.items()}
+        forms["band, one kernel"] = band(logp, DELTA, kernel="triton")
+    return {name: max(map(_worst_ulp, bounds, truth)) for name, bounds in forms.items()}
 
 
-def _worst_ulp(found: torch.Tensor, truth: torch.Tensor) -> float:
+def _worst_ulp(bound: torch.Tensor, truth: torch.Tensor) -> float:
     ulp = torch.finfo(torch.float32).eps * 2.0 ** torch.floor(torch.log2(truth.abs()))
-    return ((found.double() - truth).abs() / ulp).nan_to_num(math.inf).max().item()
+    return ((bound.double() - truth).abs() / ulp).nan_to_num(math.inf).max().item()
 
 
 def launch_shapes(tokens: int) -> dict[str, float]:
@@ -127,14 +127,16 @@ def launch_shapes(tokens: int) -> dict[str, float]:
 
     batch = make_batch(tokens, "cuda")
     (peer,) = [peer for peer in loss_peers("cuda") if peer.name == "band-kl, fused kernel"]
-    fixed, found = (clip_loss.BLOCK, clip_loss.WARPS), {}
+    fixed, nanoseconds = (clip_loss.BLOCK, clip_loss.WARPS), {}
     try:
         for block, warps in itertools.product((256, 512, 1024, 2048, 4096), (2, 4, 8)):
             clip_loss.BLOCK, clip_loss.WARPS = block, warps
-            found[f"{block} tokens, {warps} warps"] = seconds_of([peer], batch, budget=0.2)[peer.name] / tokens * 1e9
+            nanoseconds[f"{block} tokens, {warps} warps"] = (
+                seconds_of([peer], batch, budget=0.2)[peer.name] / tokens * 1e9
+            )
     finally:
         clip_loss.BLOCK, clip_loss.WARPS = fixed
-    return found
+    return nanoseconds
 
 
 def recompilations() -> int:
@@ -176,7 +178,7 @@ def _processor() -> str:
 
 def verdicts(records: Sequence[Mapping[str, Any]], device: str) -> list[dict[str, Any]]:
     """Return each target at the largest size that has both peers: the ratio measured, and whether it is reached."""
-    found = []
+    judged = []
     for group, peer, against, factor, meaning in (*TARGETS, *(CUDA_TARGETS if device == "cuda" else ())):
         fit = [r for r in records if r["group"] == group and {peer, against} <= r["seconds"].keys()]
         if not fit:
@@ -185,8 +187,8 @@ def verdicts(records: Sequence[Mapping[str, Any]], device: str) -> list[dict[str
         ratio = record["seconds"][peer] / record["seconds"][against]
         reached = ratio >= factor if meaning == "at least" else ratio <= factor
         entry = {"peer": peer, "against": against, "tokens": record["tokens"], "ratio": ratio}
-        found.append({**entry, "target": f"{meaning} {factor:g}", "reached": reached})
-    return found
+        judged.append({**entry, "target": f"{meaning} {factor:g}", "reached": reached})
+    return judged
 
 
 def write(result: Mapping[str, Any], folder: Path) -> None:
@@ -211,8 +213,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for v in result["targets"]:
-        said = "reached" if v["reached"] else "**missed**"
-        row = [v["peer"], v["against"], f"{v['tokens']:,}", f"{v['ratio']:.3g}", v["target"], said]
+        verdict = "reached" if v["reached"] else "**missed**"
+        row = [v["peer"], v["against"], f"{v['tokens']:,}", f"{v['ratio']:.3g}", v["target"], verdict]
         lines.append("| " + " | ".join(row) + " |")
     for group, title in TITLES.items():
         records = [record for record in result["records"] if record["group"] == group]

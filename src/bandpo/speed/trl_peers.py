@@ -41,15 +41,15 @@ def _trainer(method: str | None) -> Any:
     config: Any = GRPOConfig(folder, **common)
     if method is not None:
         config = BandGRPOConfig(folder, method=method, band_metrics=False, **common)
-    made: Any = (GRPOTrainer if method is None else BandGRPOTrainer)(
+    trainer: Any = (GRPOTrainer if method is None else BandGRPOTrainer)(
         source,
         reward_source("bandpo.tasks.countdown.reward"),
         config,
         train_dataset=Dataset.from_dict(TASKS["countdown"].training(64, 0)),
         processing_class=tokenizer,
     )
-    made.current_gradient_accumulation_steps = 1
-    return made
+    trainer.current_gradient_accumulation_steps = 1
+    return trainer
 
 
 def trl_loss(method: str | None) -> Callable[[Batch], Tensor]:
@@ -72,10 +72,10 @@ def trl_loss(method: str | None) -> Callable[[Batch], Tensor]:
         return trainer.compute_loss(trainer.model, inputs)
 
     def outputs(model: Any, *_: Any, **__: Any) -> tuple[Any, Any, None]:
-        made = *trainer.model_outputs, None
+        outcome = *trainer.model_outputs, None
         if getattr(trainer, "_current", None) is not None:
-            trainer._current.new, trainer._current.entropy = made[0], made[1]
-        return made
+            trainer._current.new, trainer._current.entropy = outcome[0], outcome[1]
+        return outcome
 
     trainer._get_per_token_logps_and_entropies = outputs
     return loss

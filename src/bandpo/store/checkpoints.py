@@ -129,9 +129,9 @@ def newest_whole(folder: Path, run: str) -> tuple[Path | None, list[str]]:
         folder: of the run.
         run: its id.
     """
-    found = [path for path in folder.glob("checkpoint-*") if path.is_dir()]
-    passed_over = [f"{path.name} is ignored: expected checkpoint-STEP" for path in found if step_of(path) is None]
-    numbered = sorted((step, path) for path in found if (step := step_of(path)) is not None)
+    folders = [path for path in folder.glob("checkpoint-*") if path.is_dir()]
+    passed_over = [f"{path.name} is ignored: expected checkpoint-STEP" for path in folders if step_of(path) is None]
+    numbered = sorted((step, path) for path in folders if (step := step_of(path)) is not None)
     for _, path in reversed(numbered):
         reason = fault(path, run)
         if reason is None:

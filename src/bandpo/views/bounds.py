@@ -84,20 +84,20 @@ def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
     >>> method_bounds("dppo-tv", p.log(), delta=0.15).high.exp() * p
     tensor([0.2500, 0.6500], dtype=torch.float64)
     """
-    chosen = get_method(method)
-    if isinstance(chosen, IntervalMethod):
-        numbers = {name: 0.0 for name, needed in chosen.inputs.items() if needed.shape == ""}
-        return chosen.interval(logp_old, **{**numbers, **options})
-    chosen.resolve(options)
-    depends_on = _beyond_the_token(chosen)
+    rule = get_method(method)
+    if isinstance(rule, IntervalMethod):
+        numbers = {name: 0.0 for name, needed in rule.inputs.items() if needed.shape == ""}
+        return rule.interval(logp_old, **{**numbers, **options})
+    rule.resolve(options)
+    depends_on = _beyond_the_token(rule)
     if depends_on:
         raise ValueError(f"method {method!r} has no bounds that follow from p: it depends on {depends_on}")
-    return Interval(_edge(chosen, logp_old, -1, options), _edge(chosen, logp_old, +1, options))
+    return Interval(_edge(rule, logp_old, -1, options), _edge(rule, logp_old, +1, options))
 
 
 def _beyond_the_token(method: Method) -> str:
     """Return what a method looks at besides a token and its probability, "" if nothing."""
-    needed = [name for name, given in method.inputs.items() if not given.optional]
+    needed = [name for name, description in method.inputs.items() if not description.optional]
     if needed:
         return " and ".join(needed)
     return "" if method.scope == "token" else f"the whole {method.scope}"

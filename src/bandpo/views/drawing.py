@@ -71,9 +71,9 @@ def _figure(curves: Sequence[Curve], marked: Sequence[float] = ()) -> Figure:
 
 def _with_marks(p: Tensor, marked: Sequence[float]) -> tuple[Tensor, list[int]]:
     """Return the probabilities with the marked ones among them, in order, and where those are."""
-    inside = [one for one in marked if p.min() <= one <= p.max()]
+    inside = [mark for mark in marked if p.min() <= mark <= p.max()]
     p = torch.cat([p, p.new_tensor(inside)]).unique()
-    return p, [int((p == one).nonzero()[0]) for one in inside]
+    return p, [int((p == mark).nonzero()[0]) for mark in inside]
 
 
 def _draw_change(

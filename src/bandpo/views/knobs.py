@@ -68,8 +68,8 @@ def knobs(method: Method, fixed: Mapping[str, Any] | None = None) -> list[Knob]:
     fixed = fixed or {}
     numbers = {name: fixed[name] for name, needed in method.inputs.items() if needed.shape == "" and name in fixed}
     options = {name: value for name, value in method.hyperparameters.items() if name not in fixed}
-    found = (_knob(name, value) for name, value in {**numbers, **options}.items())
-    return [knob for knob in found if len(knob.labels) > 1]
+    candidates = (_knob(name, value) for name, value in {**numbers, **options}.items())
+    return [knob for knob in candidates if len(knob.labels) > 1]
 
 
 def _knob(name: str, start: Any) -> Knob:

@@ -58,13 +58,13 @@ def option_words(method: Method) -> dict[str, str]:
     """
     # A family of rules is documented once.
     function: Any = getattr(method.rule, "documented", method.rule)
-    said = _arguments(inspect.getdoc(function) or "")
-    return {name: _own_or_shared(said.get(name, ""), name) for name in method.hyperparameters}
+    summaries = _arguments(inspect.getdoc(function) or "")
+    return {name: _own_or_shared(summaries.get(name, ""), name) for name in method.hyperparameters}
 
 
-def _own_or_shared(said: str, name: str) -> str:
-    is_complete = said and not said.startswith(("see ", '"'))
-    return said if is_complete else _SHARED.get(name, said)
+def _own_or_shared(words: str, name: str) -> str:
+    is_complete = words and not words.startswith(("see ", '"'))
+    return words if is_complete else _SHARED.get(name, words)
 
 
 def _arguments(docstring: str) -> dict[str, str]:

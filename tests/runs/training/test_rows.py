@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bandpo.data.rows import BadRow
-from bandpo.runs.datasets import dataset_parts
+from bandpo.runs.training.datasets import dataset_parts
 from bandpo.runs.training.rows import column, look, usable
 
 

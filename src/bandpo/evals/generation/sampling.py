@@ -71,8 +71,8 @@ class SeededChoice(LogitsProcessor):
         # Generation may run a step beyond the last, whose token it drops.
         step = min(self.step, self.uniforms.shape[1] - 1)
         self.step += 1
-        chosen = choose(scores, self.uniforms[:, step])
-        return torch.full_like(scores, float("-inf")).scatter_(-1, chosen[:, None], 0.0)
+        tokens = choose(scores, self.uniforms[:, step])
+        return torch.full_like(scores, float("-inf")).scatter_(-1, tokens[:, None], 0.0)
 
 
 def choose(scores: Tensor, uniform: Tensor) -> Tensor:

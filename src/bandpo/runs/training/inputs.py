@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bandpo.data.rows import BadRows, Found
+from bandpo.data.rows import BadRows, Inspection
 from bandpo.engines.trl import BandGRPOConfig
-from bandpo.runs.datasets import dataset_parts
 from bandpo.runs.training.arguments import RunArguments
+from bandpo.runs.training.datasets import dataset_parts
 from bandpo.runs.training.rewards import check_columns
 from bandpo.runs.training.rollouts import check_prompts, prompts_needed
 from bandpo.runs.training.rows import Part, Rows, look, usable
@@ -59,16 +59,16 @@ def read_inputs(
     _check_columns(parts, rewards)
     functions = [reward for _, reward in rewards]
     _check_columns(held_out, rewards[:1])
-    found, found_held_out = look(parts, functions), look(held_out, functions[:1])
-    _check_found(run, found, found_held_out)
-    train = usable(parts, found)
+    inspected, inspected_held_out = look(parts, functions), look(held_out, functions[:1])
+    _check_found(run, inspected, inspected_held_out)
+    train = usable(parts, inspected)
     check_prompts(args, run.dataset, len(train.data))
-    left_out = sum(_rows_of(one) for one in (*found, *found_held_out))
+    left_out = sum(_rows_of(each) for each in (*inspected, *inspected_held_out))
     if left_out and args.process_index == 0:
-        total = sum(one.count for one in (*found, *found_held_out))
+        total = sum(each.count for each in (*inspected, *inspected_held_out))
         logger.warning("%d of %d rows are left out, since they cannot be used (--skip-bad-rows)", left_out, total)
     task = TASKS.get(run.eval_dataset or run.dataset) if is_evaluated else None
-    return Inputs(train, usable(held_out, found_held_out) if held_out else task, left_out)
+    return Inputs(train, usable(held_out, inspected_held_out) if held_out else task, left_out)
 
 
 def _check_columns(parts: list[Part], rewards: Sequence[NamedReward]) -> None:
@@ -77,15 +77,15 @@ def _check_columns(parts: list[Part], rewards: Sequence[NamedReward]) -> None:
             check_columns(dotted, reward, part.label, part.rows.column_names)
 
 
-def _check_found(run: RunArguments, *data_sets: list[Found]) -> None:
+def _check_found(run: RunArguments, *data_sets: list[Inspection]) -> None:
     """Raise BadRows where there are any and they may not be left out, or nothing else is there."""
-    bad = [one for found in data_sets for one in found if one.bad]
-    is_empty = any(found and all(_rows_of(one) == one.count for one in found) for found in data_sets)
+    bad = [each for inspected in data_sets for each in inspected if each.bad]
+    is_empty = any(inspected and all(_rows_of(each) == each.count for each in inspected) for inspected in data_sets)
     if is_empty:
         raise BadRows(bad, "Mend these rows: a data set is left without any.")
     if bad and not run.skip_bad_rows:
         raise BadRows(bad, "Mend these rows, or add --skip-bad-rows to go on without them.")
 
 
-def _rows_of(found: Found) -> int:
-    return len({entry.row for entry in found.bad})
+def _rows_of(inspection: Inspection) -> int:
+    return len({entry.row for entry in inspection.bad})

@@ -15,7 +15,7 @@ from datasets import Dataset, concatenate_datasets
 
 from bandpo.data.json_columns import mixed_columns
 from bandpo.data.messages import check_prompt, plain_messages
-from bandpo.data.rows import BadRow, Check, Found, find_bad_rows, good_rows
+from bandpo.data.rows import BadRow, Check, Inspection, find_bad_rows, good_rows
 from bandpo.runs.training.rewards import ROW
 
 _ADDED = "bandpo_added"
@@ -56,7 +56,7 @@ class Rows:
         return f"row {rows[index - (ends[part] - len(rows))]} of {name}"
 
 
-def look(parts: Sequence[Part], rewards: Sequence[Any]) -> list[Found]:
+def look(parts: Sequence[Part], rewards: Sequence[Any]) -> list[Inspection]:
     """Return what is wrong with rows: their prompt, and their answer where a reward says which it can read.
 
     Args:
@@ -71,20 +71,20 @@ def look(parts: Sequence[Part], rewards: Sequence[Any]) -> list[Found]:
     readers = [getattr(reward, "check_answer", None) for reward in rewards]
     checks["answer"] = [reader for reader in readers if reader is not None]
     kind: list[str] = []
-    return [Found(part.label, len(part.rows), _look_at(part, checks, kind)) for part in parts]
+    return [Inspection(part.label, len(part.rows), _look_at(part, checks, kind)) for part in parts]
 
 
-def usable(parts: Sequence[Part], found: Sequence[Found]) -> Rows:
+def usable(parts: Sequence[Part], inspected: Sequence[Inspection]) -> Rows:
     """Return the rows of parts with nothing against them.
 
     Args:
         parts: of one data set.
-        found: what `look` found in each.
+        inspected: what `look` found in each.
 
     Raises:
         ValueError: parts with different columns.
     """
-    kept = [good_rows(len(part.rows), one.bad) for part, one in zip(parts, found, strict=True)]
+    kept = [good_rows(len(part.rows), inspection.bad) for part, inspection in zip(parts, inspected, strict=True)]
     plain = [replace(part, rows=_plain(part.rows, rows)) for part, rows in zip(parts, kept, strict=True)]
     return Rows(joined(plain), [(part.name, rows) for part, rows in zip(parts, kept, strict=True)])
 
@@ -139,13 +139,13 @@ def _look_at(part: Part, checks: Mapping[str, Sequence[Check]], kind: list[str])
 
 def _of_another_kind(prompts: Sequence[Any], bad: Sequence[BadRow], kind: list[str]) -> list[BadRow]:
     """Find prompts that are text where the first one, which `kind` remembers, is a chat, or the other way round."""
-    found = []
+    others = []
     for row in good_rows(len(prompts), bad):
         own = "text" if isinstance(prompts[row], str) else "a chat"
         kind[:] = kind or [own]
         if own != kind[0]:
-            found.append(BadRow(row, f"prompt is {own}, while the first one is {kind[0]}: expected all of one kind"))
-    return found
+            others.append(BadRow(row, f"prompt is {own}, while the first one is {kind[0]}: expected all of one kind"))
+    return others
 
 
 def _plain(table: Dataset, rows: Sequence[int]) -> Dataset:

@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset, DatasetDict
 
-from bandpo.runs.datasets import dataset_source
+from bandpo.runs.training.datasets import dataset_source
 from bandpo.tasks import countdown
 
 ROWS = [{"prompt": "1 2 3 4 -> 10", "answer": "x"}, {"prompt": "5 -> 5", "answer": "longer"}]
