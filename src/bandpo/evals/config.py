@@ -89,14 +89,12 @@ class EvalConfig:
         Traceback (most recent call last):
         ValueError: it lacks n
         """
-        parts = {
-            "weights": {name.removeprefix(_MODEL): value for name, value in flat.items() if name.startswith(_MODEL)},
-            "versions": {name.removeprefix(_VERSION): v for name, v in flat.items() if name.startswith(_VERSION)},
-        }
-        own = [field.name for field in dataclasses.fields(cls) if field.name not in (*parts, "tasks")]
-        entries = {name: _entry(flat, name) for name in own}
+        weights = {name.removeprefix(_MODEL): value for name, value in flat.items() if name.startswith(_MODEL)}
+        versions = {name.removeprefix(_VERSION): value for name, value in flat.items() if name.startswith(_VERSION)}
+        parts = ("weights", "tasks", "versions")
+        own = {field.name: _entry(flat, field.name) for field in dataclasses.fields(cls) if field.name not in parts}
         tasks = {task: _task(flat, task) for task in _entry(flat, "tasks")}
-        return cls(**entries, **parts, tasks=tasks)
+        return cls(**own, weights=weights, tasks=tasks, versions=versions)
 
 
 def _task(flat: Mapping[str, Any], task: str) -> TaskConfig:
