@@ -8,6 +8,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
 import typer
@@ -121,9 +122,13 @@ def user_errors(command: str) -> Iterator[None]:
     """End the command at a user's mistake with one line and exit code 2; at a missing package, say what to install."""
     try:
         yield
+    except PackageNotFoundError as error:
+        fail(command, error.name, code=1)
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         fail(command, f"needs {missing}: pip install 'bandpo[{_EXTRAS.get(missing, 'train')}]'", code=1)
+    except ImportError as error:
+        fail(command, " ".join(str(error).split()), code=1)
     except (ValueError, TypeError, OSError, OverflowError) as error:
         # A page of its own, such as that of all bad rows of a data set, keeps its lines.
         page = getattr(error, "page", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
@@ -14,6 +13,7 @@ from rich.markup import escape
 from bandpo.cli.commands import LIST, Command
 from bandpo.cli.console import INTERRUPTED, console, fail, user_errors
 from bandpo.cli.score_tables import print_comparison, print_scores
+from bandpo.core.json_objects import read_object
 from bandpo.evals.settings import EvalSettings
 
 _LISTS = ("tasks", "k")
@@ -99,12 +99,9 @@ def _numbers(name: str, text: str | None) -> list[int] | None:
 
 def _mapping(name: str, text: str | None) -> dict[str, Any]:
     try:
-        value = {} if text is None else json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name}={text!r}: expected a JSON object such as '{{\"enable_thinking\": false}}'")
-    return value
+        return {} if text is None else read_object(name, text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write it as '{{\"enable_thinking\": false}}'") from None
 
 
 _READERS = {"k": _numbers, "engine_kwargs": _mapping, "chat_template_kwargs": _mapping}

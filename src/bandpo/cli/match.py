@@ -61,7 +61,7 @@ def _refuse(beside: str, options: dict[str, Any]) -> None:
 def _match_tables(eps: str | None, delta: float | None, p: str | None, divergence: str | None) -> None:
     from bandpo.views.match import clip_of_radius, radius_of_ratio
 
-    probabilities = numbers("--p", p or "0.01,0.1,0.5,0.9")
+    probabilities = numbers("--p", "0.01,0.1,0.5,0.9" if p is None else p)
     measures = _measures(divergence)
     if eps is None or delta is not None:
         radius = 0.05 if delta is None else delta
@@ -71,7 +71,7 @@ def _match_tables(eps: str | None, delta: float | None, p: str | None, divergenc
             rows += [(name, "below", below), ("", "above", above)]
         _print_matches(f"ε that δ = {radius:g} equals", "side", probabilities, rows)
     if delta is None or eps is not None:
-        clips = numbers("--eps", eps or "0.2,0.28")
+        clips = numbers("--eps", "0.2,0.28" if eps is None else eps)
         ratios = sorted(ratio for clip in clips for ratio in (1 - clip, 1 + clip))
         rows = [
             (name if number == 0 else "", f"{ratio:g}", [radius_of_ratio(each, ratio, name) for each in probabilities])
@@ -121,6 +121,8 @@ def _match_batch(batch: str | None, clip_fraction: float | None, like: str | Non
         raise ValueError(f"{option}: expected also --batch FILE, a recorded batch")
     if (clip_fraction is None) == (like is None):
         raise ValueError(f"--batch {batch}: expected also one of --clip-fraction and --like")
+    if clip_fraction is not None and not 0 < clip_fraction < 1:
+        raise ValueError(f"--clip-fraction {clip_fraction:g}: expected a share above 0 and below 1")
     recorded = load_batch(batch)
     if like is None:
         share, goal = clip_fraction, ""

@@ -210,17 +210,17 @@ def _for_this_machine(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _built(options: dict[str, Any]) -> tuple[RunArguments, BandGRPOConfig]:
-    """Return the two configurations of these options, whose ranges are looked at first."""
+    """Return the two configurations of these options."""
     import dataclasses
 
     from bandpo.engines.trl import BandGRPOConfig
-    from bandpo.runs.ranges import check_ranges
     from bandpo.runs.training import RunArguments
 
-    check_ranges(options)
     names = {field.name for field in dataclasses.fields(RunArguments)}
     run = RunArguments(**{name: value for name, value in options.items() if name in names})
     trainer = {name: value for name, value in options.items() if name not in names}
+    if trainer.get("output_dir") == "":
+        raise ValueError("output_dir='': expected a folder")
     if trainer.get("output_dir") is None:
         method, seed = trainer.get("method", BandGRPOConfig.method), trainer.get("seed", BandGRPOConfig.seed)
         trainer["output_dir"] = _fresh_folder(method, run.dataset, seed)

@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from bandpo.cli.commands import FORWARD
-from bandpo.cli.console import INTERRUPTED, accept_older_names, console, remark, user_errors
+from bandpo.cli.console import INTERRUPTED, accept_older_names, console, fail, remark, user_errors
 
 if TYPE_CHECKING:
     from bandpo.engines.trl import BandGRPOConfig
@@ -91,8 +91,12 @@ def train(
         origin = f"resuming from {Path(planned.checkpoint).name}" if planned.checkpoint else "starting"
         begun = f"[bold]{escape(args.method)}[/bold] on {escape(run.dataset)}: {escape(origin)}"
         console.print(f"{begun}, writing to {escape(where)}/", soft_wrap=True)
+    from bandpo.store.reward_calls import RewardValueError
+
     try:
         result = planned.execute()
+    except RewardValueError as error:
+        fail("train", error, code=1)
     except KeyboardInterrupt:
         kept = planned.folder.last_checkpoint()
         again = f"the same command resumes from {Path(kept).name}" if kept else "no checkpoint was written yet"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +12,7 @@ from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.cli.yaml_file import Word, plain, untyped
 from bandpo.core.checks import suggestion
+from bandpo.core.json_objects import read_object
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training import RunArguments
 
@@ -150,7 +150,7 @@ def _single(name: str, text: str, spelling: str | None = None) -> Any:
     kinds = _kinds()[name]
     text = str(text)
     if dict in kinds and text.lstrip().startswith("{"):
-        return _checked(name, _json(name, text))
+        return _checked(name, read_object(name, text))
     if dict in kinds and list not in kinds and text.lstrip().startswith("["):
         raise ValueError(f"{name}={text!r}: expected a dict or a JSON object")
     if bool in kinds and str not in kinds:
@@ -161,21 +161,13 @@ def _single(name: str, text: str, spelling: str | None = None) -> Any:
     return _checked(name, value)
 
 
-def _json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ValueError(f"{name}={text!r}: not a JSON object, {reason}") from None
-
-
 def _checked(name: str, value: Any, depth: int = 0) -> Any:
     """Return the value, if it has no NaN and does not nest without end; raise ValueError where not."""
     if depth > _DEEPEST:
         raise ValueError(f"{name}: more than {_DEEPEST} levels, expected fewer")
     if isinstance(value, float) and math.isnan(value):
         raise ValueError(f"{name}: nan, expected a number")
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for part in parts:
-        _checked(name, part, depth + 1)
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        _checked(f"{name}[{key!r}]", part, depth + 1)
     return value

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from bandpo.data.catalogue import DATASETS, MathData
 from bandpo.data.messages import check_prompt, plain_messages, user_text
-from bandpo.data.reading import read_table
+from bandpo.data.reading import has_splits, read_table
 from bandpo.data.references import Reference, described, read_reference
 from bandpo.data.rows import BadRow, BadRows, Inspection
 from bandpo.data.templates import get_template, without_template
@@ -97,6 +97,8 @@ def read_problems(
     data = DATASETS.get(name)
     place = source or (data.hub if data else name)
     option = "source" if source else "dataset"
+    if split is not None and not has_splits(place):
+        raise ValueError(f"split={split!r}: {option}={place!r} is one table without splits, expected no split")
     table = read_table(
         place,
         split or (data.split if data else "train"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -192,6 +193,18 @@ def cut(sentence: str) -> tuple[str, str]:
     """
     text, _, advice = sentence.partition("; ")
     return text, advice
+
+
+def count(options: Options, name: str, default: int | None = None) -> Any:
+    """The option as a whole number of at least 1, `default` where it is not given or null; ValueError for any other.
+
+    >>> count({"epochs": "2"}, "epochs"), count({}, "epochs", 1)
+    (2, 1)
+    """
+    value = number(options, name, default)
+    if value is not None and not (1 <= value < math.inf and value == int(value)):
+        raise ValueError(f"{name}={options.get(name)!r}: expected a whole number of at least 1")
+    return None if value is None else int(value)
 
 
 def number(options: Options, name: str, default: Any = None) -> Any:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from bandpo.engines._handover import check_choice, choice, chosen, metric_tensors, refuse_scope
-from bandpo.engines.doctor import Finding, Options, installed, known_names
+from bandpo.engines.doctor import Finding, Options, installed, known_names, number
 from bandpo.engines.objective import Objective
 
 PROVIDED = ("logp_rollout",)
@@ -118,7 +118,10 @@ def check(options: Options) -> list[Finding]:
     except (TypeError, ValueError) as error:
         return [*found, Finding("fail", f"the adapter refuses these options: {error}")]
     found.append(check_choice("prime-rl", {**given, "anchor": "rollout"}, PROVIDED))
-    if options.get("orchestrator.max_off_policy_steps") == 0:
+    lag = number(options, "orchestrator.max_off_policy_steps")
+    if lag is not None and not lag >= 0:
+        raise ValueError(f"orchestrator.max_off_policy_steps={lag!r}: expected at least 0")
+    if lag == 0:
         text = "max_off_policy_steps=0: sampler and trainer differ by rounding alone, next to nothing is clipped"
         found.append(Finding("warn", text, "see docs/when-does-it-act.md"))
     return found

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from typing import Any
 
 import torch
 
+from bandpo.core.json_objects import read_object
 from bandpo.engines._handover import chosen, clip_settings, metric_floats, refuse_scope
 from bandpo.engines._own_settings import dual_clip, is_off, refuse_clip_range
 from bandpo.engines.objective import Objective
@@ -87,11 +87,9 @@ def choose(config: Any, environment: dict[str, str]) -> Objective:
     """
     text = environment.get(VARIABLE)
     try:
-        options = json.loads(text or "")
-    except ValueError:
-        options = None
-    if not isinstance(options, dict):
-        raise ValueError(f"actor_train.system_envs.{VARIABLE}={text!r}: expected a JSON object with a method")
+        options = read_object(f"actor_train.system_envs.{VARIABLE}", text or "")
+    except ValueError as error:
+        raise ValueError(f"{error}; expected one with a method") from None
     one = chosen("ROLL", options, PROVIDED)
     refuse_scope(one, "ROLL", "micro-batches of any size", "batch")
     if config.importance_sampling != "token":

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bandpo.engines._handover import check_choice, choice, chosen, refuse_other_regions
 from bandpo.engines._own_settings import dual_clip, refuse_clip_range
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names
 from bandpo.engines.objective import Objective
 
 PATH = "bandpo.engines.slime.loss"
@@ -118,10 +118,10 @@ def check(options: Options) -> list[Finding]:
     else:
         whose = "the sampler's" if sampler else "Megatron's recomputed"
         found.append(check_choice("slime", {**given, "anchor": None}, whose=whose))
-    steps = number(options, "num_steps_per_rollout")
+    steps, batch = count(options, "num_steps_per_rollout"), count(options, "global_batch_size")
+    prompts, answers = count(options, "rollout_batch_size"), count(options, "n_samples_per_prompt", 1)
     if steps is None:
-        steps = number(options, "rollout_batch_size", 0) * number(options, "n_samples_per_prompt", 1)
-        steps /= number(options, "global_batch_size", 0) or float("inf")
+        steps = 0 if prompts is None or batch is None else prompts * answers / batch
     if steps > 1:
         found.append(Finding("ok", f"{steps:g} updates a rollout: the ratio leaves 1, the region acts"))
     elif sampler:

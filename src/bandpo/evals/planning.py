@@ -80,12 +80,18 @@ def _longest(planned: PlannedTask, positions: int | None) -> int:
     lengths, answer = [*map(len, planned.prompts)], planned.config.max_tokens
     if min(lengths) == 0:
         raise ValueError(f"{planned.name}: problem {lengths.index(0)} has no tokens, expected a prompt")
-    if positions is not None and max(lengths) + answer > positions:
+    longest = max(lengths)
+    if positions is not None and longest >= positions:
+        raise ValueError(
+            f"{planned.name}: problem {lengths.index(longest)} has {longest:,} tokens, expected fewer than the model's "
+            f"{positions:,} positions"
+        )
+    if positions is not None and longest + answer > positions:
         raise ValueError(
             f"max_tokens={answer} of {planned.name}: the model has {positions} positions and the longest prompt "
-            f"{max(lengths)} tokens, expected at most {positions - max(lengths)}"
+            f"{longest} tokens, expected at most {positions - longest}"
         )
-    return max(lengths) + answer
+    return longest + answer
 
 
 def _config(

@@ -20,6 +20,7 @@ from bandpo.rewards import math_reward
 from bandpo.rewards.answer_line import answer_line, normalised
 from bandpo.rewards.answers import final_answer
 from bandpo.store.reward_calls import FROM_TRL
+from bandpo.store.reward_columns import check_columns
 from bandpo.store.sources import reward_source
 from bandpo.tasks import TASKS
 
@@ -154,6 +155,8 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
         raise ValueError(f"tasks={name!r} has columns {', '.join(table.column_names)}: expected one named 'prompt'")
     columns: dict[str, list[Any]] = {column: list(table[column][:limit]) for column in table.column_names}
     _check_rows(name, columns, function)
+    if reward is not None:
+        check_columns(reward, function, f"tasks={name!r}", table.column_names)
     prompts = columns.pop("prompt")
     ids = [str(value) for value in columns.pop("id", range(len(prompts)))]
     return EvalTask(

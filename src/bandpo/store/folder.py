@@ -63,6 +63,10 @@ class RunFolder(RunReader):
                 are not ours; or another process is running in it.
         """
         self.check_claim(config, overwrite)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"output_dir={str(self.path)!r}: not made, {error.strerror}") from None
         self._lock.acquire()
         # Now that nobody else can change it.
         has_begun = self.check_claim(config, overwrite)
@@ -85,6 +89,12 @@ class RunFolder(RunReader):
     def check_claim(self, config: Mapping[str, Any], overwrite: bool) -> bool:
         """Return whether a run has begun here; refuse, before anything is touched, what may not be claimed."""
         here = f"output_dir={str(self.path)!r}"
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise ValueError(f"{here}: {error.strerror}, expected a folder") from None
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{here} is a file: expected a folder")
         present = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()

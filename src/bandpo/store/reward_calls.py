@@ -22,6 +22,10 @@ class RewardError(RuntimeError):
     """A reward function that raised an error: its name and the row; the error itself is the cause."""
 
 
+class RewardValueError(ValueError):
+    """A reward function that gave something else than one finite number or None for each completion."""
+
+
 def call_reward(reward: Any, arguments: Mapping[str, Any], places: Sequence[str], name: str = "") -> list[float]:
     """Return what a reward function gives, one number per completion, NaN where it does not apply.
 
@@ -33,7 +37,7 @@ def call_reward(reward: Any, arguments: Mapping[str, Any], places: Sequence[str]
 
     Raises:
         RewardError: the function raised an error, SystemExit included; it says which row alone raises one too.
-        ValueError: as `checked_values`.
+        RewardValueError: as `checked_values`.
 
     >>> call_reward(lambda completions: [len(text) for text in completions], {"completions": ["two"]}, ["row 0"])
     [3.0]
@@ -83,16 +87,20 @@ def checked_values(name: str, values: Any, places: Sequence[str]) -> list[float]
         places: where each completion's row is, for errors.
 
     Raises:
-        ValueError: not one value per completion, or a value that is no number or not finite in float32.
+        RewardValueError: not one value per completion, or a value that is no number or not finite in float32.
 
     >>> checked_values("mine.reward", [1, None, True], ["row 0", "row 1", "row 2"])
     [1.0, nan, 1.0]
     """
     if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
-        raise ValueError(f"reward {name!r} gave {described(values)}: expected a list with one number per completion")
+        raise RewardValueError(
+            f"reward {name!r} gave {described(values)}: expected a list with one number per completion"
+        )
     listed = list(values)
     if len(listed) != len(places):
-        raise ValueError(f"reward {name!r} gave {len(listed)} values for {len(places)} completions: expected as many")
+        raise RewardValueError(
+            f"reward {name!r} gave {len(listed)} values for {len(places)} completions: expected as many"
+        )
     return [_checked(name, value, place) for value, place in zip(listed, places, strict=True)]
 
 
@@ -114,10 +122,12 @@ def _checked(name: str, value: Any, place: str) -> float:
         number = math.nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError):
         number = None
+    except OverflowError:
+        number = math.inf
     if number is None or isinstance(value, (str, bytes)):
-        raise ValueError(f"reward {name!r} gave {described(value)}, for {place}: expected a number, or None")
+        raise RewardValueError(f"reward {name!r} gave {described(value)}, for {place}: expected a number, or None")
     if abs(number) > _LARGEST:
-        raise ValueError(
+        raise RewardValueError(
             f"reward {name!r} gave {number} for {place}: expected a finite number, or None where it does not apply"
         )
     return number

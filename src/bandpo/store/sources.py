@@ -34,19 +34,21 @@ def model_source(name: str, revision: str | None = None) -> tuple[str, PreTraine
             of what is not on the Hub.
     """
     path = Path(name).expanduser()
-    source = str(TASKS[name].policy_path() if name in TASKS else path if path.is_dir() else name)
+    # os.path answers for names too long for a file system, pathlib raises.
+    is_folder = os.path.isdir(path)
+    source = str(TASKS[name].policy_path() if name in TASKS else path if is_folder else name)
     label = f"model={name!r}" if revision is None else f"model={name!r}, revision={revision!r}"
-    if revision is not None and (name in TASKS or path.is_dir()):
-        raise ValueError(f"{label}: {name} is {'a folder' if path.is_dir() else 'an embedded task'}, expected a Hub id")
-    if source == name and looks_local(name) and not path.is_dir():
+    if revision is not None and (name in TASKS or is_folder):
+        raise ValueError(f"{label}: {name} is {'a folder' if is_folder else 'an embedded task'}, expected a Hub id")
+    if source == name and looks_local(name) and not is_folder:
         raise ValueError(f"{label}: no such folder; expected {EXPECTED}")
-    if source == name and not path.exists() and "/" not in name and (near := suggestion(name, TASKS)):
+    if source == name and not os.path.exists(path) and "/" not in name and (near := suggestion(name, TASKS)):
         raise ValueError(f"{label}: no such folder or task{near}; expected {EXPECTED}")
     version = {} if revision is None else {"revision": revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **version)
     except (OSError, ValueError, KeyError) as error:
-        reason = "no model and tokenizer in this folder" if path.is_dir() else f"not loaded, {first_line(error)}"
+        reason = "no model and tokenizer in this folder" if is_folder else f"not loaded, {first_line(error)}"
         raise ValueError(f"{label}: {reason}; expected {EXPECTED}") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -67,7 +69,7 @@ def reward_source(dotted: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"reward={dotted!r}: {first_line(error)}; expected a function's dotted path") from error
     except (SystemExit, EOFError) as error:
         raise RewardError(

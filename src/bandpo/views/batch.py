@@ -66,12 +66,13 @@ def load_batch(path: str | Path) -> Batch:
     if missing:
         held = ", ".join(tensors) or "nothing"
         raise ValueError(f"batch={str(path)!r} holds {held}: expected also {', '.join(missing)}")
-    mask = tensors["mask"] != 0 if "mask" in tensors else torch.ones_like(tensors["logp"], dtype=torch.bool)
+    mask = tensors["mask"] if "mask" in tensors else torch.ones_like(tensors["logp"], dtype=torch.bool)
     batch = Batch(tensors["logp"], tensors["logp_old"], tensors["advantages"], mask)
     try:
         policy_loss(*batch, method="no-clip")
     except (ValueError, TypeError) as error:
         raise ValueError(f"batch={str(path)!r}: {error}") from None
+    batch = batch._replace(mask=mask != 0)
     if not batch.tokens:
         raise ValueError(f"batch={str(path)!r}: mask is 0 everywhere, expected some tokens that count")
     return batch

@@ -27,6 +27,7 @@ def finished(tmp_path):
             folder.claim({"model": "countdown", "method": spec.method, "seed": seed, "max_steps": 20})
             records = [
                 {"step": step, "mean@32": rng.random(), "pass@32": rng.random(), "entropy": 0.5, "problems": 128}
+                | {"errors": {"mean@32": 0.01, "pass@32": 0.02}}
                 for step in STEPS
             ]
             folder.append(EVALUATIONS, records)

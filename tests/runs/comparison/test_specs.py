@@ -39,7 +39,10 @@ def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-3", "x", "1,1", "3-1", "1-2-3", "1.5", ",", "1,x"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "-3", "x", "1,1", "3-1", "1-2-3", "1.5", ",", "1,x", "1,-2", "4294967296-4294967297", "1,4294967296"],
+)
 def test_what_is_no_list_of_seeds(text):
     with pytest.raises(ValueError, match=f"--seeds {text!r}: expected"):
         parse_seeds(text)

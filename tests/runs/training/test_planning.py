@@ -23,13 +23,13 @@ from bandpo.cli.options import parse_train
 from bandpo.data.rows import BadRows
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training import RunArguments, plan, planning, resolved, updates_per_rollout
-from bandpo.runs.training.rewards import ROW
 from bandpo.runs.training.rollouts import prompts_needed
 from bandpo.runs.training.rows import TrainingRows
 from bandpo.store.checkpoints import seal
 from bandpo.store.folder import LostFolderError
 from bandpo.store.mark import read_mark
 from bandpo.store.reward_calls import RewardError
+from bandpo.store.reward_columns import ROW
 from bandpo.tasks import countdown
 
 TIMINGS = {"step_time"}

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from bandpo.runs.training.rewards import ROW, check_columns, with_places
+from bandpo.runs.training.rewards import with_places
 from bandpo.store.reward_calls import RewardError
+from bandpo.store.reward_columns import ROW, check_columns
 
 
 def plain(completions, answer, **_):
@@ -111,3 +112,9 @@ def test_a_completion_column_that_no_reward_asks_for_is_left_alone():
 def test_columns_that_do_not(columns, said):
     with pytest.raises(ValueError, match=said):
         check_columns("m.r", reward_of, "dataset='a'", columns)
+
+
+@pytest.mark.parametrize("reward", [lambda: [], lambda completions: [], lambda completions, prompts=None: [], int])
+def test_a_function_that_takes_no_columns_is_refused_before_any_rollout(reward):
+    with pytest.raises(ValueError, match="expected"):
+        check_columns("m.r", reward, "dataset='a'", ["prompt"])

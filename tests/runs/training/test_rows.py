@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from datasets import Dataset
 
 from bandpo.data.rows import BadRow
 from bandpo.runs.training.datasets import dataset_parts
-from bandpo.runs.training.rows import column, look, usable
+from bandpo.runs.training.rows import Rows, check_lengths, column, look, usable
+from bandpo.store.sources import model_source
 
 
 @pytest.fixture
@@ -117,3 +119,15 @@ def test_files_of_different_columns(parts):
     made = parts(a=[{"prompt": "1?", "answer": "1"}], b=[{"prompt": "2?"}])
     with pytest.raises(ValueError, match="'answer' is string and here missing"):
         usable(made, look(made, []))
+
+
+@pytest.mark.parametrize("prompt", ["3 " * 20, [{"role": "user", "content": "3 " * 20}]])
+def test_a_prompt_longer_than_the_model_is_named_with_its_row(prompt):
+    rows = Rows(
+        Dataset.from_dict({"prompt": ["3 7 11 2 -> 13" if isinstance(prompt, str) else prompt, prompt]}),
+        [("a", [0, 1])],
+    )
+    tokenizer = model_source("countdown")[1]
+    check_lengths(rows, tokenizer, 20)
+    with pytest.raises(ValueError, match=r"row . of a: a prompt of 20 tokens, expected at most 6"):
+        check_lengths(rows, tokenizer, 6)

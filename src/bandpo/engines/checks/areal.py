@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bandpo.engines._handover import check_choice, choice
 from bandpo.engines.areal import PROVIDED, RELEASES, check_settings, choose
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number, prefixed
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names, prefixed
 
 # What this check and the adapter read, and neighbours of similar names.
 _ACTOR = ("eps_clip", "eps_clip_higher", "c_clip", "use_sapo_loss", "ppo_n_minibatches", "importance_sampling_level")
@@ -29,7 +29,7 @@ def check(options: Options) -> list[Finding]:
         found.append(check_choice("AReaL", given, PROVIDED, "AReaL's proximal"))
     if actor.get("use_sapo_loss") in (True, "true"):
         found.append(Finding("fail", "actor.use_sapo_loss=true: AReaL's own loss, not ours", "use_sapo_loss: false"))
-    if number(options, "actor.ppo_n_minibatches", 4) > 1:
+    if count(options, "actor.ppo_n_minibatches", 4) > 1:
         return [*found, Finding("ok", "several mini-batches a step: the ratio leaves 1, the region acts")]
     text = "ppo_n_minibatches=1: only staleness (prox_logp_method) moves the ratio away from 1"
     return [*found, Finding("warn", text, "actor.ppo_n_minibatches=4")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number, prefixed
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names, prefixed
 from bandpo.engines.nemo_rl import OTHER_LOSSES, PROVIDED, choose
 
 _DEFAULTS = {
@@ -49,14 +49,10 @@ def check(options: Options) -> list[Finding]:
 
 def _updates(options: Options) -> Finding:
     """Whether a batch is used for more than one optimizer step."""
-    prompts = number(options, "grpo.num_prompts_per_step")
-    answers, batch = (
-        number(options, "grpo.num_generations_per_prompt"),
-        number(options, "policy.train_global_batch_size"),
-    )
+    names = ("grpo.num_prompts_per_step", "grpo.num_generations_per_prompt", "policy.train_global_batch_size")
+    prompts, answers, batch = (count(options, name) for name in names)
     if None in (prompts, answers, batch):
-        names = "grpo.num_prompts_per_step, grpo.num_generations_per_prompt and policy.train_global_batch_size"
-        return Finding("warn", f"whether the ratio leaves 1 depends on {names}", "give all three")
+        return Finding("warn", f"whether the ratio leaves 1 depends on {', '.join(names)}", "give all three")
     if prompts * answers > batch:
         return Finding("ok", f"{prompts * answers / batch:g} updates a step: the ratio leaves 1, the region acts")
     text = "each step is one update: the ratio is always 1, every method trains like every other"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names, number
 from bandpo.engines.openrlhf import RELEASES, choose
 
 # What this check and the adapter read, and neighbours of similar names.
@@ -31,7 +31,10 @@ def check(options: Options) -> list[Finding]:
     """
     found = known_names(installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3"), "OpenRLHF", options, KNOWN)
     given = choice(options, "bandpo")
-    low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    both = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    if not isinstance(both, (list, tuple)) or len(both) != 2:
+        raise ValueError(f"actor.eps_clip_low_high={both!r}: expected two numbers")
+    low, high = both
     stock = SimpleNamespace(
         policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
         clip_eps_low=low,
@@ -44,9 +47,9 @@ def check(options: Options) -> list[Finding]:
         found.append(Finding("fail", f"the adapter refuses these options: {error}"))
     else:
         found.append(check_choice("OpenRLHF", given, whose="the actor's recomputed"))
-    epochs = number(options, "train.max_epochs", 1)
-    rollouts = number(options, "rollout.batch_size", 1024) * number(options, "rollout.n_samples_per_prompt", 1)
-    updates = epochs * rollouts / number(options, "train.batch_size", 128)
+    epochs = count(options, "train.max_epochs", 1)
+    rollouts = count(options, "rollout.batch_size", 1024) * count(options, "rollout.n_samples_per_prompt", 1)
+    updates = epochs * rollouts / count(options, "train.batch_size", 128)
     if updates > 1:
         return [*found, Finding("ok", f"{updates:g} updates a rollout: the ratio leaves 1, the region acts")]
     text = "each rollout is used for one update: the ratio is always 1, every method trains like every other"

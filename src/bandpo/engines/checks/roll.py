@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names, number
 from bandpo.engines.roll import PROVIDED, VARIABLE, choose
 
 WORKER = "bandpo.engines.roll.BandActorWorker"
@@ -60,9 +61,12 @@ def check(options: Options) -> list[Finding]:
 
 def _updates(options: Options) -> Finding:
     """Whether a batch is used for more than one optimizer step, as far as two settings tell."""
-    if number(options, "ppo_epochs", 1) > 1:
+    if count(options, "ppo_epochs", 1) > 1:
         return Finding("ok", "several passes over a batch: the ratio leaves 1, the region acts")
-    if number(options, "async_generation_ratio", 0) > 0:
+    ahead = number(options, "async_generation_ratio", 0)
+    if not 0 <= ahead < math.inf:
+        raise ValueError(f"async_generation_ratio={ahead!r}: expected a finite number of at least 0")
+    if ahead > 0:
         return Finding("ok", "generation runs ahead of training: the ratio leaves 1, the region acts")
     text = "ppo_epochs=1: the ratio leaves 1 only where a rollout batch is split into several optimizer steps"
     return Finding("warn", text, "compare actor/ratio_max in the logs with 1")

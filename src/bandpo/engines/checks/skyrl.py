@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names
 from bandpo.engines.skyrl import CLIP_SETTINGS, NAME, PROVIDED, choose
 
 ENTRYPOINT = "bandpo.engines.skyrl"
@@ -62,9 +62,9 @@ def _settings(options: Options, given: dict, finding: Finding) -> Finding:
 
 def _updates(options: Options) -> Finding:
     """Whether a batch is used for more than one optimizer step; the numbers not given are SkyRL's."""
-    epochs = number(options, "trainer.update_epochs_per_batch", 1)
-    batch = number(options, "trainer.train_batch_size", 1024)
-    mini = number(options, "trainer.policy_mini_batch_size", 256)
+    epochs = count(options, "trainer.update_epochs_per_batch", 1)
+    batch = count(options, "trainer.train_batch_size", 1024)
+    mini = count(options, "trainer.policy_mini_batch_size", 256)
     if options.get("trainer.fully_async.enabled") in (True, "true"):
         return Finding("ok", "the sampler lags behind the trainer: ratios to it leave 1")
     if epochs * batch > mini:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bandpo.engines._handover import check_choice, choice
-from bandpo.engines.doctor import Finding, Options, installed, known_names, number
+from bandpo.engines.doctor import Finding, Options, count, installed, known_names
 from bandpo.engines.tinker import PROVIDED
 
 TESTED = ("0.38.0",)
@@ -24,7 +24,7 @@ def check(options: Options) -> list[Finding]:
     if options.get("loss_fn_config") not in (None, {}) or any(n.startswith("loss_fn_config.") for n in options):
         text = "loss_fn_config is of tinker's own losses: the client computes this loss whatever it is asked for"
         found.append(Finding("fail", text, "leave it out, hyperparameters go into band_loss's method_kwargs"))
-    substeps = number(options, "num_substeps", 1)
+    substeps = count(options, "num_substeps", 1)
     if substeps > 1 or any(name.startswith("async_config.") for name in options):
         found.append(Finding("ok", "the policy moves away from the sampler: the ratio leaves 1, the region acts"))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 
-from bandpo.engines.doctor import Finding, Options, cut, installed, names_findings
+from bandpo.engines.doctor import Finding, Options, cut, installed, names_findings, number, prefixed
 
 _TESTED = ("1.0.0", "1.6.0", "1.10.0", "1.13.0", "1.16.0")
 
@@ -20,10 +20,14 @@ def check(options: Options) -> list[Finding]:
     if found[0].level == "fail":
         return found
     from bandpo.engines.trl import BandGRPOConfig, why_inactive
+    from bandpo.engines.trl.ranges import RANGES
 
     fields = {field.name for field in dataclasses.fields(BandGRPOConfig) if field.init}
     found += _names(options, fields)
     given = {name: value for name, value in options.items() if name in fields}
+    mappings = {name: prefixed(options, name) for name in fields if name.endswith("_kwargs")}
+    given |= {name: flat_given for name, flat_given in mappings.items() if flat_given}
+    given |= {name: number(given, name) for name in RANGES if given.get(name) not in (None, "auto")}
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
@@ -48,7 +52,7 @@ def _names(options: Options, fields: set[str]) -> list[Finding]:
     mistakes = [one for one in names_findings("BandGRPOConfig", options, fields | _of_scripts()) if one.level == "fail"]
     if mistakes:
         return mistakes
-    unknown = sorted(options.keys() - fields)
+    unknown = sorted(name for name in options if name.partition(".")[0] not in fields)
     text = f"not options of BandGRPOConfig, and not looked at: {', '.join(unknown)}"
     return [Finding("warn", text)] if unknown else []
 

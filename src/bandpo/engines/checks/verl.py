@@ -23,6 +23,7 @@ from bandpo.engines.activity import why_one_update
 from bandpo.engines.doctor import (
     Finding,
     Options,
+    count,
     cut,
     flat,
     installed,
@@ -199,7 +200,7 @@ def _averages(options: Options, chosen: Objective) -> list[Finding]:
 def _activity(options: Options, chosen: Objective) -> Finding:
     """Whether the ratio can leave 1."""
     names = {"data.train_batch_size": 1024, f"{ACTOR}.ppo_mini_batch_size": 256, f"{ACTOR}.ppo_epochs": 1}
-    batch, mini_batch, epochs = (int(number(options, name, default)) for name, default in names.items())
+    batch, mini_batch, epochs = (count(options, name, default) for name, default in names.items())
     sentence = why_one_update(batch, mini_batch, epochs)
     if sentence is None:
         updates = epochs * max(batch // mini_batch, 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
+from bandpo.core.json_objects import read_object
 from bandpo.core.methods.registry import get_method
+from bandpo.engines.trl.ranges import check_ranges
 from bandpo.engines.trl.refusals import refuse_for_method, refuse_options
 
 
@@ -47,13 +48,11 @@ class BandGRPOConfig(GRPOConfig):
     band_metrics: bool = field(default=True, metadata={"help": "Log what the trust region did, as `band/*`."})
 
     def __post_init__(self):
+        check_ranges(vars(self))
+        self._read_mappings()
         get_method(self.method)
         given = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
         try:
-            if isinstance(self.method_kwargs, str):
-                self.method_kwargs = json.loads(self.method_kwargs)
-            if not isinstance(self.method_kwargs, dict | None):
-                raise TypeError("expected method_kwargs to be a dict or a JSON object")
             get_method(self.method).validate(self.hyperparameters())
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -61,6 +60,16 @@ class BandGRPOConfig(GRPOConfig):
         refuse_options(self)
         super().__post_init__()
         refuse_for_method(self)
+
+    def _read_mappings(self) -> None:
+        """Make every option of names and values a dict, JSON objects too."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name.endswith("_kwargs") and isinstance(value, str):
+                value = read_object(one.name, value)
+                setattr(self, one.name, value)
+            if one.name.endswith("_kwargs") and not isinstance(value, dict | None):
+                raise TypeError(f"{one.name}={value!r}: expected a dict or a JSON object")
 
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyperparameter of the method, whichever field it came from."""

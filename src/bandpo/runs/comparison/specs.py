@@ -35,7 +35,7 @@ def parse_seeds(text: str) -> list[int]:
         seeds = []
     if len(seeds[: _MOST_SEEDS + 1]) > _MOST_SEEDS:
         raise ValueError(f"--seeds {text}: expected {_MOST_SEEDS:,} seeds at most")
-    if not seeds or len(set(seeds)) < len(seeds):
+    if not seeds or len(set(seeds)) < len(seeds) or not 0 <= min(seeds) <= max(seeds) < 2**32:
         raise ValueError(f"--seeds {text!r}: expected a count (5), a range (100-109) or a list (1,2,5)")
     return list(seeds)
 

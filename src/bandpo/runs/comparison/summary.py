@@ -17,7 +17,7 @@ from bandpo.runs.comparison.specs import Spec, run_folder
 from bandpo.store.folder import EVALUATIONS, RESULT, RunFolder
 from bandpo.store.machine import environment
 
-_NOT_COMPARED = ("step", "problems")
+_NOT_COMPARED = ("step", "problems", "errors")
 
 
 def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[str, Any]:

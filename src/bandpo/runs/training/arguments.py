@@ -6,11 +6,30 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from transformers import get_scheduler
+from transformers.integrations import get_reporting_integration_callbacks
+
 from bandpo.core.checks import suggestion
+from bandpo.data.reading import has_splits, split_names
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training.rollouts import prompts_needed
 from bandpo.tasks import TASKS
 
+_MOST = {"eval_samples": 10**6, "eval_batch_size": 10**9, "evaluate_every": 10**9, "threads": 4096}
+_BY_EVALUATE_EVERY = "held-out problems are evaluated every `evaluate_every` rollouts"
+# Options of transformers that a run does not read, and what there is in their place.
+_UNREAD = {
+    "resume_from_checkpoint": "a run goes on from the newest whole checkpoint of its own output_dir",
+    "restore_callback_states_from_checkpoint": "a run restores all that it needs",
+    "eval_strategy": _BY_EVALUATE_EVERY,
+    "eval_on_start": _BY_EVALUATE_EVERY,
+    "eval_steps": _BY_EVALUATE_EVERY,
+    "do_train": "`bandpo train` trains and evaluates",
+    "do_eval": _BY_EVALUATE_EVERY,
+    "do_predict": "`bandpo eval` answers problems",
+    "push_to_hub": "the model is written to output_dir/model",
+}
 # An embedded task makes its problems before training: ten million take minutes and gigabytes.
 _MOST_PROBLEMS = 10_000_000
 
@@ -38,6 +57,12 @@ class RunArguments:
 
     def __post_init__(self):
         self.reward = [self.reward] if isinstance(self.reward, str) else self.reward
+        if not self.reward:
+            raise ValueError("reward=[]: expected a function's dotted path, or several")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise ValueError(f"{name}={value}: expected at least 1, at most {most:,}")
 
 
 def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
@@ -58,10 +83,13 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
 
 def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
     """Raise ValueError for settings under which a run could not keep its promises."""
-    for name in ("eval_samples", "eval_batch_size", "evaluate_every", "threads"):
-        value = getattr(run, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value}: expected at least 1")
+    _check_split(run)
+    _refuse_unread(args)
+    _check_schedule(args)
+    try:
+        get_reporting_integration_callbacks(args.report_to)
+    except ValueError as error:
+        raise ValueError(f"report_to={args.report_to!r}: {error}") from None
     if run.dataset not in TASKS and run.reward == RunArguments().reward:
         near = suggestion(run.dataset, TASKS)
         raise ValueError(
@@ -79,3 +107,32 @@ def check_settings(run: RunArguments, args: BandGRPOConfig) -> None:
     for name in ("save_only_model", "ignore_data_skip"):
         if getattr(args, name):
             raise ValueError(f"{name}=True: expected False, so that a resumed run equals an unbroken one")
+    if args.save_strategy == "best":
+        raise ValueError("save_strategy='best': expected 'steps', 'epoch' or 'no', a run keeps its newest checkpoints")
+
+
+def _check_split(run: RunArguments) -> None:
+    """Raise ValueError at a split of a data set without splits."""
+    if run.dataset_split == RunArguments.dataset_split:
+        return
+    for name in split_names(run.dataset) or [run.dataset]:
+        if name in TASKS or not has_splits(name):
+            raise ValueError(f"dataset_split={run.dataset_split!r}: dataset={name!r} has no splits, expected no split")
+
+
+def _check_schedule(args: BandGRPOConfig) -> None:
+    """Raise ValueError where the schedule of the learning rate takes no such options."""
+    unused = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    given = dict(args.lr_scheduler_kwargs or {})
+    try:
+        get_scheduler(args.lr_scheduler_type, unused, 0, max(args.max_steps, 1), given)
+    except (TypeError, ValueError, AttributeError) as error:
+        kind = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
+        raise ValueError(f"lr_scheduler_type={kind!r}, lr_scheduler_kwargs={given!r}: {error}") from None
+
+
+def _refuse_unread(args: BandGRPOConfig) -> None:
+    for name, instead in _UNREAD.items():
+        value = getattr(args, name, None)
+        if value != getattr(BandGRPOConfig, name, None):
+            raise ValueError(f"{name}={getattr(value, 'value', value)!r} has no effect in a run: {instead}")

@@ -14,6 +14,7 @@ from bandpo.rewards.functions import grader_limits
 from bandpo.runs.training.arguments import RunArguments, check_settings, resolved
 from bandpo.runs.training.held_out import Evaluator
 from bandpo.runs.training.inputs import Inputs, read_inputs
+from bandpo.runs.training.rows import check_lengths
 from bandpo.store.folder import RunFolder
 from bandpo.store.sources import model_source, reward_source
 from bandpo.tasks import TASKS
@@ -62,13 +63,13 @@ def check(run: RunArguments, args: BandGRPOConfig) -> Sources:
     if inputs.held_out is not None:
         sizes = {"samples": run.eval_samples, "batch_size": run.eval_batch_size}
         evaluator = Evaluator(args, tokenizer, rewards[0][1], inputs.held_out, **sizes)
-    _check_length(model, args)
+    _check_length(model, args, tokenizer, inputs, is_embedded=run.dataset in TASKS)
     RunFolder(str(args.output_dir)).check_claim(resolved(run, args), run.overwrite)
     return Sources(rewards, model, tokenizer, inputs, evaluator)
 
 
-def _check_length(source: str, args: BandGRPOConfig) -> None:
-    """Raise ValueError where an answer alone would fill the model's positions."""
+def _check_length(source: str, args: BandGRPOConfig, tokenizer: Any, inputs: Inputs, *, is_embedded: bool) -> None:
+    """Raise ValueError where an answer, alone or behind a prompt, would not fit into the model's positions."""
     options = {**args.model_init_kwargs} if isinstance(args.model_init_kwargs, dict) else {}
     options = {name: options[name] for name in ("revision", "trust_remote_code") if name in options}
     try:
@@ -78,3 +79,5 @@ def _check_length(source: str, args: BandGRPOConfig) -> None:
     positions, longest = getattr(config, "max_position_embeddings", None), args.max_completion_length
     if positions is not None and longest is not None and longest >= positions:
         raise ValueError(f"max_completion_length={longest}: expected less than {positions}, the model's positions")
+    if positions is not None and longest is not None and not is_embedded:
+        check_lengths(inputs.train, tokenizer, positions - longest)

@@ -41,5 +41,8 @@ def _part(name: str, split: str, count: int, seed: int, option: str) -> Part:
         return Part(label, name, Dataset.from_dict(TASKS[name].training(count, seed)))
     data = read_table(name, split, option=option, expected=EXPECTED, known=[*TASKS])
     if "prompt" not in data.column_names:
-        raise ValueError(f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt'")
+        raise ValueError(
+            f"{label} has columns {', '.join(data.column_names)}: expected one named 'prompt', which `bandpo data "
+            "prepare` makes of 'problem' or 'question'"
+        )
     return Part(label, name, data)

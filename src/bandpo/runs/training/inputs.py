@@ -11,9 +11,9 @@ from bandpo.data.rows import BadRows, Inspection
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training.arguments import RunArguments
 from bandpo.runs.training.datasets import dataset_parts
-from bandpo.runs.training.rewards import check_columns
 from bandpo.runs.training.rollouts import check_prompts, prompts_needed
 from bandpo.runs.training.rows import Part, Rows, look, usable
+from bandpo.store.reward_columns import check_columns
 from bandpo.tasks import TASKS, Task
 
 # A function behind the dotted path that it was named by.

@@ -54,7 +54,7 @@ class Plan:
         Raises:
             RuntimeError: training ended before its last update; the run is not complete.
             RewardError: a reward function raised an error.
-            ValueError: a reward function gave something else than one finite number or None for each answer.
+            RewardValueError: a reward function gave something else than one finite number or None for each answer.
         """
         started = time.time()
         self.trainer.train(resume_from_checkpoint=self.checkpoint)

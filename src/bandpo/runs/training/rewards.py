@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from bandpo.store.reward_calls import FROM_TRL, await_reward, call_reward
-
-# The column that tells a reward's call which rows it has; taken away before the function sees it.
-ROW = "bandpo_row"
-# Columns that TRL keeps to itself.
-_KEPT = ("completion",)
+from bandpo.store.reward_calls import await_reward, call_reward
+from bandpo.store.reward_columns import ROW
 
 
 def with_places(reward: Any, name: str, place: Callable[[int], str]) -> Any:
@@ -49,34 +45,6 @@ def with_places(reward: Any, name: str, place: Callable[[int], str]) -> Any:
     # What TRL calls its metrics after.
     checked.__name__ = getattr(inner, "__name__", type(inner).__name__)
     return checked
-
-
-def check_columns(dotted: str, reward: Any, label: str, columns: Sequence[str]) -> None:
-    """Raise ValueError where a data set lacks a column that a reward asks for by name, or has one that is TRL's own.
-
-    Args:
-        dotted: of the reward, for errors.
-        reward: the function.
-        label: the data set's option and value, for errors.
-        columns: of the data set.
-    """
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    asked = {
-        name: parameter.default is inspect.Parameter.empty
-        for name, parameter in inspect.signature(reward).parameters.items()
-        if parameter.kind in named and name not in FROM_TRL
-    }
-    for column in columns:
-        if column in FROM_TRL or column == ROW:
-            raise ValueError(f"{label} has a column {column!r}, which rewards get from TRL: expected another name")
-        if column in _KEPT and column in asked:
-            raise ValueError(
-                f"reward={dotted!r} needs a column {column!r}, which TRL hands to no reward: expected another name, in "
-                f"{label} too"
-            )
-    for name, is_needed in asked.items():
-        if is_needed and name not in columns:
-            raise ValueError(f"reward={dotted!r} needs a column {name!r}: {label} has {', '.join(columns)}")
 
 
 def _without_partial(function: Any) -> Any:

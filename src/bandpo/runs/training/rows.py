@@ -16,7 +16,8 @@ from datasets import Dataset, concatenate_datasets
 from bandpo.data.json_columns import mixed_columns
 from bandpo.data.messages import check_prompt, plain_messages
 from bandpo.data.rows import BadRow, Check, Inspection, find_bad_rows, good_rows
-from bandpo.runs.training.rewards import ROW
+from bandpo.rewards.messages import content_text
+from bandpo.store.reward_columns import ROW
 
 _ADDED = "bandpo_added"
 
@@ -87,6 +88,18 @@ def usable(parts: Sequence[Part], inspected: Sequence[Inspection]) -> Rows:
     kept = [good_rows(len(part.rows), inspection.bad) for part, inspection in zip(parts, inspected, strict=True)]
     plain = [replace(part, rows=_plain(part.rows, rows)) for part, rows in zip(parts, kept, strict=True)]
     return Rows(joined(plain), [(part.name, rows) for part, rows in zip(parts, kept, strict=True)])
+
+
+def check_lengths(rows: Rows, tokenizer: Any, room: int) -> None:
+    """Raise ValueError at the first prompt that has more tokens than there is room for, a chat's template left out."""
+    for index, prompt in enumerate(column(rows.data, "prompt")):
+        text = prompt if isinstance(prompt, str) else "".join(content_text(each.get("content")) for each in prompt)
+        # A token has a character at least.
+        if len(text) > room and (count := len(tokenizer(text)["input_ids"])) > room:
+            raise ValueError(
+                f"{rows.place(index)}: a prompt of {count:,} tokens, expected at most {room:,}, which the answer "
+                "(max_completion_length) leaves of the model's positions"
+            )
 
 
 def joined(parts: Sequence[Part]) -> Dataset:
