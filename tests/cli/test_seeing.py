@@ -176,7 +176,7 @@ def test_atlas_is_written(run, tmp_path, monkeypatch):
         ("match --batch b.npz --like no-clip", "--like no-clip: it stops none of the 400 tokens"),
         ("match --batch b.npz --like tre", "'tre' needs logits"),
         ("match --batch b.npz --clip-fraction 0.9", "share 0.9 of 400 tokens: expected at most"),
-        ("match --batch b.npz --clip-fraction 2", "share 2 of 400 tokens: expected below 1"),
+        ("match --batch b.npz --clip-fraction 2", "--clip-fraction 2: expected a share above 0 and below 1"),
         ("atlas --out atlas.txt", "out='atlas.txt': expected a file ending in .html"),
         ("atlas --out absent/atlas.html", "out='absent/atlas.html': no folder 'absent'"),
     ],
