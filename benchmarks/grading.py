@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bandpo.bench.report import machine
+from bandpo.speed.report import machine
 
 if __package__:
     from benchmarks import grading_fetch, grading_hostile, grading_report

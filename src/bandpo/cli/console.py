@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
@@ -34,6 +35,8 @@ _ASCII = {
     "│": "|", "┃": "|", "─": "-", "━": "-",
 }  # fmt: skip
 _LONGEST_MESSAGE, _LONGEST_PAGE = 1000, 8000
+# The exit code of a command that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def visible(text: str) -> str:
@@ -79,6 +82,11 @@ def remark(text: str) -> None:
     remarks.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def accept_older_names() -> None:
+    """Leave out transformers' warning of options by their older name, which every supported version of it has."""
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+
+
 def write_anywhere() -> None:
     """Let standard output and error take every text: what their encoding lacks is written in ASCII."""
     codecs.register_error("bandpo.ascii", _in_ascii)
@@ -94,7 +102,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 def _one_in_ascii(char: str) -> str:
-    """A character in ASCII: a name of its own, the letter under its accent, or its number."""
+    """Return a character in ASCII: a name of its own, the letter under its accent, or its number."""
     plain = unicodedata.normalize("NFKD", char)
     letters = "".join(_ASCII.get(part, part) for part in plain if not unicodedata.combining(part))
     return letters if letters and letters.isascii() else _escaped(char)

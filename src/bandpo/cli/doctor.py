@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +11,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bandpo.cli.console import console, user_errors
+from bandpo.cli.commands import FORWARD
+from bandpo.cli.console import accept_older_names, console, user_errors
 from bandpo.core.json_objects import read_object
 from bandpo.engines.doctor import Given, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings=FORWARD)(doctor)
 
 
 def doctor(
@@ -32,7 +37,7 @@ def doctor(
     Example:  bandpo doctor trl --num-iterations 2 --method band-kl
     Example:  bandpo doctor verl run.yaml actor_rollout_ref.actor.ppo_epochs=2
     """
-    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+    accept_older_names()
     with user_errors("doctor"):
         from bandpo.engines.doctor import diagnose, engines
 
@@ -87,10 +92,10 @@ def read_options(arguments: Iterable[str]) -> Given:
         name = name.lstrip("+-~").replace("-", "_")
         if not name:
             raise ValueError(f"{argument!r}: expected a name before the =")
-        given = flat({name: _read_yaml(value, argument)})
-        options.update(given)
+        values = flat({name: _read_yaml(value, argument)})
+        options.update(values)
         if argument.startswith("+"):
-            added.update(given)
+            added.update(values)
     return Given(options, added)
 
 

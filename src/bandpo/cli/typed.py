@@ -43,7 +43,7 @@ def _parser() -> TrlParser:
 
 @lru_cache(1)
 def _kinds() -> dict[str, tuple[type, ...]]:
-    """The types that each option may have, of `list[str] | None` for instance list and NoneType."""
+    """Return the types that each option may have, of `list[str] | None` for instance list and NoneType."""
     hints = {**get_type_hints(RunArguments), **get_type_hints(BandGRPOConfig)}
     return {name: _members(hint) for name, hint in hints.items()}
 
@@ -104,10 +104,10 @@ def _of_flag(name: str, spelling: str, texts: Sequence[str]) -> Any:
     if not texts:
         return getattr(_parser().parse_known_args([spelling])[0], name)
     if _takes_list(name) and (len(texts) > 1 or str not in _kinds()[name]):
-        return [_one(name, text) for text in texts]
+        return [_single(name, text) for text in texts]
     if len(texts) > 1:
         raise ValueError(f"{spelling} {' '.join(texts)}: expected one value")
-    return _one(name, texts[0], spelling)
+    return _single(name, texts[0], spelling)
 
 
 def from_yaml(name: str, raw: Any) -> Any:
@@ -136,8 +136,8 @@ def from_yaml(name: str, raw: Any) -> Any:
             raise ValueError(f"{name}={plain(raw)!r}, expected one value")
         if not all(isinstance(value, str) for value in raw):
             raise ValueError(f"{name}={plain(raw)!r}, expected texts or numbers in the list")
-        return [_one(name, value) for value in raw]
-    value = _one(name, raw)
+        return [_single(name, value) for value in raw]
+    value = _single(name, raw)
     return [value] if _takes_list(name) and str not in kinds else value
 
 
@@ -145,8 +145,8 @@ def _takes_list(name: str) -> bool:
     return list in _kinds()[name]
 
 
-def _one(name: str, text: str, spelling: str | None = None) -> Any:
-    """One text as a value, or element, of an option."""
+def _single(name: str, text: str, spelling: str | None = None) -> Any:
+    """Return one text as a value, or element, of an option."""
     kinds = _kinds()[name]
     text = str(text)
     if dict in kinds and text.lstrip().startswith("{"):
@@ -162,7 +162,7 @@ def _one(name: str, text: str, spelling: str | None = None) -> Any:
 
 
 def _checked(name: str, value: Any, depth: int = 0) -> Any:
-    """The value, if it has no NaN and does not nest without end."""
+    """Return the value, if it has no NaN and does not nest without end; raise ValueError where not."""
     if depth > _DEEPEST:
         raise ValueError(f"{name}: more than {_DEEPEST} levels, expected fewer")
     if isinstance(value, float) and math.isnan(value):

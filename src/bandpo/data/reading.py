@@ -98,7 +98,7 @@ def _load(name: str, path: Path, split: str, config: str | None) -> Any:
 
 
 def _load_files(files: Sequence[Path], split: str) -> Any:
-    """The rows of tables of one kind; their names are no patterns."""
+    """Load the rows of tables of one kind; their names are no patterns."""
     kind = LOADERS[files[0].suffix]
     if kind != "parquet":
         for file in files:
