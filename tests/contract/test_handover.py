@@ -5,7 +5,7 @@ import torch
 from independent import batch, close, gradient
 
 import bandpo
-from bandpo.engines._handover import chosen, clip_settings
+from bandpo.engines.common.handover import chosen, clip_settings
 
 
 def clipping_engine(log_ratio, settings):

@@ -6,10 +6,14 @@ import types
 
 import pytest
 
-from bandpo.engines import _verl_options, doctor
-from bandpo.engines.activity import why_one_update
-from bandpo.engines.checks import verl
-from bandpo.engines.doctor import Finding, diagnose, engines, installed, number, prefixed, release
+from bandpo.engines import doctor
+from bandpo.engines.common.findings import Finding
+from bandpo.engines.common.options import number, prefixed
+from bandpo.engines.common.releases import installed, release
+from bandpo.engines.common.updates import why_one_update
+from bandpo.engines.doctor import diagnose, engines
+from bandpo.engines.verl import check as verl
+from bandpo.engines.verl import options as verl_options
 
 ACTOR = "actor_rollout_ref.actor"
 POLICY = f"{ACTOR}.policy_loss"
@@ -23,10 +27,10 @@ BYPASS = {
 @pytest.fixture(autouse=True)
 def _verl_is_installed(monkeypatch):
     """verl as the checks see it; they import nothing else of it."""
-    _verl_options._resolved.cache_clear()
+    verl_options._resolved.cache_clear()
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.9.1" if name == "verl" else version(name))
-    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", types.ModuleType("bandpo.engines.verl"))
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl.adapter", types.ModuleType("bandpo.engines.verl.adapter"))
     for name in ("VERL_USE_EXTERNAL_MODULES", "VERL_USE_EXTERNAL_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -210,7 +214,7 @@ def test_cut_sampling_and_another_mean_are_warnings():
 
 
 def test_a_broken_adapter_is_a_failure(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", None)
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl.adapter", None)
     assert "the loss is not registered" in failure(LINES).text
 
 

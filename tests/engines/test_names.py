@@ -2,8 +2,9 @@
 
 import pytest
 
-from bandpo.engines._names import did_you_mean, is_group, misspelt
-from bandpo.engines.doctor import Given, names_findings
+from bandpo.engines.common.findings import names_findings
+from bandpo.engines.common.names import did_you_mean, is_group, misspelt
+from bandpo.engines.common.options import Given
 
 KNOWN = ["top.actor.lr", "top.actor.ppo_epochs", "top.critic.ppo_epochs", "method", "band_delta", "clip_ratio_low"]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bandpo.engines._own_settings import dual_clip, is_off, refuse_clip_range
-from bandpo.engines.objective import objective
+from bandpo.engines.common.objective import objective
+from bandpo.engines.common.own_settings import dual_clip, is_off, refuse_clip_range
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ import warnings
 import pytest
 
 from bandpo.core.methods.registry import methods
-from bandpo.engines import _verl_options
-from bandpo.engines._verl_options import CLIP, check_actor, resolve
+from bandpo.engines.verl import options as verl_options
+from bandpo.engines.verl.options import CLIP, check_actor, resolve
 
 DEFAULTS = {name: default for name, (_, default) in CLIP.items()}
 
 
 @pytest.fixture(autouse=True)
 def _nothing_resolved():
-    _verl_options._resolved.cache_clear()
+    verl_options._resolved.cache_clear()
 
 
 def test_grpo_has_verls_clip_settings():

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.band import band
-from bandpo.engines.doctor import is_installed
+from bandpo.engines.common.releases import is_installed
 from bandpo.kernels.region import has_triton
 
 DELTA = 0.05

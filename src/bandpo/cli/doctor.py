@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandpo.cli.console import console, user_errors
-from bandpo.engines.doctor import Given, flat
+from bandpo.engines.common.options import Given, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}

@@ -13,8 +13,8 @@ from independent import FINITE_GARBAGE, batch, close, gradient, per_token
 from snippets import blocks
 from sources import execute, installed_file, stub
 
-from bandpo.engines import openrlhf as adapter
-from bandpo.engines.checks.openrlhf import check
+from bandpo.engines.openrlhf import adapter
+from bandpo.engines.openrlhf.check import check
 
 VARIANTS = [
     pytest.param("protocol", marks=pytest.mark.exercises("signature only", version="0.11.2")),

@@ -6,9 +6,9 @@ from independent import batch
 from snippets import arguments, as_options, blocks
 
 import bandpo
-from bandpo.engines._handover import chosen
-from bandpo.engines.checks.skyrl import check
-from bandpo.engines.skyrl import NOT_PROPORTIONAL
+from bandpo.engines.common.handover import chosen
+from bandpo.engines.skyrl.adapter import NOT_PROPORTIONAL
+from bandpo.engines.skyrl.check import check
 
 ASYNC = {"trainer.fully_async.enabled": True}
 GOOD = {"trainer.override_entrypoint": "bandpo.engines.skyrl", "trainer.algorithm.bandpo.method": "band-kl"}

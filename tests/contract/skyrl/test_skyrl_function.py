@@ -13,7 +13,7 @@ from skyrl.backends.skyrl_train.utils import ppo_utils
 from skyrl.train.config import AlgorithmConfig
 from snippets import arguments, blocks
 
-from bandpo.engines import skyrl as adapter
+from bandpo.engines.skyrl import adapter
 
 pytestmark = pytest.mark.exercises("real function")
 

@@ -101,7 +101,7 @@ def test_an_older_verl_is_refused():
         """
         sys.modules["verl"].__version__ = "0.6.1"
         try:
-            import bandpo.engines.verl
+            from bandpo.engines.verl import BandPolicyLossConfig
         except ImportError as error:
             print(str(error).replace(" ", "_"))
         """
@@ -110,7 +110,7 @@ def test_an_older_verl_is_refused():
 
 
 def test_without_verl_the_adapter_says_what_to_install():
-    code = "import sys; sys.modules['verl'] = None; import bandpo.engines.verl"
+    code = "import sys; sys.modules['verl'] = None; from bandpo.engines.verl import BandPolicyLossConfig"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert "ImportError: bandpo.engines.verl needs verl, see docs/engines/verl.md" in done.stderr
 

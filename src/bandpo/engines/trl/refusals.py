@@ -13,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUs
 
 from bandpo.core.methods.method import Method
 from bandpo.core.methods.registry import get_method, methods
-from bandpo.engines._names import did_you_mean
+from bandpo.engines.common.names import did_you_mean
 from bandpo.engines.trl.fields import FIELDS, changed
 
 if TYPE_CHECKING:

@@ -1,0 +1,65 @@
+"""What `bandpo doctor nemo_rl` asks, of NeMo-RL's configuration by dotted names."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from bandpo.engines.common.findings import Finding, known_names
+from bandpo.engines.common.handover import check_choice
+from bandpo.engines.common.options import Options, choice, number, prefixed
+from bandpo.engines.common.releases import installed
+from bandpo.engines.nemo_rl.adapter import OTHER_LOSSES, PROVIDED, choose
+
+_DEFAULTS = {
+    "ratio_clip_min": 0.2,
+    "ratio_clip_max": 0.2,
+    "ratio_clip_c": None,
+    "use_importance_sampling_correction": False,
+}
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    *(f"loss_fn.{name}" for name in ("bandpo", *_DEFAULTS, *OTHER_LOSSES, "token_level_loss")),
+    *("loss_fn.truncated_importance_sampling_ratio", "loss_fn.truncated_importance_sampling_ratio_min"),
+    *("grpo.num_prompts_per_step", "grpo.num_generations_per_prompt", "grpo.val_num_generations_per_prompt"),
+    *("policy.train_global_batch_size", "policy.train_micro_batch_size"),
+)
+
+
+def check(options: Options) -> list[Finding]:
+    """Findings for a GRPO configuration of NeMo-RL.
+
+    >>> [finding.level for finding in check({"loss_fn.bandpo.method": "band-kl"})][1:]
+    ['ok', 'warn']
+    """
+    found = known_names(
+        installed("nemo-rl", "0.6.0", ("0.6.0", "0.7.0"), install="NeMo-RL is installed from its repository"),
+        "NeMo-RL",
+        options,
+        KNOWN,
+    )
+    given = choice(options, "loss_fn.bandpo")
+    if not given:
+        text = "no loss_fn.bandpo: NeMo-RL's own loss"
+        return [*found, Finding("fail", text, "python -m bandpo.engines.nemo_rl SCRIPT +loss_fn.bandpo.method=band-kl")]
+    finding = check_choice("NeMo-RL", given, PROVIDED, "the trainer's previous")
+    try:
+        choose(SimpleNamespace(**{**_DEFAULTS, **prefixed(options, "loss_fn")}), given)
+    except (TypeError, ValueError) as error:
+        finding = Finding("fail", f"the adapter refuses these options: {error}")
+    return [*found, finding, _updates(options)]
+
+
+def _updates(options: Options) -> Finding:
+    """Whether a batch is used for more than one optimizer step."""
+    prompts = number(options, "grpo.num_prompts_per_step")
+    answers, batch = (
+        number(options, "grpo.num_generations_per_prompt"),
+        number(options, "policy.train_global_batch_size"),
+    )
+    if None in (prompts, answers, batch):
+        names = "grpo.num_prompts_per_step, grpo.num_generations_per_prompt and policy.train_global_batch_size"
+        return Finding("warn", f"whether the ratio leaves 1 depends on {names}", "give all three")
+    if prompts * answers > batch:
+        return Finding("ok", f"{prompts * answers / batch:g} updates a step: the ratio leaves 1, the region acts")
+    text = "each step is one update: the ratio is always 1, every method trains like every other"
+    return Finding("fail", text, "policy.train_global_batch_size below prompts times generations")

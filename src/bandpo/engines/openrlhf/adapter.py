@@ -1,0 +1,132 @@
+"""OpenRLHF's own `PolicyLoss`, run with the trust region of a method, and the launcher that puts it in place."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import runpy
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from bandpo.engines.common.handover import chosen, clip_settings, refuse_scope
+from bandpo.engines.common.objective import Objective
+from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
+
+RELEASES = ("0.11.0", "0.11.1", "0.11.2")
+
+
+def check_release(version: str | None = None) -> None:
+    """Raise RuntimeError unless this release of OpenRLHF, the installed one by default, was tested."""
+    version = importlib.metadata.version("openrlhf") if version is None else version
+    if version not in RELEASES:
+        raise RuntimeError(f"openrlhf {version}: this adapter is written for {', '.join(RELEASES)} and no other")
+
+
+def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
+    """OpenRLHF's `PolicyLoss` with the trust region that `options` name: method, band_delta, method_kwargs.
+
+    Raises when an instance is made:
+        TypeError, ValueError: what cannot be honoured here, see `choose`.
+    """
+
+    class BandPolicyLoss(stock):
+        def __init__(self, *args: Any, **kwargs: Any):
+            super().__init__(*args, **kwargs)
+            choose(self, options)
+
+        def forward(
+            self,
+            log_probs: torch.Tensor,
+            old_log_probs: torch.Tensor,
+            advantages: torch.Tensor,
+            action_mask: torch.Tensor | None = None,
+            **rest: Any,
+        ) -> tuple[Any, ...]:
+            one = choose(self, options)
+            mask = torch.ones_like(log_probs) if action_mask is None else action_mask
+            settings = clip_settings(one, log_probs, old_log_probs, advantages, mask)
+            own = self.clip_eps_low, self.clip_eps_high, self.dual_clip
+            self.clip_eps_low, self.clip_eps_high = settings.eps_low, settings.eps_high
+            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2], " ")
+            try:
+                found = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
+            finally:
+                self.clip_eps_low, self.clip_eps_high, self.dual_clip = own
+            if one.method.region is not None:
+                return found
+            stopped, count = settings.metrics["clip"]
+            return found[0], stopped / count.clamp_min(1), *found[2:]
+
+    return BandPolicyLoss
+
+
+def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
+    """The objective that the options name, for a `PolicyLoss` with these settings.
+
+    Raises:
+        TypeError: a hyperparameter the method does not take.
+        ValueError: an unknown method, one that needs what OpenRLHF does not hand to a loss, or settings that
+            contradict it.
+    """
+    one = chosen("OpenRLHF", options)
+    refuse_scope(one, "OpenRLHF", "micro-batches of any size", "batch")
+    if stock.policy_loss_type != "ppo":
+        raise ValueError(f"--actor.policy_loss_type {stock.policy_loss_type}: expected ppo, the method decides")
+    refuse_clip_range(one, {"--actor.eps_clip_low_high, low": (stock.clip_eps_low, 0.2, "eps_low")})
+    refuse_clip_range(one, {"--actor.eps_clip_low_high, high": (stock.clip_eps_high, 0.2, "eps_high")})
+    dual_clip(one, "--actor.dual_clip", stock.dual_clip, " ")
+    return one
+
+
+def loss_settings(arguments: list[str]) -> Any:
+    """Return what OpenRLHF's flags for its loss say, by the names of `PolicyLoss`; other flags are left alone.
+
+    >>> loss_settings(["--actor.eps_clip_low_high", "0.2", "0.28", "--train.batch_size", "128"]).clip_eps_high
+    0.28
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--actor.policy_loss_type", default="ppo")
+    parser.add_argument("--actor.eps_clip", type=float, default=0.2)
+    parser.add_argument("--actor.eps_clip_low_high", type=float, nargs=2)
+    parser.add_argument("--actor.dual_clip", type=float)
+    given = vars(parser.parse_known_args(arguments)[0])
+    low, high = given["actor.eps_clip_low_high"] or [given["actor.eps_clip"]] * 2
+    return argparse.Namespace(
+        policy_loss_type=given["actor.policy_loss_type"],
+        clip_eps_low=low,
+        clip_eps_high=high,
+        dual_clip=given["actor.dual_clip"],
+    )
+
+
+def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
+    """OpenRLHF's Ray actor `PolicyModelActor`, which puts our loss into its process before it builds its trainer."""
+    import ray  # pyright: ignore[reportMissingImports]
+
+    class BandPolicyModelActor(stock.__ray_metadata__.modified_class):
+        def init_model_from_pretrained(self, *args: Any, **kwargs: Any) -> Any:
+            from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]
+
+            check_release()
+            ppo_actor.PolicyLoss = policy_loss(ppo_actor.PolicyLoss, options)
+            return super().init_model_from_pretrained(*args, **kwargs)
+
+    return ray.remote(num_gpus=1)(BandPolicyModelActor)
+
+
+def main() -> None:
+    """OpenRLHF's `train_ppo_ray`; the first argument is the JSON object with the method, the others are its own."""
+    options = json.loads(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].startswith("{") else None
+    if not isinstance(options, dict):
+        sys.exit('usage: python -m bandpo.engines.openrlhf \'{"method": "band-kl"}\' OPTIONS OF train_ppo_ray')
+    check_release()
+    choose(loss_settings(sys.argv[2:]), options)
+    from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]
+
+    ppo_actor.PolicyModelActor = policy_actor(ppo_actor.PolicyModelActor, options)
+    sys.argv = ["train_ppo_ray", *sys.argv[2:]]
+    runpy.run_module("openrlhf.cli.train_ppo_ray", run_name="__main__")

@@ -1,0 +1,55 @@
+"""What `bandpo doctor openrlhf` asks, of OpenRLHF's flags by their dotted names and `bandpo.*` of the JSON object."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from bandpo.engines.common.findings import Finding, known_names
+from bandpo.engines.common.handover import check_choice
+from bandpo.engines.common.options import Options, choice, number
+from bandpo.engines.common.releases import installed
+from bandpo.engines.openrlhf.adapter import RELEASES, choose
+
+# What this check and the adapter read, and neighbours of similar names.
+KNOWN = (
+    "bandpo",
+    *(f"actor.{name}" for name in ("policy_loss_type", "eps_clip", "eps_clip_low_high", "dual_clip", "loss_agg_mode")),
+    *(
+        "train.max_epochs",
+        "train.batch_size",
+        "train.micro_batch_size",
+        "rollout.batch_size",
+        "rollout.micro_batch_size",
+    ),
+    "rollout.n_samples_per_prompt",
+)
+
+
+def check(options: Options) -> list[Finding]:
+    """Findings for OpenRLHF.
+
+    >>> [finding.level for finding in check({"bandpo.method": "band-kl", "train.max_epochs": 2})][1:]
+    ['ok', 'ok']
+    """
+    found = known_names(installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3"), "OpenRLHF", options, KNOWN)
+    given = choice(options, "bandpo")
+    low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    stock = SimpleNamespace(
+        policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
+        clip_eps_low=low,
+        clip_eps_high=high,
+        dual_clip=number(options, "actor.dual_clip"),
+    )
+    try:
+        choose(stock, given)
+    except (TypeError, ValueError) as error:
+        found.append(Finding("fail", f"the adapter refuses these options: {error}"))
+    else:
+        found.append(check_choice("OpenRLHF", given, whose="the actor's recomputed"))
+    epochs = number(options, "train.max_epochs", 1)
+    rollouts = number(options, "rollout.batch_size", 1024) * number(options, "rollout.n_samples_per_prompt", 1)
+    updates = epochs * rollouts / number(options, "train.batch_size", 128)
+    if updates > 1:
+        return [*found, Finding("ok", f"{updates:g} updates a rollout: the ratio leaves 1, the region acts")]
+    text = "each rollout is used for one update: the ratio is always 1, every method trains like every other"
+    return [*found, Finding("fail", text, "--train.max_epochs 2")]
