@@ -18,7 +18,7 @@ from bandpo.engines.roll import adapter as roll
 from bandpo.engines.skyrl import adapter as skyrl
 from bandpo.engines.slime import adapter as slime
 from bandpo.engines.tinker import cookbook
-from bandpo.engines.verl.options import check_actor, resolve
+from bandpo.engines.verl.options import check_actor, objective_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
 BAND, SAPO, DPPO = {"method": "band-kl"}, {"method": "sapo"}, {"method": "dppo-tv"}
@@ -37,7 +37,7 @@ def verl(policy=BAND, **actor):
 
 
 def verl_bypass(**correction):
-    resolve({**DPPO, "rollout_correction": {"bypass_mode": True, **correction}})
+    objective_for({**DPPO, "rollout_correction": {"bypass_mode": True, **correction}})
 
 
 def skyrl_run(options=BAND, is_async=False, logprobs=1, loss="bandpo", tis=None, **algorithm):
@@ -51,11 +51,11 @@ def skyrl_run(options=BAND, is_async=False, logprobs=1, loss="bandpo", tis=None,
 
 def slime_run(options=BAND, **given):
     settings = {"advantage_estimator": "grpo", "eps_clip": 0.2, "eps_clip_high": 0.2, "eps_clip_c": None}
-    slime.choose(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
+    slime.objective_for(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
 
 
 def openrlhf_run(*flags, options=BAND):
-    openrlhf.choose(openrlhf.loss_settings([*flags, "--train.batch_size", "128"]), options)
+    openrlhf.ADAPTER.objective_for(options, openrlhf.loss_settings([*flags, "--train.batch_size", "128"]))
 
 
 def nemo_run(options=BAND, **given):
@@ -75,7 +75,7 @@ def roll_run(options='{"method": "band-kl"}', is_weight=False, **given):
     }
     correction = SimpleNamespace(is_weight=SimpleNamespace(enabled=is_weight))
     config = SimpleNamespace(**{"importance_sampling": "token", **clip, **given}, train_infer_correction=correction)
-    roll.choose(config, {"BANDPO": options})
+    roll.objective_for(config, {"BANDPO": options})
 
 
 def areal_run(options=BAND, **given):
@@ -164,7 +164,7 @@ CASES = [
     ("AReaL", "use_sapo_loss", lambda: areal_run(use_sapo_loss=True)),
     ("AReaL", "rejection_sampling", lambda: areal_run(DPPO, rejection_sampling=object())),
     ("tinker", "loss_fn_config", lambda: tinker_run(loss_fn_config={"clip_high_threshold": 1.3})),
-    ("prime-rl", "anchor", lambda: prime_rl.choose({"anchor": "old"})),
+    ("prime-rl", "anchor", lambda: prime_rl.ADAPTER.objective_for({"anchor": "old"})),
 ]
 
 

@@ -13,7 +13,6 @@ from bandpo.engines.common.releases import installed, release
 from bandpo.engines.common.updates import why_one_update
 from bandpo.engines.doctor import diagnose, engines
 from bandpo.engines.verl import check as verl
-from bandpo.engines.verl import options as verl_options
 
 ACTOR = "actor_rollout_ref.actor"
 POLICY = f"{ACTOR}.policy_loss"
@@ -27,7 +26,6 @@ BYPASS = {
 @pytest.fixture(autouse=True)
 def _verl_is_installed(monkeypatch):
     """verl as the checks see it; they import nothing else of it."""
-    verl_options._resolved.cache_clear()
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.9.1" if name == "verl" else version(name))
     monkeypatch.setitem(sys.modules, "bandpo.engines.verl.adapter", types.ModuleType("bandpo.engines.verl.adapter"))

@@ -4,7 +4,7 @@ import pytest
 
 from bandpo.engines.common.findings import names_findings
 from bandpo.engines.common.names import did_you_mean, is_group, misspelt
-from bandpo.engines.common.options import Given
+from bandpo.engines.common.options import WrittenOptions
 
 KNOWN = ["top.actor.lr", "top.actor.ppo_epochs", "top.critic.ppo_epochs", "method", "band_delta", "clip_ratio_low"]
 
@@ -37,7 +37,7 @@ def test_groups():
 
 
 def test_findings_of_a_complete_list_and_of_one_that_is_not():
-    options = Given({"methd": 1, "seed": 2, "method": 3}, added=["seed"])
+    options = WrittenOptions({"methd": 1, "seed": 2, "method": 3}, added=["seed"])
     assert options == {"methd": 1, "seed": 2, "method": 3} and options.added == {"seed"}
     complete = names_findings("X", options, KNOWN, is_complete=True)
     assert [(one.level, one.advice) for one in complete] == [("fail", "did you mean method?"), ("fail", "")]

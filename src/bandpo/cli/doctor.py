@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bandpo.cli.console import console, user_errors
-from bandpo.engines.common.options import Given, flat
+from bandpo.engines.common.options import WrittenOptions, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
@@ -57,7 +57,7 @@ def _print_table(rows: Iterable[tuple[str | None, Any]], marks: Mapping[str, str
     console.print(table)
 
 
-def read_options(arguments: Iterable[str]) -> Given:
+def read_options(arguments: Iterable[str]) -> WrittenOptions:
     """Read options from files, name=value, --name=value and --name value, as dotted names; later ones win.
 
     Leading + and -- are dropped, hyphens in names become underscores. Values are read as YAML. Names given with a + are
@@ -89,7 +89,7 @@ def read_options(arguments: Iterable[str]) -> Given:
         options.update(given)
         if argument.startswith("+"):
             added.update(given)
-    return Given(options, added)
+    return WrittenOptions(options, added)
 
 
 def _read_yaml(text: str, where: object) -> Any:

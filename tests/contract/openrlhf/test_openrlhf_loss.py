@@ -220,4 +220,4 @@ def test_doctor():
 
 def test_choice_is_checked_against_any_settings():
     settings = SimpleNamespace(policy_loss_type="ppo", clip_eps_low=0.2, clip_eps_high=0.2, dual_clip=None)
-    assert adapter.choose(settings, {"method": "spo"}).method.name == "cfpo"
+    assert adapter.ADAPTER.objective_for({"method": "spo"}, settings).method.name == "cfpo"

@@ -59,13 +59,13 @@ def test_the_documented_command_line_is_what_the_worker_reads():
 
 
 def test_hyperparameters_by_dotted_name_and_as_a_group():
-    from bandpo.engines.verl.options import resolve
+    from bandpo.engines.verl.options import objective_for
 
     base, policy = documented(0)[:2], "+actor_rollout_ref.actor.policy_loss"
     dotted = actor(*base, f"{policy}.method_kwargs.max_ratio=10", f"{policy}.method_kwargs.dual_clip=null")
     group = actor(*base, f"{policy}.method_kwargs={{max_ratio: 10, dual_clip: null}}")
     for one in (dotted, group):
-        assert resolve(one.policy_loss).options["max_ratio"] == 10
+        assert objective_for(one.policy_loss).options["max_ratio"] == 10
 
 
 def test_bypass_mode_reaches_the_loss_by_the_documented_line():
@@ -152,10 +152,10 @@ def test_main_ppo_refuses_on_the_driver_before_ray_starts(tmp_path):
 
 def findings(*lines):
     """The doctor's failures for a command line, as the command line's reader hands it over."""
-    from bandpo.engines.common.options import Given
+    from bandpo.engines.common.options import WrittenOptions
 
     pairs = [line.partition("=")[::2] for line in lines]
-    options = Given(
+    options = WrittenOptions(
         {name.lstrip("+"): value for name, value in pairs}, [name[1:] for name, _ in pairs if name.startswith("+")]
     )
     return [one for one in diagnose("verl", options) if one.level == "fail"]

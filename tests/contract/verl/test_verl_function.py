@@ -239,9 +239,9 @@ def test_rollout_anchored_methods_need_bypass_mode_that_the_loss_can_see(method)
 
 
 def test_the_default_dual_clip_is_spoken_of_once_and_never_acts():
-    from bandpo.engines.verl import options as verl_options
+    from bandpo.engines.verl.options import warn_once
 
-    verl_options._resolved.cache_clear()
+    warn_once.cache_clear()
     config = actor(BandPolicyLossConfig(band_delta=0.049))
     _, output, data = inputs(batch(), "padded")
     with pytest.warns(UserWarning, match="dual_clip=3.0 turns it on"):

@@ -1,4 +1,4 @@
-"""Getting a method into AReaL's processes: it has no hook, so a function and two classes of it are replaced."""
+"""A method in AReaL's processes: it has no hook, so a function and two classes of it are replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from bandpo.engines.areal.adapter import check_config, choose, with_band
+from bandpo.engines.areal.adapter import ADAPTER, check_config, with_band
 
 PACKAGE = "bandpo.engines.areal"
 RELEASES = ("1.0.4",)
@@ -39,7 +39,7 @@ def install(options: Mapping[str, Any] | None = None) -> None:
     check_release()
     is_worker = options is None
     options = _from_environment() if options is None else dict(options)
-    choose(options)
+    ADAPTER.objective_for(options)
     os.environ[VARIABLE] = json.dumps(options)
     actor: Any = importlib.import_module("areal.trainer.ppo.actor")
     stock = getattr(actor.ppo_actor_loss_fn, "__wrapped__", actor.ppo_actor_loss_fn)
@@ -75,7 +75,7 @@ def _from_environment() -> dict[str, Any]:
 
 @functools.cache
 def engine_class(name: str) -> type:
-    """AReaL's engine of that name, which installs the method in the process it is made in.
+    """Return AReaL's engine of that name, which installs the method in the process it is made in.
 
     Raises:
         ValueError: when made, for a configuration whose loss is another or an environment without options.

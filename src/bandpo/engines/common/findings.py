@@ -19,6 +19,9 @@ class Finding:
         level: "ok"; "warn", the trust region acts but not quite as the options say; "fail", it will not act.
         text: what was found, one sentence.
         advice: what to do about it, "" for nothing.
+
+    >>> print(Finding("fail", "the ratio is always 1", "set num_iterations above 1"))
+    the ratio is always 1; set num_iterations above 1
     """
 
     level: str
@@ -28,6 +31,17 @@ class Finding:
     def __post_init__(self):
         if self.level not in LEVELS:
             raise ValueError(f"level={self.level!r}: expected one of {', '.join(map(repr, LEVELS))}")
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.advice}" if self.advice else self.text
+
+
+class FindingWarning(UserWarning):
+    """A finding said where nobody asked for one."""
+
+    def __init__(self, finding: Finding):
+        super().__init__(str(finding))
+        self.finding = finding
 
 
 def names_findings(engine: str, options: Options, known: Collection[str], is_complete: bool = False) -> list[Finding]:
@@ -68,13 +82,3 @@ def known_names(first: Finding, engine: str, options: Options, known: Collection
         rest = mistakes.pop().text.removeprefix("not checked here: ")
         first = replace(first, text=f"{first.text}; not checked: {rest}")
     return [first, *mistakes]
-
-
-def cut(sentence: str) -> tuple[str, str]:
-    """Return text and advice of a sentence that has both.
-
-    >>> cut("The ratio is always 1; set num_iterations above 1")
-    ('The ratio is always 1', 'set num_iterations above 1')
-    """
-    text, _, advice = sentence.partition("; ")
-    return text, advice

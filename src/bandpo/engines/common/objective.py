@@ -1,11 +1,14 @@
-"""A method as an engine's user names it, and the per-token loss that its adapter hands to the engine.
+"""A method as an engine's user names it: the loss of every token, or its bounds, for an engine.
 
-The engine averages: it alone knows how many tokens the other ranks and micro-batches hold.
+The engine averages: it alone knows how many tokens the other ranks and micro-batches hold. What an adapter asks of a
+method, it asks here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import functools
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +18,13 @@ from torch import Tensor
 from bandpo.core.methods.method import Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.loss import policy_loss
-from bandpo.core.objective.metrics import Metrics
+from bandpo.core.objective.metrics import Metrics, trust_region_metrics
+from bandpo.core.regions.band import Interval
+from bandpo.core.tokens import Tokens
+
+FILL = -1.0
+"""What masked positions of log-probs hold: any finite log-prob serves."""
+_NOT_PROPORTIONAL = ("clip-cov", "kl-cov", "maspo")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,21 @@ class Objective:
     options: Mapping[str, Any]
     anchor: str
 
+    @property
+    def is_interval(self) -> bool:
+        """Whether the method is an interval of the ratio, which an engine that clips can apply."""
+        return self.method.region is not None
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether a token's loss is proportional to its advantage."""
+        return self.method.name not in _NOT_PROPORTIONAL
+
+    @property
+    def dual_clip(self) -> float | None:
+        """The ratio at which the loss of bad tokens is capped, None for no cap."""
+        return self.options.get("dual_clip")
+
     def per_token(
         self,
         logp: Tensor,
@@ -44,7 +68,7 @@ class Objective:
         check: bool = True,
         **inputs: Any,
     ) -> tuple[Tensor, Metrics]:
-        """Loss of every token, 0 where masked, and the metrics of `policy_loss`.
+        """Return the loss of every token, 0 where masked, and the metrics of `policy_loss`.
 
         Args:
             logp, logp_old, mask, logp_rollout, metrics, check: as for `policy_loss`, (B, T).
@@ -71,8 +95,32 @@ class Objective:
         )
         return out.per_token, out.metrics
 
+    def interval(self, logp_anchor: Tensor, toward: Tensor | None = None, **inputs: Any) -> Interval:
+        """Return the log-ratio bounds of every token of an interval method; nothing is inspected.
+
+        Args:
+            logp_anchor: log-probs the ratio is divided by, any shape.
+            toward: advantages of the same shape; a side that their sign cannot reach may then be open.
+            **inputs: what else the method needs, by name.
+
+        Raises:
+            ValueError: the method is not an interval.
+        """
+        return self.method.interval(logp_anchor, toward=toward, check=False, **inputs, **self.options)
+
+    def ratio_bounds(self, interval: Interval) -> tuple[float | Tensor, float | Tensor]:
+        """Return the ratio's bounds: numbers where they are the same for every token, exactly as they are written.
+
+        >>> clip = objective("clip-higher")
+        >>> clip.ratio_bounds(clip.interval(torch.tensor([-1.0])))
+        (0.8, 1.28)
+        """
+        if self.method.per_token:
+            return interval.ratio()
+        return 1 - self.options.get("eps_low", math.inf), 1 + self.options.get("eps_high", math.inf)
+
     def epsilons(self, logp_anchor: Tensor) -> tuple[Tensor, Tensor]:
-        """eps_low and eps_high of every token, for engines that clamp the ratio to 1 - eps_low .. 1 + eps_high.
+        """Return eps_low and eps_high of every token, for engines that clamp ratios to 1 - eps_low .. 1 + eps_high.
 
         Args:
             logp_anchor: log-probs the engine's ratio is divided by, any shape; masked positions may hold anything
@@ -84,12 +132,29 @@ class Objective:
         >>> objective("band-kl").epsilons(torch.tensor([0.5, 0.01]).log())
         (tensor([0.3085, 0.9975]), tensor([0.3085, 6.8098]))
         """
-        options = {name: value for name, value in self.options.items() if name != "dual_clip"}
         anchored = logp_anchor.detach()
         inside = torch.isfinite(anchored) & (anchored <= 0)
-        anchored = torch.where(inside, anchored, -1.0).float()
-        interval = self.method.interval(anchored, check=False, **options)
+        interval = self.interval(torch.where(inside, anchored, FILL).float())
         return -torch.expm1(interval.low), torch.expm1(interval.high)
+
+    def interval_metrics(self, tokens: Tokens, interval: Interval) -> Metrics:
+        """Return what the bounds did to these tokens, as `trust_region_metrics` counts it."""
+        cap = None if self.dual_clip is None else math.log(self.dual_clip)
+        return trust_region_metrics(
+            tokens.log_ratio, tokens.logp_anchor, tokens.advantages, tokens.mask, interval, log_dual_clip=cap
+        )
+
+
+def detached_tokens(logp: Tensor, logp_anchor: Tensor, advantages: Tensor, mask: Tensor) -> Tokens:
+    """Return the tokens as the core counts them, fp32 and finite where masked, without gradient.
+
+    The log-ratio is the engine's own, not held within e^±20.
+
+    >>> detached_tokens(torch.tensor([-1.0]), torch.tensor([-2.0]), torch.ones(1), torch.tensor([True])).log_ratio
+    tensor([1.])
+    """
+    new, anchor = (torch.where(mask, x.detach(), FILL).float() for x in (logp, logp_anchor))
+    return Tokens(new - anchor, new, anchor, torch.where(mask, advantages, 0.0).float(), mask)
 
 
 def objective(
@@ -98,10 +163,10 @@ def objective(
     band_delta: float | None = None,
     method_kwargs: Mapping[str, Any] | None = None,
     anchor: str | None = None,
-    provided: Collection[str] = (),
+    provided: tuple[str, ...] = (),
     engine: str = "this engine",
 ) -> Objective:
-    """The objective that an engine's options name; every contradiction is refused here.
+    """Return the objective that options name, built once a process; every contradiction in them is refused.
 
     Args:
         method: a name from `bandpo.methods()`.
@@ -119,19 +184,43 @@ def objective(
     Traceback (most recent call last):
     ValueError: method='dppo-topk-kl' needs topk_logp, which verl does not hand to a loss
     """
-    chosen, given = get_method(method), dict(method_kwargs or {})
+    hyperparameters = dict(method_kwargs or {})
     if band_delta is not None:
-        if "delta" in given:
+        if "delta" in hyperparameters:
             raise ValueError("band_delta and method_kwargs['delta'] are the same radius: give one")
-        given["delta"] = band_delta
-    options = chosen.resolve(given)
-    chosen.validate(options)
-    anchor = chosen.anchor if anchor is None else anchor
+        hyperparameters["delta"] = band_delta
+    try:
+        hash(tuple(hyperparameters.values()))
+    except TypeError:  # no hyperparameter is a list: the method says so
+        return _objective.__wrapped__(method, anchor, provided, engine, **hyperparameters)
+    return _objective(method, anchor, provided, engine, **hyperparameters)
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _objective(
+    name: str, anchor: str | None, provided: tuple[str, ...], engine: str, /, **hyperparameters: Any
+) -> Objective:
+    method = get_method(name)
+    options = method.resolve(hyperparameters)
+    method.validate(options)
+    anchor = method.anchor if anchor is None else anchor
     if anchor not in ("old", "rollout"):
         raise ValueError(f"anchor={anchor!r}: expected 'old' or 'rollout'")
-    needed = [name for name, one in chosen.inputs.items() if not one.optional]
+    needed = [name for name, one in method.inputs.items() if not one.optional]
     needed += ["logp_rollout"] if anchor == "rollout" else []
-    lacking = [name for name in needed if name not in provided]
+    lacking = [input_name for input_name in needed if input_name not in provided]
     if lacking:
-        raise ValueError(f"method={method!r} needs {lacking[0]}, which {engine} does not hand to a loss")
-    return Objective(chosen, options, anchor)
+        raise ValueError(f"method={name!r} needs {lacking[0]}, which {engine} does not hand to a loss")
+    built = Objective(method, options, anchor)
+    if method.inputs.keys() - set(provided):
+        _try(built, name, engine)
+    return built
+
+
+def _try(objective: Objective, name: str, engine: str) -> None:
+    """Raise ValueError where these hyperparameters need one of the inputs that the method can do without."""
+    token = torch.full((1, 1), FILL)
+    try:
+        objective.per_token(token, token, token, token < 0, logp_rollout=token, metrics=False)
+    except ValueError as error:
+        raise ValueError(f"method={name!r} in {engine}: {error}") from None

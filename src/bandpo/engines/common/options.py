@@ -11,11 +11,11 @@ from typing import Any
 Options = Mapping[str, Any]
 
 
-class Given(dict[str, Any]):
+class WrittenOptions(dict[str, Any]):
     """Options as a user wrote them, and the names among them that hydra is told to add (`+name=value`).
 
-    >>> given = Given({"a": 1, "b": 2}, added=["b"])
-    >>> given == {"a": 1, "b": 2}, given.added
+    >>> options = WrittenOptions({"a": 1, "b": 2}, added=["b"])
+    >>> options == {"a": 1, "b": 2}, options.added
     (True, frozenset({'b'}))
     """
 
@@ -38,7 +38,7 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def prefixed(options: Options, prefix: str) -> dict[str, Any]:
-    """Options under a dotted prefix, without it.
+    """Return the options under a dotted prefix, without it.
 
     >>> prefixed({"actor.optim.lr": 1, "actor.clip": 2, "critic.lr": 3}, "actor")
     {'optim.lr': 1, 'clip': 2}
@@ -47,7 +47,7 @@ def prefixed(options: Options, prefix: str) -> dict[str, Any]:
 
 
 def number(options: Options, name: str, default: Any = None) -> Any:
-    """The option as a number, `default` where it is not given or null; a string such as "1e-6" is read.
+    """Return the option as a number, `default` where it is not given or null; a string such as "1e-6" is read.
 
     Raises:
         ValueError: it is no number.
@@ -66,13 +66,13 @@ def number(options: Options, name: str, default: Any = None) -> Any:
         raise ValueError(f"{name}={value!r}: expected a number") from None
 
 
-def choice(options: Options, prefix: str) -> dict[str, Any]:
-    """What `bandpo doctor` was given under a dotted prefix, as the dict the adapter gets.
+def method_options(options: Options, prefix: str) -> dict[str, Any]:
+    """Return what stands under a dotted prefix, as the mapping that the adapter gets.
 
-    >>> choice({"a.bandpo.band_delta": 0.1, "a.bandpo.method_kwargs.max_ratio": 9}, "a.bandpo")
+    >>> method_options({"a.bandpo.band_delta": 0.1, "a.bandpo.method_kwargs.max_ratio": 9}, "a.bandpo")
     {'band_delta': 0.1, 'method_kwargs': {'max_ratio': 9}}
     """
-    found = prefixed(options, prefix)
-    inner = prefixed(found, "method_kwargs")
-    outer = {name: value for name, value in found.items() if not name.startswith("method_kwargs.")}
+    outer = prefixed(options, prefix)
+    inner = prefixed(outer, "method_kwargs")
+    outer = {name: value for name, value in outer.items() if not name.startswith("method_kwargs.")}
     return {**outer, "method_kwargs": inner} if inner else outer

@@ -52,6 +52,18 @@ def refuse_clip_range(objective: Objective, settings: Mapping[str, tuple[Any, An
         raise ValueError(f"{name}={value!r} has no effect with method={method!r}: {instead}")
 
 
+def refuse_correction(objective: Objective, setting: str) -> None:
+    """Raise ValueError at an importance correction of the engine's beside ratios to the sampler.
+
+    >>> from bandpo.engines.common.objective import objective
+    >>> refuse_correction(objective("dppo-tv", provided=("logp_rollout",)), "actor.rejection_sampling")
+    Traceback (most recent call last):
+    ValueError: actor.rejection_sampling with ratios to the sampler counts the mismatch twice
+    """
+    if objective.anchor == "rollout":
+        raise ValueError(f"{setting} with ratios to the sampler counts the mismatch twice")
+
+
 def dual_clip(objective: Objective, name: str, value: float | None, separator: str = "=") -> float | None:
     """Return the cap that the engine is to apply to bad tokens' ratios: the method's, or else the engine's own setting.
 
@@ -73,9 +85,9 @@ def dual_clip(objective: Objective, name: str, value: float | None, separator: s
     Traceback (most recent call last):
     ValueError: --eps-clip-c=3.0 with method='sapo', which clips no ratio: expected none, or 10 and more
     """
-    own = objective.options.get("dual_clip")
+    own = objective.dual_clip
     shown, method = f"{name}{separator}{value!r}", f"method={objective.method.name!r}"
-    if objective.method.region is None:
+    if not objective.is_interval:
         if value != own and not is_off(value, own):
             raise ValueError(f"{shown} with {method}, which clips no ratio: expected none, or 10 and more")
         return None

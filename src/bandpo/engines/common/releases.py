@@ -9,7 +9,7 @@ from bandpo.engines.common.findings import Finding
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, for comparisons.
+    """Return the leading numbers of a version, for comparisons.
 
     >>> release("0.10.0.dev1") > release("0.9.1")
     True
@@ -19,7 +19,7 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a distribution of that name is installed; a folder of the name that Python could import does not count.
+    """Return whether a distribution of that name is installed; a folder that Python could import does not count.
 
     >>> is_installed("torch"), is_installed("no-such-engine")
     (True, False)
@@ -34,7 +34,7 @@ def is_installed(package: str) -> bool:
 def installed(
     package: str, minimum: str, tested: tuple[str, ...] = (), below: str | None = None, install: str | None = None
 ) -> Finding:
-    """Whether a package is installed in a version that the adapter was written for.
+    """Return whether a package is installed in a version that the adapter was written for.
 
     Args:
         package: its distribution.

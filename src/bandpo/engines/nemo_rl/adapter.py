@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines.common.handover import chosen, clip_settings, refuse_scope
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import clip_settings
 from bandpo.engines.common.objective import Objective
-from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
+from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range, refuse_correction
 
-PROVIDED = ("logp_rollout",)
 # Settings under which NeMo-RL's loss has no ratio of single tokens, or another loss of its own.
 OTHER_LOSSES = ("disable_ppo_ratio", "sequence_level_importance_ratios", "use_cispo", "force_on_policy_ratio")
 REPORTED = ("clip", "clip_high", "clip_low", "approx_kl")
@@ -30,12 +30,17 @@ class BandLoss:
         options: method, band_delta, method_kwargs and anchor.
 
     Raises:
-        TypeError, ValueError: what cannot be honoured here, see `choose`.
+        TypeError: a hyperparameter the method does not take.
+        ValueError: an unknown method, one that needs more than a sequence and its log-probs, or settings of the stock
+            loss that contradict it.
     """
 
     def __init__(self, stock: Any, options: Mapping[str, Any]):
         self.stock, self.options = stock, dict(options)
-        choose(stock, self.options)
+        self.objective = ADAPTER.objective_for(self.options, stock)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stock, self.options)
 
     def __getattr__(self, name: str) -> Any:
         if "stock" not in self.__dict__:  # while it is unpickled
@@ -44,7 +49,7 @@ class BandLoss:
 
     @property
     def metric_normalizations(self) -> dict[str, Any]:
-        """The stock loss's, and ours: shares of all tokens."""
+        """The stock loss's, and ours, which are shares of all tokens."""
         stock = dict(getattr(self.stock, "metric_normalizations", {}))
         per_token = stock.get("probs_ratio")
         return stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in REPORTED}}
@@ -52,15 +57,15 @@ class BandLoss:
     def __call__(
         self, next_token_logprobs: Tensor, data: Mapping[str, Any], global_valid_seqs: Tensor, global_valid_toks: Tensor
     ) -> tuple[Tensor, dict[str, Any]]:
-        """NeMo-RL's loss and metrics, with `band/*` summed over this micro-batch and divided by the global tokens."""
-        one = choose(self.stock, self.options)
+        """Return NeMo-RL's loss and metrics, with `band/*`: sums over this micro-batch, over the global tokens."""
+        objective = self.objective
         mask = data["token_mask"][:, 1:] * data["sample_mask"].unsqueeze(-1)
-        rollout = data["generation_logprobs"][:, 1:] if one.anchor == "rollout" else None
+        rollout = data["generation_logprobs"][:, 1:] if objective.anchor == "rollout" else None
         old, advantages = data["prev_logprobs"][:, 1:], data["advantages"]
-        settings = clip_settings(one, next_token_logprobs, old, advantages[:, 1:], mask, logp_rollout=rollout)
+        settings = clip_settings(objective, next_token_logprobs, old, advantages[:, 1:], mask, logp_rollout=rollout)
         stock = copy.copy(self.stock)
         stock.ratio_clip_min, stock.ratio_clip_max = settings.eps_low, settings.eps_high
-        stock.ratio_clip_c = dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
+        stock.ratio_clip_c = dual_clip(objective, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
         handed = {**data, "advantages": torch.cat([advantages[:, :1], settings.advantages], 1)}
         loss, metrics = stock(
             next_token_logprobs, data=handed, global_valid_seqs=global_valid_seqs, global_valid_toks=global_valid_toks
@@ -69,33 +74,26 @@ class BandLoss:
         return loss, {**metrics, **{f"band/{name}": value for name, value in zip(REPORTED, sums.tolist(), strict=True)}}
 
 
-def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
-    """The objective that `loss_fn.bandpo` names, for this configuration of NeMo-RL's loss.
-
-    Raises:
-        TypeError: a hyperparameter the method does not take.
-        ValueError: an unknown method, one that needs more than a sequence and its log-probs, or settings that
-            contradict it.
-    """
-    one = chosen("NeMo-RL", options, PROVIDED)
-    refuse_scope(one, "NeMo-RL", "single sequences", "batch")
+def _refuse(objective: Objective, stock: Any) -> None:
     for name in OTHER_LOSSES:
         if getattr(stock, name, False):
             raise ValueError(
-                f"loss_fn.{name}=True is a loss of its own: expected False with method={one.method.name!r}"
+                f"loss_fn.{name}=True is a loss of its own: expected False with method={objective.method.name!r}"
             )
-    if one.anchor == "rollout" and stock.use_importance_sampling_correction:
-        raise ValueError(
-            "loss_fn.use_importance_sampling_correction=True with ratios to the sampler counts the mismatch twice"
-        )
-    refuse_clip_range(one, {"loss_fn.ratio_clip_min": (stock.ratio_clip_min, 0.2, "eps_low")})
-    refuse_clip_range(one, {"loss_fn.ratio_clip_max": (stock.ratio_clip_max, 0.2, "eps_high")})
-    dual_clip(one, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
-    return one
+    if stock.use_importance_sampling_correction:
+        refuse_correction(objective, "loss_fn.use_importance_sampling_correction=True")
+    refuse_clip_range(objective, {"loss_fn.ratio_clip_min": (stock.ratio_clip_min, 0.2, "eps_low")})
+    refuse_clip_range(objective, {"loss_fn.ratio_clip_max": (stock.ratio_clip_max, 0.2, "eps_high")})
+    dual_clip(objective, "loss_fn.ratio_clip_c", stock.ratio_clip_c)
+
+
+ADAPTER = Adapter(
+    "NeMo-RL", provided=("logp_rollout",), hands_over="single sequences", too_wide=("batch",), refuse=_refuse
+)
 
 
 def with_band(stock: Any) -> Any:
-    """A factory of losses in place of the class `stock`: `loss_fn.bandpo` of the configuration names the method.
+    """Return a factory of losses in place of the class `stock`: `loss_fn.bandpo` of the configuration names the method.
 
     Raises:
         ValueError: the configuration has no loss_fn.bandpo.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.handover import check_choice
-from bandpo.engines.common.options import Options, choice, number, prefixed
+from bandpo.engines.common.options import Options, method_options, number, prefixed
 from bandpo.engines.common.releases import installed
-from bandpo.engines.nemo_rl.adapter import OTHER_LOSSES, PROVIDED, choose
+from bandpo.engines.common.updates import acts, cannot_act
+from bandpo.engines.nemo_rl.adapter import ADAPTER, OTHER_LOSSES
 
 _DEFAULTS = {
     "ratio_clip_min": 0.2,
@@ -26,40 +26,29 @@ KNOWN = (
 
 
 def check(options: Options) -> list[Finding]:
-    """Findings for a GRPO configuration of NeMo-RL.
+    """Return findings for a GRPO configuration of NeMo-RL.
 
     >>> [finding.level for finding in check({"loss_fn.bandpo.method": "band-kl"})][1:]
     ['ok', 'warn']
     """
-    found = known_names(
-        installed("nemo-rl", "0.6.0", ("0.6.0", "0.7.0"), install="NeMo-RL is installed from its repository"),
-        "NeMo-RL",
-        options,
-        KNOWN,
-    )
-    given = choice(options, "loss_fn.bandpo")
-    if not given:
-        text = "no loss_fn.bandpo: NeMo-RL's own loss"
-        return [*found, Finding("fail", text, "python -m bandpo.engines.nemo_rl SCRIPT +loss_fn.bandpo.method=band-kl")]
-    finding = check_choice("NeMo-RL", given, PROVIDED, "the trainer's previous")
-    try:
-        choose(SimpleNamespace(**{**_DEFAULTS, **prefixed(options, "loss_fn")}), given)
-    except (TypeError, ValueError) as error:
-        finding = Finding("fail", f"the adapter refuses these options: {error}")
-    return [*found, finding, _updates(options)]
+    release = installed("nemo-rl", "0.6.0", ("0.6.0", "0.7.0"), install="NeMo-RL is installed from its repository")
+    findings = known_names(release, "NeMo-RL", options, KNOWN)
+    objective_options = method_options(options, "loss_fn.bandpo")
+    if not objective_options:
+        advice = "python -m bandpo.engines.nemo_rl SCRIPT +loss_fn.bandpo.method=band-kl"
+        return [*findings, Finding("fail", "no loss_fn.bandpo: NeMo-RL's own loss", advice)]
+    stock = SimpleNamespace(**{**_DEFAULTS, **prefixed(options, "loss_fn")})
+    return [*findings, ADAPTER.finding(objective_options, stock, "the trainer's previous"), _updates(options)]
 
 
 def _updates(options: Options) -> Finding:
-    """Whether a batch is used for more than one optimizer step."""
+    """Return whether a batch is used for more than one optimizer step."""
     prompts = number(options, "grpo.num_prompts_per_step")
-    answers, batch = (
-        number(options, "grpo.num_generations_per_prompt"),
-        number(options, "policy.train_global_batch_size"),
-    )
+    answers = number(options, "grpo.num_generations_per_prompt")
+    batch = number(options, "policy.train_global_batch_size")
     if None in (prompts, answers, batch):
         names = "grpo.num_prompts_per_step, grpo.num_generations_per_prompt and policy.train_global_batch_size"
         return Finding("warn", f"whether the ratio leaves 1 depends on {names}", "give all three")
     if prompts * answers > batch:
-        return Finding("ok", f"{prompts * answers / batch:g} updates a step: the ratio leaves 1, the region acts")
-    text = "each step is one update: the ratio is always 1, every method trains like every other"
-    return Finding("fail", text, "policy.train_global_batch_size below prompts times generations")
+        return acts(f"{prompts * answers / batch:g} updates a step")
+    return cannot_act("each step is one update", "policy.train_global_batch_size below prompts times generations")

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from bandpo.engines.common.handover import chosen, clip_settings, refuse_scope
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import clip_settings
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
 
@@ -27,16 +28,18 @@ def check_release(version: str | None = None) -> None:
 
 
 def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
-    """OpenRLHF's `PolicyLoss` with the trust region that `options` name: method, band_delta, method_kwargs.
+    """Return OpenRLHF's `PolicyLoss` with the trust region that `options` name: method, band_delta, method_kwargs.
 
     Raises when an instance is made:
-        TypeError, ValueError: what cannot be honoured here, see `choose`.
+        TypeError: a hyperparameter the method does not take.
+        ValueError: an unknown method, one that needs what OpenRLHF does not hand to a loss, or settings of the stock
+            loss that contradict it.
     """
 
     class BandPolicyLoss(stock):
         def __init__(self, *args: Any, **kwargs: Any):
             super().__init__(*args, **kwargs)
-            choose(self, options)
+            self.objective = ADAPTER.objective_for(options, self)
 
         def forward(
             self,
@@ -46,40 +49,33 @@ def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
             action_mask: torch.Tensor | None = None,
             **rest: Any,
         ) -> tuple[Any, ...]:
-            one = choose(self, options)
+            objective = self.objective
             mask = torch.ones_like(log_probs) if action_mask is None else action_mask
-            settings = clip_settings(one, log_probs, old_log_probs, advantages, mask)
+            settings = clip_settings(objective, log_probs, old_log_probs, advantages, mask)
             own = self.clip_eps_low, self.clip_eps_high, self.dual_clip
             self.clip_eps_low, self.clip_eps_high = settings.eps_low, settings.eps_high
-            self.dual_clip = dual_clip(one, "--actor.dual_clip", own[2], " ")
+            self.dual_clip = dual_clip(objective, "--actor.dual_clip", own[2], " ")
             try:
-                found = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
+                outputs = super().forward(log_probs, old_log_probs, settings.advantages, action_mask, **rest)
             finally:
                 self.clip_eps_low, self.clip_eps_high, self.dual_clip = own
-            if one.method.region is not None:
-                return found
+            if objective.is_interval:
+                return outputs
             stopped, count = settings.metrics["clip"]
-            return found[0], stopped / count.clamp_min(1), *found[2:]
+            return outputs[0], stopped / count.clamp_min(1), *outputs[2:]
 
     return BandPolicyLoss
 
 
-def choose(stock: Any, options: Mapping[str, Any]) -> Objective:
-    """The objective that the options name, for a `PolicyLoss` with these settings.
-
-    Raises:
-        TypeError: a hyperparameter the method does not take.
-        ValueError: an unknown method, one that needs what OpenRLHF does not hand to a loss, or settings that
-            contradict it.
-    """
-    one = chosen("OpenRLHF", options)
-    refuse_scope(one, "OpenRLHF", "micro-batches of any size", "batch")
+def _refuse(objective: Objective, stock: Any) -> None:
     if stock.policy_loss_type != "ppo":
         raise ValueError(f"--actor.policy_loss_type {stock.policy_loss_type}: expected ppo, the method decides")
-    refuse_clip_range(one, {"--actor.eps_clip_low_high, low": (stock.clip_eps_low, 0.2, "eps_low")})
-    refuse_clip_range(one, {"--actor.eps_clip_low_high, high": (stock.clip_eps_high, 0.2, "eps_high")})
-    dual_clip(one, "--actor.dual_clip", stock.dual_clip, " ")
-    return one
+    refuse_clip_range(objective, {"--actor.eps_clip_low_high, low": (stock.clip_eps_low, 0.2, "eps_low")})
+    refuse_clip_range(objective, {"--actor.eps_clip_low_high, high": (stock.clip_eps_high, 0.2, "eps_high")})
+    dual_clip(objective, "--actor.dual_clip", stock.dual_clip, " ")
+
+
+ADAPTER = Adapter("OpenRLHF", hands_over="micro-batches of any size", too_wide=("batch",), refuse=_refuse)
 
 
 def loss_settings(arguments: list[str]) -> Any:
@@ -93,18 +89,18 @@ def loss_settings(arguments: list[str]) -> Any:
     parser.add_argument("--actor.eps_clip", type=float, default=0.2)
     parser.add_argument("--actor.eps_clip_low_high", type=float, nargs=2)
     parser.add_argument("--actor.dual_clip", type=float)
-    given = vars(parser.parse_known_args(arguments)[0])
-    low, high = given["actor.eps_clip_low_high"] or [given["actor.eps_clip"]] * 2
+    flags = vars(parser.parse_known_args(arguments)[0])
+    low, high = flags["actor.eps_clip_low_high"] or [flags["actor.eps_clip"]] * 2
     return argparse.Namespace(
-        policy_loss_type=given["actor.policy_loss_type"],
+        policy_loss_type=flags["actor.policy_loss_type"],
         clip_eps_low=low,
         clip_eps_high=high,
-        dual_clip=given["actor.dual_clip"],
+        dual_clip=flags["actor.dual_clip"],
     )
 
 
 def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
-    """OpenRLHF's Ray actor `PolicyModelActor`, which puts our loss into its process before it builds its trainer."""
+    """Return OpenRLHF's Ray actor `PolicyModelActor`, which puts our loss into its process before its trainer."""
     import ray  # pyright: ignore[reportMissingImports]
 
     class BandPolicyModelActor(stock.__ray_metadata__.modified_class):
@@ -119,12 +115,12 @@ def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
 
 
 def main() -> None:
-    """OpenRLHF's `train_ppo_ray`; the first argument is the JSON object with the method, the others are its own."""
+    """Run OpenRLHF's `train_ppo_ray`; the first argument is the JSON object with the method, the others are its own."""
     options = json.loads(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].startswith("{") else None
     if not isinstance(options, dict):
         sys.exit('usage: python -m bandpo.engines.openrlhf \'{"method": "band-kl"}\' OPTIONS OF train_ppo_ray')
     check_release()
-    choose(loss_settings(sys.argv[2:]), options)
+    ADAPTER.objective_for(options, loss_settings(sys.argv[2:]))
     from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]
 
     ppo_actor.PolicyModelActor = policy_actor(ppo_actor.PolicyModelActor, options)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.handover import check_choice
-from bandpo.engines.common.options import Options, choice, number
+from bandpo.engines.common.options import Options, method_options, number
 from bandpo.engines.common.releases import installed
-from bandpo.engines.openrlhf.adapter import RELEASES, choose
+from bandpo.engines.common.updates import acts, cannot_act
+from bandpo.engines.openrlhf.adapter import ADAPTER, RELEASES
 
 # What this check and the adapter read, and neighbours of similar names.
 KNOWN = (
@@ -26,13 +26,12 @@ KNOWN = (
 
 
 def check(options: Options) -> list[Finding]:
-    """Findings for OpenRLHF.
+    """Return findings for OpenRLHF.
 
     >>> [finding.level for finding in check({"bandpo.method": "band-kl", "train.max_epochs": 2})][1:]
     ['ok', 'ok']
     """
-    found = known_names(installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3"), "OpenRLHF", options, KNOWN)
-    given = choice(options, "bandpo")
+    release = installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3")
     low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
     stock = SimpleNamespace(
         policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
@@ -40,16 +39,18 @@ def check(options: Options) -> list[Finding]:
         clip_eps_high=high,
         dual_clip=number(options, "actor.dual_clip"),
     )
-    try:
-        choose(stock, given)
-    except (TypeError, ValueError) as error:
-        found.append(Finding("fail", f"the adapter refuses these options: {error}"))
-    else:
-        found.append(check_choice("OpenRLHF", given, whose="the actor's recomputed"))
+    return [
+        *known_names(release, "OpenRLHF", options, KNOWN),
+        ADAPTER.finding(method_options(options, "bandpo"), stock, "the actor's recomputed"),
+        _updates(options),
+    ]
+
+
+def _updates(options: Options) -> Finding:
+    """Return whether a rollout is used for more than one optimizer step."""
     epochs = number(options, "train.max_epochs", 1)
     rollouts = number(options, "rollout.batch_size", 1024) * number(options, "rollout.n_samples_per_prompt", 1)
     updates = epochs * rollouts / number(options, "train.batch_size", 128)
     if updates > 1:
-        return [*found, Finding("ok", f"{updates:g} updates a rollout: the ratio leaves 1, the region acts")]
-    text = "each rollout is used for one update: the ratio is always 1, every method trains like every other"
-    return [*found, Finding("fail", text, "--train.max_epochs 2")]
+        return acts(f"{updates:g} updates a rollout")
+    return cannot_act("each rollout is used for one update", "--train.max_epochs 2")

@@ -6,11 +6,17 @@ from typing import Any
 
 import torch
 
-from bandpo.engines.common.handover import chosen, metric_tensors, refuse_scope
-from bandpo.engines.common.objective import Objective
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import metric_tensors
 
-PROVIDED = ("logp_rollout",)
 IMPORT_PATH = "bandpo.engines.prime_rl.loss"
+ADAPTER = Adapter(
+    "prime-rl",
+    provided=("logp_rollout",),
+    hands_over="one sequence at a time",
+    too_wide=("batch",),
+    only_anchor="rollout",
+)
 
 
 def loss(
@@ -21,7 +27,7 @@ def loss(
     method_kwargs: dict[str, Any] | None = None,
     anchor: str = "rollout",
 ) -> Any:
-    """prime-rl's loss of one sequence, a masked sum, with metrics `band/*`.
+    """Return prime-rl's loss of one sequence, a masked sum, with metrics `band/*`.
 
     Args:
         inputs: prime-rl's `LossInputs`; positions outside `loss_mask` may hold anything.
@@ -32,38 +38,19 @@ def loss(
         prime-rl's `LossOutputs`.
 
     Raises:
-        TypeError, ValueError: what cannot be honoured here, see `choose`.
+        TypeError: a hyperparameter the method does not take.
+        ValueError: an unknown method, one that needs more than a sequence and its log-probs, or anchor="old".
     """
     from prime_rl.trainer.rl.loss import LossOutputs  # pyright: ignore[reportMissingImports]
 
-    one = choose({"method": method, "band_delta": band_delta, "method_kwargs": method_kwargs, "anchor": anchor})
+    objective = ADAPTER.objective_for(
+        {"method": method, "band_delta": band_delta, "method_kwargs": method_kwargs, "anchor": anchor}
+    )
     mask, sampler = inputs.loss_mask[None], inputs.inference_logprobs[None]
-    per_token, metrics = one.per_token(
+    per_token, metrics = objective.per_token(
         inputs.trainer_logprobs[None], sampler, inputs.advantages[None], mask, logp_rollout=sampler
     )
     metrics.pop("rollout_kl", None)  # of the sampler to itself
     if getattr(inputs, "loss_weights", None) is not None:
         per_token = per_token * torch.where(mask, inputs.loss_weights[None], 0.0)
     return LossOutputs(loss=per_token.sum(), metrics=metric_tensors(metrics))
-
-
-def choose(options: dict[str, Any]) -> Objective:
-    """The objective that `[trainer.loss.kwargs]` names.
-
-    Raises:
-        TypeError: a hyperparameter the method does not take.
-        ValueError: an unknown method, one that needs more than a sequence and its log-probs, or anchor="old".
-
-    >>> choose({"method": "grpo"}).anchor
-    'rollout'
-    >>> choose({"anchor": "old"})
-    Traceback (most recent call last):
-    ValueError: anchor='old': prime-rl hands over the sampler's log-probs only, expected 'rollout'
-    """
-    if options.get("anchor", "rollout") != "rollout":
-        raise ValueError(
-            f"anchor={options['anchor']!r}: prime-rl hands over the sampler's log-probs only, expected 'rollout'"
-        )
-    one = chosen("prime-rl", {**options, "anchor": "rollout"}, PROVIDED)
-    refuse_scope(one, "prime-rl", "one sequence at a time", "batch")
-    return one

@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines.common.handover import chosen, metric_floats
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import metric_floats
 from bandpo.engines.common.objective import Objective
-from bandpo.engines.common.own_settings import refuse_clip_range
+from bandpo.engines.common.own_settings import refuse_clip_range, refuse_correction
 
 NAME = "bandpo"
-PROVIDED = ("logp_rollout",)
-# Advantages arrive divided by the number of tokens; these losses would not scale with them.
-NOT_PROPORTIONAL = ("clip-cov", "kl-cov", "maspo")
 CLIP_SETTINGS = (
     ("eps_clip_low", 0.2, "eps_low"),
     ("eps_clip_high", 0.2, "eps_high"),
@@ -32,10 +30,10 @@ def loss(
     loss_mask: Tensor | None = None,
     rollout_logprobs: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """SkyRL's policy loss, a masked sum, and its metrics; `config.bandpo` names the method.
+    """Return SkyRL's policy loss, a masked sum, and its metrics; `config.bandpo` names the method.
 
     Raises:
-        TypeError, ValueError: a method or hyperparameters that cannot be honoured here, see `choose`.
+        TypeError, ValueError: a method or hyperparameters that cannot be honoured here, see `objective_for`.
     """
     from skyrl.backends.skyrl_train.utils.off_policy_correction_utils import (  # pyright: ignore[reportMissingImports]
         apply_off_policy_correction,
@@ -43,20 +41,20 @@ def loss(
     from skyrl.backends.skyrl_train.utils.ppo_utils import reduce_loss  # pyright: ignore[reportMissingImports]
 
     mask = torch.ones_like(log_probs, dtype=torch.bool) if loss_mask is None else loss_mask != 0
-    per_token, metrics = choose(config).per_token(
+    per_token, metrics = objective_for(config).per_token(
         log_probs, old_log_probs, advantages, mask, logp_rollout=rollout_logprobs
     )
     old = torch.where(mask, old_log_probs, 0.0).float()
     rollout = None if rollout_logprobs is None else torch.where(mask, rollout_logprobs, 0.0).float()
-    per_token, loss_mask, corrected = apply_off_policy_correction(
+    per_token, loss_mask, correction_metrics = apply_off_policy_correction(
         per_token, old, rollout, loss_mask, config.off_policy_correction
     )
     means = metric_floats(metrics)
-    return reduce_loss(per_token, loss_mask), {"clip_ratio": means["band/clip"], **means, **corrected}
+    return reduce_loss(per_token, loss_mask), {"clip_ratio": means["band/clip"], **means, **correction_metrics}
 
 
-def choose(config: Any) -> Objective:
-    """The objective that SkyRL's algorithm configuration names.
+def objective_for(config: Any) -> Objective:
+    """Return the objective that SkyRL's algorithm configuration names.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
@@ -66,21 +64,25 @@ def choose(config: Any) -> Objective:
     options = getattr(config, "bandpo", None)
     if options is None:
         raise ValueError("no trainer.algorithm.bandpo: expected trainer.override_entrypoint=bandpo.engines.skyrl")
-    one = chosen("SkyRL", options, PROVIDED)
-    if one.method.name in NOT_PROPORTIONAL:
-        raise ValueError(f"method={one.method.name!r}: SkyRL divides advantages by token counts before the loss")
-    correction = config.off_policy_correction.tis_ratio_type
-    if one.anchor == "rollout" and correction is not None:
-        raise ValueError(
-            f"off_policy_correction.tis_ratio_type={correction!r} with ratios to the sampler counts the mismatch twice"
-        )
+    return ADAPTER.objective_for(options, config)
+
+
+def _refuse(objective: Objective, config: Any) -> None:
+    if not objective.is_proportional:
+        name = objective.method.name
+        raise ValueError(f"method={name!r}: SkyRL divides advantages by token counts before the loss")
+    if (correction := config.off_policy_correction.tis_ratio_type) is not None:
+        refuse_correction(objective, f"off_policy_correction.tis_ratio_type={correction!r}")
     for name, default, hyperparameter in CLIP_SETTINGS:
-        refuse_clip_range(one, {f"trainer.algorithm.{name}": (getattr(config, name, None), default, hyperparameter)})
-    return one
+        value = getattr(config, name, None)
+        refuse_clip_range(objective, {f"trainer.algorithm.{name}": (value, default, hyperparameter)})
+
+
+ADAPTER = Adapter("SkyRL", provided=("logp_rollout",), refuse=_refuse)
 
 
 def algorithm_config() -> type:
-    """SkyRL's `AlgorithmConfig` with `bandpo`, a dict of method, band_delta, method_kwargs and anchor, in it."""
+    """Return SkyRL's `AlgorithmConfig` with `bandpo`, a dict of method, band_delta, method_kwargs and anchor, in it."""
     from skyrl.train.config import AlgorithmConfig  # pyright: ignore[reportMissingImports]
 
     added = [("policy_loss_type", str, NAME), ("bandpo", dict, field(default_factory=dict))]
@@ -96,7 +98,7 @@ def register() -> None:
 
 
 def configure(arguments: list[str]) -> Any:
-    """SkyRL's training configuration from command-line arguments, with the loss registered and the method checked."""
+    """Return SkyRL's training configuration from command-line arguments; registers the loss, checks the method."""
     from skyrl.train.config import make_config  # pyright: ignore[reportMissingImports]
 
     own = [argument for argument in arguments if not argument.startswith("trainer.override_entrypoint=")]
@@ -118,19 +120,19 @@ def check_config(cfg: Any) -> None:
             name = algorithm.policy_loss_type
             raise ValueError(f"trainer.algorithm.policy_loss_type={name!r} beside trainer.algorithm.bandpo: give one")
         return
-    one = choose(algorithm)
+    objective = objective_for(algorithm)
     is_async = getattr(getattr(cfg.trainer, "fully_async", None), "enabled", False)
-    if is_async and one.anchor == "old":
+    if is_async and objective.anchor == "old":
         raise ValueError(
             "trainer.fully_async.enabled=True keeps no old policy: expected trainer.algorithm.bandpo.anchor=rollout"
         )
     sampling = getattr(getattr(cfg, "generator", None), "sampling_params", None)
-    if one.anchor == "rollout" and sampling is not None and sampling.logprobs is None:
+    if objective.anchor == "rollout" and sampling is not None and sampling.logprobs is None:
         raise ValueError("generator.sampling_params.logprobs=None with ratios to the sampler: expected 1")
 
 
 def main() -> None:
-    """SkyRL's own `main`, which `trainer.override_entrypoint` calls, with our configuration."""
+    """Run SkyRL's own `main`, which `trainer.override_entrypoint` calls, with our configuration."""
     import ray  # pyright: ignore[reportMissingImports]
     from skyrl.train.entrypoints.main_base import skyrl_entrypoint  # pyright: ignore[reportMissingImports]
     from skyrl.train.utils import initialize_ray, validate_cfg  # pyright: ignore[reportMissingImports]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.handover import check_choice
-from bandpo.engines.common.options import Options, choice, number
+from bandpo.engines.common.options import Options, method_options, number
 from bandpo.engines.common.releases import installed
-from bandpo.engines.skyrl.adapter import CLIP_SETTINGS, NAME, PROVIDED, choose
+from bandpo.engines.common.updates import acts, cannot_act
+from bandpo.engines.skyrl.adapter import ADAPTER, CLIP_SETTINGS, NAME, objective_for
 
 ENTRYPOINT = "bandpo.engines.skyrl"
 # What this check and the adapter read, and neighbours of similar names.
@@ -22,54 +22,51 @@ KNOWN = (
 
 
 def check(options: Options) -> list[Finding]:
-    """Findings for SkyRL's command-line options.
+    """Return findings for SkyRL's command-line options.
 
-    >>> given = {"trainer.override_entrypoint": "bandpo.engines.skyrl", "trainer.algorithm.bandpo.band_delta": 0.05}
-    >>> [finding.level for finding in check(given)][1:]
+    >>> lines = {"trainer.override_entrypoint": "bandpo.engines.skyrl", "trainer.algorithm.bandpo.band_delta": 0.05}
+    >>> [finding.level for finding in check(lines)][1:]
     ['ok', 'ok', 'ok']
     """
-    found = known_names(installed("skyrl", "0.3.0", ("0.3.0", "0.4.0")), "SkyRL", options, KNOWN)
+    findings = known_names(installed("skyrl", "0.3.0", ("0.3.0", "0.4.0")), "SkyRL", options, KNOWN)
     entrypoint = options.get("trainer.override_entrypoint")
     if entrypoint == ENTRYPOINT:
-        found.append(Finding("ok", "SkyRL's main hands over to bandpo.engines.skyrl"))
+        findings.append(Finding("ok", "SkyRL's main hands over to bandpo.engines.skyrl"))
     else:
         text = f"trainer.override_entrypoint={entrypoint!r}: SkyRL's own main knows no {NAME}"
-        found.append(Finding("fail", text, f"trainer.override_entrypoint={ENTRYPOINT}"))
+        findings.append(Finding("fail", text, f"trainer.override_entrypoint={ENTRYPOINT}"))
     name = options.get("trainer.algorithm.policy_loss_type", NAME)
     if name != NAME:
-        found.append(Finding("fail", f"trainer.algorithm.policy_loss_type={name!r}: another loss", "leave it out"))
-    given = choice(options, "trainer.algorithm.bandpo")
-    finding = check_choice("SkyRL", given, PROVIDED, "SkyRL's recomputed")
-    if finding.level == "ok":
-        finding = _settings(options, given, finding)
-    return [*found, finding, _updates(options)]
+        findings.append(Finding("fail", f"trainer.algorithm.policy_loss_type={name!r}: another loss", "leave it out"))
+    return [*findings, _objective(options), _updates(options)]
 
 
-def _settings(options: Options, given: dict, finding: Finding) -> Finding:
-    """`finding`, or what contradicts it in the rest of the options."""
+def _objective(options: Options) -> Finding:
+    """Return whether the loss takes the method, and the rest of the configuration goes with it."""
     tis = options.get("trainer.algorithm.off_policy_correction.tis_ratio_type")
     clip = {name: options.get(f"trainer.algorithm.{name}") for name, *_ in CLIP_SETTINGS}
-    config = SimpleNamespace(bandpo=given, off_policy_correction=SimpleNamespace(tis_ratio_type=tis), **clip)
-    try:
-        one = choose(config)
-    except (TypeError, ValueError) as error:
-        return Finding("fail", f"the adapter refuses these options: {error}")
-    if options.get("trainer.fully_async.enabled") in (True, "true") and one.anchor == "old":
+    named = method_options(options, "trainer.algorithm.bandpo")
+    config = SimpleNamespace(bandpo=named, off_policy_correction=SimpleNamespace(tis_ratio_type=tis), **clip)
+    finding = ADAPTER.finding(named, config, "SkyRL's recomputed")
+    if finding.level != "ok":
+        return finding
+    anchor = objective_for(config).anchor
+    if options.get("trainer.fully_async.enabled") in (True, "true") and anchor == "old":
         text = "fully asynchronous training keeps no old policy: the ratio is always 1, no trust region acts"
         return Finding("fail", text, "trainer.algorithm.bandpo.anchor=rollout")
-    if one.anchor == "rollout" and options.get("generator.sampling_params.logprobs", 1) in (None, "null"):
+    if anchor == "rollout" and options.get("generator.sampling_params.logprobs", 1) in (None, "null"):
         return Finding("fail", "ratios to the sampler need its log-probs", "generator.sampling_params.logprobs=1")
     return finding
 
 
 def _updates(options: Options) -> Finding:
-    """Whether a batch is used for more than one optimizer step; the numbers not given are SkyRL's."""
+    """Return whether a batch is used for more than one optimizer step; the numbers not given are SkyRL's."""
     epochs = number(options, "trainer.update_epochs_per_batch", 1)
     batch = number(options, "trainer.train_batch_size", 1024)
-    mini = number(options, "trainer.policy_mini_batch_size", 256)
+    mini_batch = number(options, "trainer.policy_mini_batch_size", 256)
     if options.get("trainer.fully_async.enabled") in (True, "true"):
         return Finding("ok", "the sampler lags behind the trainer: ratios to it leave 1")
-    if epochs * batch > mini:
-        return Finding("ok", f"{epochs * batch / mini:g} updates a batch: the ratio leaves 1, the region acts")
-    text = "each batch is used for one update: the ratio is always 1, every method trains like every other"
-    return Finding("fail", text, "trainer.policy_mini_batch_size below trainer.train_batch_size, or more epochs")
+    if epochs * batch > mini_batch:
+        return acts(f"{epochs * batch / mini_batch:g} updates a batch")
+    advice = "trainer.policy_mini_batch_size below trainer.train_batch_size, or more epochs"
+    return cannot_act("each batch is used for one update", advice)

@@ -15,6 +15,7 @@ where band.yaml holds `bandpo: {method: band-kl, band_delta: 0.05}`.
 
 from __future__ import annotations
 
-from bandpo.engines.slime.adapter import choose, loss
+from bandpo.engines.slime.adapter import loss
+from bandpo.engines.slime.adapter import objective_for as choose
 
 __all__ = ["choose", "loss"]

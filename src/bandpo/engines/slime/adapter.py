@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.engines.common.handover import chosen, refuse_other_regions
+from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
 
@@ -16,21 +16,21 @@ PATH = "bandpo.engines.slime.loss"
 
 
 def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """slime's policy loss with the method's bounds, and its metrics with `band/bound_low` and `band/log_bound_high`.
+    """Return slime's policy loss with the method's bounds, and its metrics with the means of ours.
 
     Raises:
-        TypeError, ValueError: what cannot be honoured here, see `choose`; no old log-probs in the batch.
+        TypeError, ValueError: what cannot be honoured here, see `objective_for`; no old log-probs in the batch.
     """
     from slime.backends.megatron_utils.loss import policy_loss_function  # pyright: ignore[reportMissingImports]
 
-    one = choose(args)
+    objective = objective_for(args)
     name = "rollout_log_probs" if args.use_rollout_logprobs else "log_probs"
     if not batch.get(name):
         raise ValueError(f"slime handed over no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
-    low, high = one.epsilons(torch.cat(batch[name], dim=0))
+    low, high = objective.epsilons(torch.cat(batch[name], dim=0))
     settings.eps_clip, settings.eps_clip_high = low, high
-    settings.eps_clip_c = dual_clip(one, "--eps-clip-c", args.eps_clip_c)
+    settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
     if settings.eps_clip_c is not None and "eps_clip_c" not in policy_loss_function.__code__.co_names:
         raise ValueError(f"dual_clip={settings.eps_clip_c!r}: this slime's loss takes no dual clip, newer ones do")
     total, metrics = policy_loss_function(settings, batch, logits, sum_of_sample_mean)
@@ -39,8 +39,8 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
     return total, metrics
 
 
-def choose(args: Any) -> Objective:
-    """The objective that `args.bandpo` names.
+def objective_for(args: Any) -> Objective:
+    """Return the objective that `args.bandpo` names.
 
     As --custom-megatron-init-path it refuses when Megatron starts in a worker, before the first rollout; the loss
     itself refuses at the first update.
@@ -52,15 +52,19 @@ def choose(args: Any) -> Objective:
     options = getattr(args, "bandpo", None)
     if not isinstance(options, dict):
         raise ValueError(f"bandpo={options!r}: expected --custom-config-path to a YAML file with a mapping 'bandpo'")
-    one = chosen("slime", options, ("logp_rollout",))
-    refuse_other_regions(one, "slime")
+    return ADAPTER.objective_for(options, args)
+
+
+def _refuse(objective: Objective, args: Any) -> None:
     if args.advantage_estimator in ("gspo", "cispo"):
         raise ValueError(f"--advantage-estimator {args.advantage_estimator} brings a loss of its own: expected another")
-    wanted, given = options.get("anchor"), "rollout" if args.use_rollout_logprobs else "old"
-    if wanted not in (None, given):
+    wanted, divides = args.bandpo.get("anchor"), "rollout" if args.use_rollout_logprobs else "old"
+    if wanted not in (None, divides):
         flag = "with" if args.use_rollout_logprobs else "without"
         raise ValueError(f"anchor={wanted!r} {flag} --use-rollout-logprobs, which decides for ratio and bounds")
-    refuse_clip_range(one, {"--eps-clip": (args.eps_clip, 0.2, "eps_low")})
-    refuse_clip_range(one, {"--eps-clip-high": (args.eps_clip_high, args.eps_clip, "eps_high")})
-    dual_clip(one, "--eps-clip-c", args.eps_clip_c)
-    return one
+    refuse_clip_range(objective, {"--eps-clip": (args.eps_clip, 0.2, "eps_low")})
+    refuse_clip_range(objective, {"--eps-clip-high": (args.eps_clip_high, args.eps_clip, "eps_high")})
+    dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
+
+
+ADAPTER = Adapter("slime", provided=("logp_rollout",), clips_only=True, refuse=_refuse)

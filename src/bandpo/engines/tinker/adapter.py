@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from bandpo.core.objective.aggregation import aggregate
-from bandpo.engines.common.handover import chosen, metric_floats
-from bandpo.engines.tinker.cookbook import BandTrainingClient, Loss, use_in_cookbook
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import metric_floats
+from bandpo.engines.tinker.cookbook import Loss
 
-__all__ = ["BandTrainingClient", "band_loss", "use_in_cookbook"]
-PROVIDED = ("logp_rollout",)
+ADAPTER = Adapter("tinker", provided=("logp_rollout",), only_anchor="rollout")
 
 
 def band_loss(
@@ -25,7 +25,7 @@ def band_loss(
     max_tokens: int | None = None,
     denominator: float | None = None,
 ) -> Loss:
-    """A loss for tinker's `forward_backward_custom`.
+    """Return a loss for tinker's `forward_backward_custom`.
 
     Args:
         method, band_delta, method_kwargs: as everywhere in bandpo.
@@ -44,8 +44,7 @@ def band_loss(
     >>> loss, metrics["band/clip:mean"]
     (tensor(-2.), 0.0)
     """
-    options = {"method": method, "band_delta": band_delta, "method_kwargs": method_kwargs, "anchor": "rollout"}
-    one = chosen("tinker", options, PROVIDED)
+    objective = ADAPTER.objective_for({"method": method, "band_delta": band_delta, "method_kwargs": method_kwargs})
     reduction = {"max_tokens": max_tokens, "denominator": denominator}
     if aggregation != "sum":
         aggregate(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), aggregation, **reduction)  # bad names, now
@@ -57,7 +56,7 @@ def band_loss(
         sampler, advantages = _padded(data, "logprobs", logprobs), _padded(data, "advantages", logprobs)
         has_mask = all("mask" in datum.loss_fn_inputs for datum in data)
         mask = (_padded(data, "mask", logprobs) if has_mask else advantages) != 0
-        per_token, metrics = one.per_token(new, sampler, advantages, mask, logp_rollout=sampler)
+        per_token, metrics = objective.per_token(new, sampler, advantages, mask, logp_rollout=sampler)
         metrics.pop("rollout_kl", None)  # of the sampler to itself
         total = per_token.sum() if aggregation == "sum" else aggregate(per_token, mask, aggregation, **reduction)
         return total, {f"{name}:mean": value for name, value in metric_floats(metrics).items()}
@@ -66,12 +65,12 @@ def band_loss(
 
 
 def _padded(data: list[Any], name: str, logprobs: list[Tensor]) -> Tensor:
-    """(B, T) of a per-token field of every datum, 0 beyond its end."""
+    """Return a per-token field of every datum, (B, T), 0 beyond its end."""
     rows = []
     for index, (datum, new) in enumerate(zip(data, logprobs, strict=True)):
         if name not in datum.loss_fn_inputs:
-            given = ", ".join(datum.loss_fn_inputs) or "nothing"
-            raise ValueError(f"data[{index}].loss_fn_inputs has {given}: expected {name!r} too")
+            fields = ", ".join(datum.loss_fn_inputs) or "nothing"
+            raise ValueError(f"data[{index}].loss_fn_inputs has {fields}: expected {name!r} too")
         field = datum.loss_fn_inputs[name]
         row = field if isinstance(field, Tensor) else field.to_torch()
         if row.shape != new.shape or row.dim() != 1:

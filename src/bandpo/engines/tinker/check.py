@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.handover import check_choice
-from bandpo.engines.common.options import Options, choice, number
+from bandpo.engines.common.options import Options, method_options, number
 from bandpo.engines.common.releases import installed
-from bandpo.engines.tinker.adapter import PROVIDED
+from bandpo.engines.common.updates import acts
+from bandpo.engines.tinker.adapter import ADAPTER
 
 TESTED = ("0.38.0",)
 _REDUCTION = ("aggregation", "max_tokens", "denominator")
@@ -15,21 +15,21 @@ KNOWN = ("bandpo", "num_substeps", "async_config", "loss_fn", "loss_fn_config")
 
 
 def check(options: Options) -> list[Finding]:
-    """Findings for `bandpo.*`, the arguments of `band_loss`, and num_substeps of the cookbook.
+    """Return findings for `bandpo.*`, the arguments of `band_loss`, and num_substeps of the cookbook.
 
     >>> [finding.level for finding in check({"bandpo.method": "band-kl", "num_substeps": 4})][1:]
     ['ok', 'ok']
     """
-    found = known_names(installed("tinker", "0.38.0", TESTED), "tinker", options, KNOWN)
-    given = {name: value for name, value in choice(options, "bandpo").items() if name not in _REDUCTION}
-    found.append(check_choice("tinker", {**given, "anchor": "rollout"}, PROVIDED))
+    findings = known_names(installed("tinker", "0.38.0", TESTED), "tinker", options, KNOWN)
+    arguments = method_options(options, "bandpo")
+    findings.append(ADAPTER.finding({name: value for name, value in arguments.items() if name not in _REDUCTION}))
     if options.get("loss_fn_config") not in (None, {}) or any(n.startswith("loss_fn_config.") for n in options):
         text = "loss_fn_config is of tinker's own losses: the client computes this loss whatever it is asked for"
-        found.append(Finding("fail", text, "leave it out, hyperparameters go into band_loss's method_kwargs"))
+        findings.append(Finding("fail", text, "leave it out, hyperparameters go into band_loss's method_kwargs"))
     substeps = number(options, "num_substeps", 1)
     if substeps > 1 or any(name.startswith("async_config.") for name in options):
-        found.append(Finding("ok", "the policy moves away from the sampler: the ratio leaves 1, the region acts"))
+        findings.append(acts("the policy moves away from the sampler"))
     else:
         text = "num_substeps=1: sampler and policy differ by rounding alone, next to nothing is clipped"
-        found.append(Finding("warn", text, "num_substeps=4"))
-    return found
+        findings.append(Finding("warn", text, "num_substeps=4"))
+    return findings

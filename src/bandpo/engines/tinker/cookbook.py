@@ -59,12 +59,12 @@ def check_config(config: Any) -> None:
     Traceback (most recent call last):
     ValueError: loss_fn_config={'clip_high_threshold': 1.28} is of tinker's own losses: expected None with band_loss
     """
-    if given := getattr(config, "loss_fn_config", None):
-        raise ValueError(f"loss_fn_config={given!r} is of tinker's own losses: expected None with band_loss")
+    if settings := getattr(config, "loss_fn_config", None):
+        raise ValueError(f"loss_fn_config={settings!r} is of tinker's own losses: expected None with band_loss")
 
 
 def _with_check(main: Any) -> Any:
-    """The cookbook's `main`, which checks its configuration before it makes a client."""
+    """Return the cookbook's `main`, which checks its configuration before it makes a client."""
 
     @functools.wraps(main)
     async def checked(config: Any, *args: Any, **kwargs: Any) -> Any:
@@ -76,12 +76,12 @@ def _with_check(main: Any) -> Any:
 
 
 def _with_client(step: Any, loss: Loss) -> Any:
-    """A training step of the cookbook with its client wrapped."""
+    """Return a training step of the cookbook with its client wrapped."""
 
     async def with_band(*args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(step).bind(*args, **kwargs)
-        given.arguments["training_client"] = BandTrainingClient(given.arguments["training_client"], loss)
-        return await step(*given.args, **given.kwargs)
+        call = inspect.signature(step).bind(*args, **kwargs)
+        call.arguments["training_client"] = BandTrainingClient(call.arguments["training_client"], loss)
+        return await step(*call.args, **call.kwargs)
 
     with_band.without_band = step  # pyright: ignore[reportFunctionMemberAccess]
     return with_band

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.core.methods.registry import get_method
-from bandpo.engines.trl.refusals import refuse_for_method, refuse_options
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.findings import FindingWarning
+from bandpo.engines.common.objective import Objective
+from bandpo.engines.trl.refusals import notices, refuse_for_method, refuse_options
+
+# What the trainer computes, or TRL has, besides old log-probs.
+PROVIDED = ("logp_rollout", "entropy", "logits", "topk_logp", "topk_logp_rollout", "group_rewards", "progress", "boost")
+
+
+def _clip_range(config: BandGRPOConfig) -> dict[str, Any]:
+    """Return what stock TRL clips to."""
+    high = config.epsilon if config.epsilon_high is None else config.epsilon_high
+    return {"eps_low": config.epsilon, "eps_high": high}
+
+
+ADAPTER = Adapter("TRL", provided=PROVIDED, clip_range=_clip_range)
 
 
 @dataclass
@@ -48,28 +64,32 @@ class BandGRPOConfig(GRPOConfig):
 
     def __post_init__(self):
         get_method(self.method)
-        given = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
+        options = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
         try:
             if isinstance(self.method_kwargs, str):
                 self.method_kwargs = json.loads(self.method_kwargs)
             if not isinstance(self.method_kwargs, dict | None):
                 raise TypeError("expected method_kwargs to be a dict or a JSON object")
-            get_method(self.method).validate(self.hyperparameters())
+            self.objective()
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{given}: {error}") from None
+            raise kind(f"{options}: {error}") from None
         refuse_options(self)
+        for finding in notices(self):
+            warnings.warn(FindingWarning(finding), stacklevel=3)
         super().__post_init__()
         refuse_for_method(self)
 
+    def objective(self) -> Objective:
+        """Return the method with all of its hyperparameters, whichever field they came from.
+
+        Raises:
+            TypeError: a hyperparameter the method does not take.
+            ValueError: a value out of range, a radius given twice.
+        """
+        options = {"method": self.method, "band_delta": self.band_delta, "method_kwargs": self.method_kwargs}
+        return ADAPTER.objective_for(options, self)
+
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter of the method, whichever field it came from."""
-        given: dict[str, Any] = {**self.method_kwargs} if isinstance(self.method_kwargs, dict) else {}
-        if self.band_delta is not None:
-            if "delta" in given:
-                raise ValueError("band_delta and method_kwargs['delta'] are the same radius: give one")
-            given["delta"] = self.band_delta
-        if self.method == "grpo":
-            high = self.epsilon if self.epsilon_high is None else self.epsilon_high
-            given = {"eps_low": self.epsilon, "eps_high": high, **given}
-        return get_method(self.method).resolve(given)
+        """Return every hyperparameter of the method, whichever field it came from."""
+        return dict(self.objective().options)

@@ -12,7 +12,7 @@ from torch import Tensor
 from bandpo.core.objective.loss import MAX_LOG_RATIO
 from bandpo.core.objective.metrics import Metrics
 from bandpo.engines.common.releases import release
-from bandpo.engines.verl.options import BYPASS, NAME, check_actor, clip_settings, resolve
+from bandpo.engines.verl.options import BYPASS, NAME, announced_objective, check_actor, clip_settings, objective_for
 
 try:
     import verl  # pyright: ignore[reportMissingImports]
@@ -55,7 +55,7 @@ class BandPolicyLossConfig(PolicyLossConfig):
     def __post_init__(self):
         if self.loss_mode != NAME:
             raise ValueError(f"policy_loss.loss_mode={self.loss_mode!r}: expected {NAME!r} with BandPolicyLossConfig")
-        resolve(self)
+        objective_for(self)  # pyright: ignore[reportArgumentType]
 
 
 def bandpo_loss(
@@ -68,7 +68,7 @@ def bandpo_loss(
     rollout_is_weights: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, dict[str, float]]:
-    """verl's loss function: scalar loss, and metrics under actor/.
+    """Return verl's loss, a scalar, and metrics under actor/.
 
     Args:
         old_log_prob, log_prob, advantages, response_mask, rollout_is_weights: (B, T); where response_mask is 0, any.
@@ -79,12 +79,12 @@ def bandpo_loss(
         ValueError: as `BandPolicyLossConfig`, a clip setting without effect, importance weights in bypass mode, a
             log-prob or advantage inside the mask that is none.
     """
-    chosen = resolve(config.policy_loss, clip_settings(config))
+    objective = announced_objective(config.policy_loss, clip_settings(config))
     mask = response_mask.bool()
-    sampler = old_log_prob if chosen.anchor == "rollout" else None
+    sampler = old_log_prob if objective.anchor == "rollout" else None
     if sampler is not None and rollout_is_weights is not None:
         raise ValueError("anchor='rollout' with rollout_is_weights: verl recomputed old_log_probs; " + BYPASS)
-    per_token, metrics = chosen.per_token(log_prob, old_log_prob, advantages, mask, logp_rollout=sampler)
+    per_token, metrics = objective.per_token(log_prob, old_log_prob, advantages, mask, logp_rollout=sampler)
     metrics.pop("rollout_kl", None)  # old and sampler are one tensor here
     if rollout_is_weights is not None:
         per_token = per_token * torch.where(mask, rollout_is_weights, 0.0)
@@ -93,26 +93,26 @@ def bandpo_loss(
     )
     log_ratio = torch.where(mask, log_prob.detach() - old_log_prob, 0.0).float()
     approx = -log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).sum(), mask.sum()
-    return loss, _shown({**metrics, "ppo_kl": approx})
+    return loss, _reported({**metrics, "ppo_kl": approx})
 
 
-def _shown(metrics: Metrics) -> dict[str, float]:
-    """Means and, for what is clipped, shares of all tokens; the same names on every rank and micro-batch.
+def _reported(metrics: Metrics) -> dict[str, float]:
+    """Return means and, for what is clipped, shares of all tokens; the same names on every rank and micro-batch.
 
     verl gathers metrics by name and refuses ranks that lack one.
     """
     sums = torch.stack([torch.stack([total, count.to(total)]) for total, count in metrics.values()]).tolist()
     table = dict(zip(metrics, sums, strict=True))
     tokens = max(table["clip"][1], 1.0)
-    shown = {}
+    values = {}
     for name, (total, count) in table.items():
         nothing = 1.0 if name == "weight" else 0.0
         of_all = name.startswith(("clip", "dual_clip"))
-        shown[f"actor/band_{name}"] = total / tokens if of_all else total / count if count else nothing
-    shown["actor/ppo_kl"] = shown.pop("actor/band_ppo_kl")
-    shown["actor/pg_clipfrac"] = shown["actor/band_clip_high"] + shown["actor/band_clip_low"]
-    shown["actor/pg_clipfrac_lower"] = shown.get("actor/band_dual_clip", 0.0)
-    return shown
+        values[f"actor/band_{name}"] = total / tokens if of_all else total / count if count else nothing
+    values["actor/ppo_kl"] = values.pop("actor/band_ppo_kl")
+    values["actor/pg_clipfrac"] = values["actor/band_clip_high"] + values["actor/band_clip_low"]
+    values["actor/pg_clipfrac_lower"] = values.get("actor/band_dual_clip", 0.0)
+    return values
 
 
 def register() -> None:

@@ -7,12 +7,13 @@ import importlib.metadata
 import os
 from typing import Any
 
-from bandpo.engines.common.findings import Finding, cut
+from bandpo.engines.common.adapter import OPTIONS
+from bandpo.engines.common.findings import Finding
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.options import Options, flat, number, prefixed
 from bandpo.engines.common.own_settings import is_off
 from bandpo.engines.common.releases import installed, release
-from bandpo.engines.common.updates import why_one_update
+from bandpo.engines.common.updates import acts, why_one_update
 from bandpo.engines.verl import config as verl_config
 from bandpo.engines.verl import trl_names
 from bandpo.engines.verl.names import ACTOR, CORRECTION, POLICY, ROLLOUT, TARGET, unknown_names
@@ -20,7 +21,6 @@ from bandpo.engines.verl.options import (
     CLIP,
     NAME,
     OF_OTHER_LOSSES,
-    OURS,
     check_actor,
     check_bypass,
     unused_dual_clip,
@@ -32,7 +32,7 @@ RAN = ("fsdp", "fsdp2")
 
 
 def check(options: Options) -> list[Finding]:
-    """Findings for overrides such as `actor_rollout_ref.actor.ppo_epochs`; what is not given is verl's default.
+    """Return findings for overrides such as `actor_rollout_ref.actor.ppo_epochs`; what is not given is verl's default.
 
     Where verl is installed, its own configuration is composed: names it lacks are failures, its defaults are read.
 
@@ -40,31 +40,30 @@ def check(options: Options) -> list[Finding]:
     >>> [finding.text for finding in check(lines) if finding.level == "fail"][-1]
     "policy_loss.loss_mode='vanilla': verl trains with a loss of its own"
     """
-    found = [installed("verl", "0.7", TESTED)]
-    if found[0].level != "fail":
-        found += [_imports(), *_trl()]
+    findings = [installed("verl", "0.7", TESTED)]
+    if findings[0].level != "fail":
+        findings += [_imports(), *_trl()]
     try:
         config = verl_config.composed(options)
     except ValueError as error:
-        return [*found, Finding("fail", str(error))]
-    found += unknown_names(options, config)
+        return [*findings, Finding("fail", str(error))]
+    findings += unknown_names(options, config)
     if config is not None:
         options = {**flat(config), **options}
     mode = options.get(f"{POLICY}.loss_mode", "vanilla")
     if mode != NAME:
         text = f"policy_loss.loss_mode={mode!r}: verl trains with a loss of its own"
-        return [*found, Finding("fail", text, f"{POLICY}.loss_mode={NAME} {POLICY}._target_={TARGET}")]
-    found += [_reaches_workers(options), *_backend(options)]
-    chosen, refused = _objective(options)
-    found += refused
-    if chosen is not None:
-        found += [*_anchor(options, chosen), *_averages(options, chosen)]
-        found.append(_activity(options, chosen))
-    return found
+        return [*findings, Finding("fail", text, f"{POLICY}.loss_mode={NAME} {POLICY}._target_={TARGET}")]
+    findings += [_reaches_workers(options), *_backend(options)]
+    objective, of_objective = _objective(options)
+    findings += of_objective
+    if objective is not None:
+        findings += [*_anchor(options, objective), *_averages(options, objective), _activity(options, objective)]
+    return findings
 
 
 def _imports() -> Finding:
-    """Whether the adapter can be imported, and with it every module of verl that it needs."""
+    """Return whether the adapter can be imported, and with it every module of verl that it needs."""
     try:
         importlib.import_module("bandpo.engines.verl.adapter")
     except Exception as error:
@@ -73,7 +72,7 @@ def _imports() -> Finding:
 
 
 def _trl() -> list[Finding]:
-    """A failure where verl would die of the TRL beside it."""
+    """Return a failure where verl would die of the TRL beside it."""
     names = trl_names.lacking()
     if not names:
         return []
@@ -82,7 +81,7 @@ def _trl() -> list[Finding]:
 
 
 def _backend(options: Options) -> list[Finding]:
-    """A warning for a trainer backend on which nobody has run the loss."""
+    """Return a warning for a trainer backend on which nobody has run the loss."""
     by_name = "megatron" if "megatron" in f"{options.get('config_name')} {options.get('model_engine')}" else RAN[0]
     strategy = options.get(f"{ACTOR}.strategy", by_name)
     if strategy in RAN:
@@ -92,12 +91,12 @@ def _backend(options: Options) -> list[Finding]:
 
 
 def _reaches_workers(options: Options) -> Finding:
-    """By which of verl's ways the worker processes import the loss."""
-    given = [name for name in OURS if any(key.startswith(f"{POLICY}.{name}") for key in options)]
+    """Return by which of verl's ways the worker processes import the loss."""
+    ours = [name for name in OPTIONS if any(key.startswith(f"{POLICY}.{name}") for key in options)]
     if options.get(f"{POLICY}._target_") == TARGET:
         return Finding("ok", "every worker imports the loss: policy_loss._target_ names it")
-    if given:
-        text = f"policy_loss.{given[0]} is not an option of verl's own PolicyLossConfig"
+    if ours:
+        text = f"policy_loss.{ours[0]} is not an option of verl's own PolicyLossConfig"
         return Finding("fail", text, f"{POLICY}._target_={TARGET}")
     modules = os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",")
     libraries = str(options.get("actor_rollout_ref.model.external_lib", ""))
@@ -120,8 +119,8 @@ def _version(package: str, otherwise: str = "") -> str:
 
 
 def _objective(options: Options) -> tuple[Objective | None, list[Finding]]:
-    """What the options name, with what was refused or warned about on the way."""
-    policy: dict[str, Any] = {name: options[f"{POLICY}.{name}"] for name in OURS if f"{POLICY}.{name}" in options}
+    """Return what the options name, with what was refused or warned about on the way."""
+    policy: dict[str, Any] = {name: options[f"{POLICY}.{name}"] for name in OPTIONS if f"{POLICY}.{name}" in options}
     if kwargs := prefixed(options, f"{POLICY}.method_kwargs"):
         policy["method_kwargs"] = kwargs
     # Only what reaches the workers under policy_loss tells the loss of bypass mode.
@@ -133,22 +132,22 @@ def _objective(options: Options) -> tuple[Objective | None, list[Finding]]:
         clip = {name: number(options, f"{ACTOR}.{name}", default) for name, (_, default) in CLIP.items()}
         others = {n: number(options, f"{ACTOR}.{n}", default) for n, (default, *_) in OF_OTHER_LOSSES.items()}
         policy |= {"loss_mode": NAME, **prefixed(others, "policy_loss")}
-        chosen = check_actor({**others, **clip, "policy_loss": policy})
+        objective = check_actor({**others, **clip, "policy_loss": policy})
     except (TypeError, ValueError) as error:
         return None, [Finding("fail", str(error))]
-    assert chosen is not None
-    given = ", ".join(f"{name}={value!r}" for name, value in chosen.options.items() if value is not None)
-    applied = Finding("ok", f"method={chosen.method.name!r}" + (f" with {given}" if given else ""))
-    dual_clip, cap = unused_dual_clip(chosen, kwargs, clip), clip["clip_ratio_c"]
-    if dual_clip:
-        return chosen, [applied, Finding("warn", *cut(dual_clip))]
-    if is_off(cap, chosen.options.get("dual_clip")) and chosen.options.get("dual_clip") != cap:
-        return chosen, [applied, Finding("ok", f"actor.clip_ratio_c={cap:g} counts as off")]
-    return chosen, [applied]
+    assert objective is not None
+    settings = ", ".join(f"{name}={value!r}" for name, value in objective.options.items() if value is not None)
+    applied = Finding("ok", f"method={objective.method.name!r}" + (f" with {settings}" if settings else ""))
+    unused, cap = unused_dual_clip(objective, kwargs, clip), clip["clip_ratio_c"]
+    if unused is not None:
+        return objective, [applied, unused]
+    if is_off(cap, objective.dual_clip) and objective.dual_clip != cap:
+        return objective, [applied, Finding("ok", f"actor.clip_ratio_c={cap:g} counts as off")]
+    return objective, [applied]
 
 
-def _anchor(options: Options, chosen: Objective) -> list[Finding]:
-    """Whose log-probs divide, and what makes them others than they seem."""
+def _anchor(options: Options, objective: Objective) -> list[Finding]:
+    """Return whose log-probs divide, and what makes them others than they seem."""
     bypass = options.get(f"{CORRECTION}.bypass_mode") in (True, "True", "true")
     temperature = number(options, f"{ROLLOUT}.temperature", 1.0)
     if bypass and options.get(f"{ROLLOUT}.calculate_log_probs") in (False, "False", "false"):
@@ -158,48 +157,50 @@ def _anchor(options: Options, chosen: Objective) -> list[Finding]:
     except ValueError as error:
         return [Finding("fail", str(error))]
     if bypass:
-        found = [Finding("ok", "bypass mode: verl's old_log_probs are the sampler's, and the ratio is divided by them")]
-        if chosen.anchor == "old":
+        findings = [
+            Finding("ok", "bypass mode: verl's old_log_probs are the sampler's, and the ratio is divided by them")
+        ]
+        if objective.anchor == "old":
             text = "the method is published with recomputed log-probs, bypass mode puts the sampler's in their place"
-            found.append(Finding("warn", text, f"{CORRECTION}.bypass_mode=False recomputes them"))
+            findings.append(Finding("warn", text, f"{CORRECTION}.bypass_mode=False recomputes them"))
         text = (
             "main_ppo_v0 and verl before 0.9 write loss_mode=bypass_mode into their own copy of the configuration; "
             "workers keep theirs"
         )
-        found.append(Finding("warn", text, "actor/band_* in the logs says that this loss runs"))
-    elif chosen.anchor == "rollout":
+        findings.append(Finding("warn", text, "actor/band_* in the logs says that this loss runs"))
+    elif objective.anchor == "rollout":
         text = f"policy_loss.rollout_correction says bypass mode, {CORRECTION} does not: old_log_probs are recomputed"
         return [Finding("fail", text, f"{CORRECTION}.bypass_mode=True")]
     else:
         text = f"the ratio is divided by old_log_probs, which verl recomputes at temperature {temperature:g}"
-        found = [Finding("ok", text)]
+        findings = [Finding("ok", text)]
     cuts = {"top_p": (1, 1.0), "top_k": (-1, 0)}
     cut_off = {name: options.get(f"{ROLLOUT}.{name}", off[0]) for name, off in cuts.items()}
     shown = ", ".join(f"{name}={value}" for name, value in cut_off.items() if value not in cuts[name])
     if shown:
         text = f"rollout.{shown}: sampling cuts the vocabulary, recomputed log-probs do not"
-        found.append(Finding("warn", text, "see docs/which-log-probs.md"))
-    return found
+        findings.append(Finding("warn", text, "see docs/which-log-probs.md"))
+    return findings
 
 
-def _averages(options: Options, chosen: Objective) -> list[Finding]:
+def _averages(options: Options, objective: Objective) -> list[Finding]:
     mode = options.get(f"{ACTOR}.loss_agg_mode", "token-mean")
-    if chosen.method.scope != "sequence" or mode == "seq-mean-token-mean":
+    if objective.method.scope != "sequence" or mode == "seq-mean-token-mean":
         return []
-    text = f"method={chosen.method.name!r} is published with a mean over each response, loss_agg_mode={mode!r} is not"
+    text = (
+        f"method={objective.method.name!r} is published with a mean over each response, loss_agg_mode={mode!r} is not"
+    )
     return [Finding("warn", text, f"{ACTOR}.loss_agg_mode=seq-mean-token-mean")]
 
 
-def _activity(options: Options, chosen: Objective) -> Finding:
-    """Whether the ratio can leave 1."""
+def _activity(options: Options, objective: Objective) -> Finding:
+    """Return whether the ratio can leave 1."""
     names = {"data.train_batch_size": 1024, f"{ACTOR}.ppo_mini_batch_size": 256, f"{ACTOR}.ppo_epochs": 1}
     batch, mini_batch, epochs = (int(number(options, name, default)) for name, default in names.items())
-    sentence = why_one_update(batch, mini_batch, epochs)
-    if sentence is None:
-        updates = epochs * max(batch // mini_batch, 1)
-        return Finding("ok", f"each batch is used for {updates} updates: the ratio leaves 1, the region acts")
-    if chosen.anchor == "rollout":
-        return Finding(
-            "warn", "one update per batch: only the sampler's numerics move the ratio from 1", cut(sentence)[1]
-        )
-    return Finding("fail", *cut(sentence))
+    inactive = why_one_update(batch, mini_batch, epochs)
+    if inactive is None:
+        return acts(f"each batch is used for {epochs * max(batch // mini_batch, 1)} updates")
+    if objective.anchor == "rollout":
+        text = "one update per batch: only the sampler's numerics move the ratio from 1"
+        return Finding("warn", text, inactive.advice)
+    return inactive

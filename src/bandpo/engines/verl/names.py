@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bandpo.engines.common.adapter import OPTIONS
 from bandpo.engines.common.findings import Finding, names_findings
-from bandpo.engines.common.options import Given, Options, prefixed
+from bandpo.engines.common.options import Options, WrittenOptions, prefixed
 from bandpo.engines.verl.config import unknown_findings
-from bandpo.engines.verl.options import CLIP, OF_OTHER_LOSSES, OURS
+from bandpo.engines.verl.options import CLIP, OF_OTHER_LOSSES
 
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 POLICY, CORRECTION = f"{ACTOR}.policy_loss", "algorithm.rollout_correction"
 TARGET = "bandpo.engines.verl.BandPolicyLossConfig"
 # What this check reads, and its neighbours of similar names: where verl is not installed, all that names are held to.
-POLICY_FIELDS = ("_target_", "loss_mode", *OURS, "rollout_correction", *prefixed(OF_OTHER_LOSSES, "policy_loss"))
+POLICY_FIELDS = ("_target_", "loss_mode", *OPTIONS, "rollout_correction", *prefixed(OF_OTHER_LOSSES, "policy_loss"))
 KNOWN = (
     *(f"{POLICY}.{name}" for name in POLICY_FIELDS),
     *(f"{ACTOR}.{name}" for name in (*CLIP, *OF_OTHER_LOSSES) if "." not in name),
@@ -32,7 +33,7 @@ def unknown_names(options: Options, config: Mapping[str, Any] | None) -> list[Fi
     """Return failures for names that neither verl nor the loss reads.
 
     Args:
-        options: given names and values.
+        options: names and values.
         config: verl's own configuration, None where verl is not installed. Options under `policy_loss` are then held
             against the fields of `BandPolicyLossConfig`, all others only against what is close to a known name.
 
@@ -42,7 +43,7 @@ def unknown_names(options: Options, config: Mapping[str, Any] | None) -> list[Fi
     if config is not None:
         if options.get(f"{POLICY}._target_") != TARGET:  # the check of the target line says what is wrong then
             others = {name: value for name, value in options.items() if not _is_ours(name)}
-            options = Given(others, getattr(options, "added", ()))
+            options = WrittenOptions(others, getattr(options, "added", ()))
         return unknown_findings(options, config)
     policy = {name: value for name, value in options.items() if name.startswith(f"{POLICY}.")}
     rest = {name: value for name, value in options.items() if name not in policy}
@@ -54,4 +55,4 @@ def unknown_names(options: Options, config: Mapping[str, Any] | None) -> list[Fi
 
 
 def _is_ours(name: str) -> bool:
-    return any(name == f"{POLICY}.{one}" or name.startswith(f"{POLICY}.{one}.") for one in OURS)
+    return any(name == f"{POLICY}.{one}" or name.startswith(f"{POLICY}.{one}.") for one in OPTIONS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from bandpo.engines.common.objective import Objective, objective
+from bandpo.engines.common.adapter import OPTIONS, Adapter
+from bandpo.engines.common.findings import Finding
+from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import is_off
 
 NAME = "bandpo"
@@ -28,7 +27,6 @@ OF_OTHER_LOSSES = {
     "policy_loss.ppo_kl_coef": (0.1, "kl_cov", ("kl-cov", "coef")),
     "policy_loss.dro_beta": (None, "dro", None),
 }
-OURS = ("method", "band_delta", "method_kwargs", "anchor")
 BYPASS = (
     "verl's old_log_probs are the sampler's only with algorithm.rollout_correction.bypass_mode=True, and a loss knows "
     "by '+actor_rollout_ref.actor.policy_loss.rollout_correction=${algorithm.rollout_correction}': give both, or "
@@ -36,22 +34,21 @@ BYPASS = (
 )
 
 
-def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None, is_quiet: bool = False) -> Objective:
-    """The objective that `policy_loss` names; built, and warned about, once for every set of options.
+def objective_for(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None) -> Objective:
+    """Return the objective that `policy_loss` names.
 
     Args:
         policy: method, band_delta, method_kwargs, anchor and rollout_correction.
         clip: the actor's settings by the names in `CLIP`; None where they are not known yet.
-        is_quiet: warn of nothing, and leave the warning to a later call.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
         ValueError: an unknown method, a value out of range, an input verl does not hand over, a clip setting that
             would have no effect, a rollout-anchored method outside bypass mode.
 
-    >>> resolve({"method": "grpo"}, {"clip_ratio_high": 0.28}).options
+    >>> objective_for({"method": "grpo"}, {"clip_ratio_high": 0.28}).options
     {'dual_clip': None, 'eps_low': 0.2, 'eps_high': 0.28}
-    >>> resolve({"method": "band-kl"}, {"clip_ratio_high": 0.28})
+    >>> objective_for({"method": "band-kl"}, {"clip_ratio_high": 0.28})
     Traceback (most recent call last):
     ValueError: actor.clip_ratio_high=0.28 has no effect with method='band-kl': use method_kwargs.eps_high, leave 0.2
     """
@@ -59,12 +56,25 @@ def resolve(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = None, is
     bypass = bool(correction.get("bypass_mode", False))
     if bypass:
         check_bypass(correction)
-    given = policy.get("method", "band-kl"), policy.get("band_delta"), policy.get("anchor"), bypass
-    kwargs = policy.get("method_kwargs") or {}
-    if not isinstance(kwargs, Mapping):
-        raise TypeError(f"policy_loss.method_kwargs={kwargs!r}: expected names and values")
-    settings = None if clip is None else tuple(sorted(clip.items()))
-    return _resolved(*given, json.dumps({**kwargs}), settings, is_quiet)
+    options = {name: policy.get(name) for name in OPTIONS}
+    objective = ADAPTER.objective_for({**options, "method_kwargs": options["method_kwargs"] or None}, clip)
+    if objective.anchor == "rollout" and not bypass:
+        raise ValueError(f"method={objective.method.name!r} with anchor='rollout': {BYPASS}")
+    return objective
+
+
+def announced_objective(policy: Mapping[str, Any], clip: Mapping[str, Any]) -> Objective:
+    """Return `objective_for`, and warn once a process of a dual clip of verl's that does not act under it."""
+    objective = objective_for(policy, clip)
+    finding = unused_dual_clip(objective, policy.get("method_kwargs") or {}, clip)
+    if finding is not None:
+        warn_once(str(finding))
+    return objective
+
+
+@functools.lru_cache
+def warn_once(text: str) -> None:
+    warnings.warn(text, stacklevel=3)
 
 
 def check_bypass(correction: Mapping[str, Any]) -> None:
@@ -82,31 +92,9 @@ def check_bypass(correction: Mapping[str, Any]) -> None:
             )
 
 
-@functools.lru_cache
-def _resolved(method, band_delta, anchor, bypass, kwargs, clip, is_quiet) -> Objective:
-    given, clip = json.loads(kwargs), None if clip is None else dict(clip)
-    if method == "grpo":
-        given = {**{CLIP[name][0]: value for name, value in (clip or {}).items()}, **given}
-    chosen = objective(
-        method, band_delta=band_delta, method_kwargs=given, anchor=anchor, provided=("logp_rollout",), engine="verl"
-    )
-    one = torch.full((1, 1), -1.0)
-    chosen.per_token(
-        one, one, one, one < 0, logp_rollout=one, metrics=False
-    )  # raises where one of two inputs is needed
-    if chosen.anchor == "rollout" and not bypass:
-        raise ValueError(f"method={method!r} with anchor='rollout': {BYPASS}")
-    if clip is not None:
-        _check_clip(chosen, given, clip)
-        text = unused_dual_clip(chosen, given, clip)
-        if text and not is_quiet:
-            warnings.warn(text, stacklevel=2)
-    return chosen
-
-
-def _check_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, Any]) -> None:
+def _refuse(objective: Objective, clip: Mapping[str, Any]) -> None:
     """Refuse verl's clip settings where they would have no effect."""
-    method, options = chosen.method.name, chosen.options
+    method, options = objective.method.name, objective.options
     for name, (option, default) in CLIP.items():
         value = clip.get(name, default)
         cannot_act = option == "dual_clip" and is_off(value, options.get(option))
@@ -115,20 +103,30 @@ def _check_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, 
             raise ValueError(f"actor.{name}={value!r} has no effect with method={method!r}: {instead}, leave {default}")
 
 
-def unused_dual_clip(chosen: Objective, given: Mapping[str, Any], clip: Mapping[str, Any]) -> str | None:
-    """The sentence that says verl's dual clip does not act, None where it does or `given` has decided.
+def _clip_range(clip: Mapping[str, Any]) -> dict[str, Any]:
+    return {CLIP[name][0]: value for name, value in clip.items()}
 
-    >>> unused_dual_clip(resolve({}), {}, {"clip_ratio_c": 3.0})
-    "verl's dual clip, actor.clip_ratio_c=3.0, does not act with method='band-kl'; ..."
-    >>> unused_dual_clip(resolve({}), {"dual_clip": None}, {"clip_ratio_c": 3.0})
+
+ADAPTER = Adapter("verl", provided=("logp_rollout",), clip_range=_clip_range, refuse=_refuse)
+
+
+def unused_dual_clip(
+    objective: Objective, hyperparameters: Mapping[str, Any], clip: Mapping[str, Any]
+) -> Finding | None:
+    """Return that verl's dual clip does not act, None where it does or `hyperparameters` have decided.
+
+    >>> unused_dual_clip(objective_for({}), {}, {"clip_ratio_c": 3.0}).text
+    "verl's dual clip, actor.clip_ratio_c=3.0, does not act with method='band-kl'"
+    >>> unused_dual_clip(objective_for({}), {"dual_clip": None}, {"clip_ratio_c": 3.0})
     """
-    acts = chosen.options.get("dual_clip", 0) is not None
-    if acts or "dual_clip" in given or is_off(clip.get("clip_ratio_c")):
+    acts = objective.options.get("dual_clip", 0) is not None
+    if acts or "dual_clip" in hyperparameters or is_off(clip.get("clip_ratio_c")):
         return None
-    return (
+    return Finding(
+        "warn",
         f"verl's dual clip, actor.clip_ratio_c={clip['clip_ratio_c']}, does not act with "
-        f"method={chosen.method.name!r}; method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps "
-        "it off without this warning"
+        f"method={objective.method.name!r}",
+        "method_kwargs.dual_clip=3.0 turns it on, method_kwargs.dual_clip=null keeps it off without this warning",
     )
 
 
@@ -139,7 +137,7 @@ def check_actor(actor: Mapping[str, Any]) -> Objective | None:
         actor: verl's `ActorConfig`, or a mapping like it, with `policy_loss` in it.
 
     Raises:
-        TypeError, ValueError: as `resolve`, and a setting that only a loss of verl's own reads.
+        TypeError, ValueError: as `objective_for`, and a setting that only a loss of verl's own reads.
 
     >>> check_actor({"policy_loss": {"loss_mode": "bandpo", "method": "sapo"}, "tau_pos": 2.0})
     Traceback (most recent call last):
@@ -154,7 +152,7 @@ def check_actor(actor: Mapping[str, Any]) -> Objective | None:
         if value != default and not (name == "clip_ratio" and policy.get("method") == "grpo"):
             instead = f"{_instead(ours, policy)}, leave {default}"
             raise ValueError(f"actor.{name}={value!r} is read by verl's own loss {loss!r} only: {instead}")
-    return resolve(policy, clip_settings(actor), is_quiet=True)
+    return objective_for(policy, clip_settings(actor))
 
 
 def _instead(ours: tuple[str, str] | None, policy: Mapping[str, Any]) -> str:
@@ -172,5 +170,5 @@ def clip_settings(actor: Mapping[str, Any]) -> dict[str, Any]:
     >>> clip_settings({"clip_ratio": 0.1, "clip_ratio_low": None, "clip_ratio_high": 0.28, "clip_ratio_c": 3.0})
     {'clip_ratio_low': 0.1, 'clip_ratio_high': 0.28, 'clip_ratio_c': 3.0}
     """
-    given = {name: actor.get(name) for name in CLIP}
-    return {name: actor.get("clip_ratio") if value is None else value for name, value in given.items()}
+    settings = {name: actor.get(name) for name in CLIP}
+    return {name: actor.get("clip_ratio") if value is None else value for name, value in settings.items()}
