@@ -286,7 +286,8 @@ def test_ctrl_c_before_a_checkpoint(run, here, tiny, monkeypatch):
 def test_an_error_of_the_users_reward_keeps_its_traceback(run, own_data):
     (own_data / "my_rewards.py").write_text("def fn(**_):\n    raise LookupError('mine')\n")
     result = run(f"train --dataset own.jsonl --model policy --reward my_rewards.fn {SMALL} --output_dir out")
-    assert isinstance(result.exception, LookupError)
+    assert "reward 'my_rewards.fn' raised LookupError at row" in str(result.exception)
+    assert isinstance(result.exception.__cause__, LookupError)
 
 
 @pytest.mark.parametrize(

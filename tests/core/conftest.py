@@ -1,14 +1,19 @@
-"""A registry that tests cannot pollute and a compiler without leftovers."""
+"""Registries that tests cannot pollute and a compiler without leftovers."""
 
 import pytest
 import torch
 
-from bandpo.core.divergences import divergence as divergences
+from bandpo.core.divergences.divergence import REGISTRY
+from bandpo.core.methods.registry import METHODS
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch):
-    monkeypatch.setattr(divergences, "_REGISTRY", dict(divergences._REGISTRY))
+def _own_registries():
+    known = [(names, dict(names)) for names in (REGISTRY, METHODS)]
+    yield
+    for names, before in known:
+        names.clear()
+        names.update(before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Findings: of versions, of verl's and TRL's options, and of engines that plug in."""
 
 import importlib.metadata
+import subprocess
 import sys
 import types
 
@@ -276,3 +277,17 @@ def test_numbers_and_prefixes():
 def test_a_level_that_is_none():
     with pytest.raises(ValueError, match="level='bad'"):
         Finding("bad", "text")
+
+
+def test_every_check_answers_where_no_engine_is_installed():
+    """Importing a check imports its engine's package first, which must do without the engine."""
+    packages = ("trl", "verl", "skyrl", "slime", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker", "ray")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
+        "from bandpo.engines.doctor import engines, find_check\n"
+        "print(*engines())\n"
+        "assert all(find_check(name) for name in engines())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted({*packages} - {"ray"})

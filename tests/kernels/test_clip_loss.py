@@ -9,8 +9,8 @@ import torch
 
 import bandpo
 from bandpo.core.methods.registry import get_method
-from bandpo.core.objective.fused import clip_region
-from bandpo.kernels.region import FIXED, KL, TV, ClipRegion
+from bandpo.core.objective.fused import packed_region
+from bandpo.core.regions.packed import FIXED, KL, TV, PackedRegion
 from tests.core import batches
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -166,11 +166,11 @@ def test_unknown_kernels_are_refused():
 
 def test_regions_in_the_kernels_terms():
     def region(name, **options):
-        return clip_region(get_method(name), get_method(name).resolve(options))
+        return packed_region(get_method(name), get_method(name).resolve(options))
 
-    assert region("grpo") == ClipRegion(FIXED, math.log1p(-0.2), FIXED, math.log1p(0.2))
-    assert region("band-tv", delta_low=0.1) == ClipRegion(TV, 0.1, TV, 0.05)
-    assert region("band-upper", max_ratio=10.0, dual_clip=3.0) == ClipRegion(
+    assert region("grpo") == PackedRegion(FIXED, math.log1p(-0.2), FIXED, math.log1p(0.2))
+    assert region("band-tv", delta_low=0.1) == PackedRegion(TV, 0.1, TV, 0.05)
+    assert region("band-upper", max_ratio=10.0, dual_clip=3.0) == PackedRegion(
         FIXED, math.log1p(-0.2), KL, 0.05, log_cap=math.log(10), log_dual_clip=math.log(3)
     )
     assert region("atr-grpo") is None
@@ -216,7 +216,7 @@ def test_builds_for_a_hopper_gpu(tmp_path):
 @pytest.mark.parametrize(("name", "options"), batches.SETTINGS, ids=batches.SETTING_IDS)
 def test_auto_takes_what_a_gpu_would_take_and_gives_what_torch_gives(monkeypatch, name, options, dtype, metrics):
     """Every method as if its tensors lay on a GPU: the kernel where it serves, interpreted, and torch elsewhere."""
-    monkeypatch.setattr("bandpo.kernels.region.runs_kernels", lambda tensor: True)
+    monkeypatch.setattr("bandpo.core.dispatch.runs_kernels", lambda tensor: True)
     given = batches.to(batches.batch(), dtype)
     (found, gradients), (expected, plain) = (
         batches.gradients_of(name, given, kernel=kernel, metrics=metrics, **options) for kernel in ("auto", "torch")

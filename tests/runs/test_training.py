@@ -336,7 +336,7 @@ def test_a_reward_cannot_end_a_run_quietly(here, ending):
     (here / "own_reward.py").write_text(f"def ending(completions, **_):\n    raise {ending}\n")
     arguments = own(reward="own_reward.ending", output_dir="run", disable_tqdm="true")
     planned = plan(*parse_train(arguments))
-    with pytest.raises(RuntimeError, match=f"reward 'own_reward.ending' raised {ending.partition('(')[0]} at answer 0"):
+    with pytest.raises(RuntimeError, match=f"reward 'own_reward.ending' raised {ending.partition('(')[0]} at row"):
         planned.execute()
 
 
@@ -360,7 +360,7 @@ def test_the_order_of_rows_is_that_of_trl(here, monkeypatch):
     """Rows are read once per rollout, and training sees what it would without that."""
     options = own(num_train_epochs=2)
     ours = execute(options, here / "ours")
-    monkeypatch.setattr(training, "TrainingRows", lambda data: data)
+    monkeypatch.setattr(training, "TrainingRows", lambda data: data.add_column(ROW, list(range(len(data)))))
     assert_same(ours, execute(options, here / "plain"))
 
 
@@ -591,7 +591,7 @@ def faulty(here):
     (here / "strict_reward.py").write_text(STRICT)
     sys.modules.pop("strict_reward", None)
     (here / "faulty.jsonl").write_text("".join(json.dumps(row) + "\n" for row in FAULTS))
-    return [*OWN[:2], "--dataset", "faulty.jsonl", "--reward", "strict_reward.strict", *OWN[8:], "--max_steps", "2"]
+    return own(dataset="faulty.jsonl", reward="strict_reward.strict", eval_dataset=None, max_steps=2)
 
 
 def test_every_bad_row_is_on_one_page_before_any_work(faulty, here, bandpo_command):
@@ -624,7 +624,7 @@ def test_a_data_set_without_a_good_row(faulty, here):
 
 def test_held_out_rows_are_looked_at_too(faulty, here):
     (here / "good.jsonl").write_text("".join(json.dumps(row) + "\n" for row in FAULTS[-4:]))
-    options = [*faulty, "--dataset", "good.jsonl", "--output_dir", "run"]
+    options = own(dataset="good.jsonl", reward="strict_reward.strict", eval_dataset=None, output_dir="run", max_steps=2)
     assert plan(*parse_train(options)).left_out == 0
     with pytest.raises(BadRows, match=r"eval_dataset='faulty.jsonl': 11 of 16 rows"):
         plan(*parse_train([*options, "--overwrite", "--eval_dataset", "faulty.jsonl"]))
@@ -637,7 +637,7 @@ def test_fewer_prompts_than_a_rollout_takes_are_an_error(here):
     rows = [{"prompt": prompt, "bonus": 0.0} for prompt in PROMPTS[:4]]
     for count, fits in ((3, False), (4, True)):
         Dataset.from_list(rows[:count]).to_json(here / "own.jsonl")
-        options = [*OWN, "--max_steps", "5", "--output_dir", "run", "--overwrite"]
+        options = own("--overwrite", max_steps=5, output_dir="run")
         if fits:
             plan(*parse_train(options))
             continue
@@ -651,7 +651,7 @@ def test_a_run_that_ends_early_is_not_complete(here):
         def on_step_end(self, args, state, control, **_):
             control.should_training_stop = state.global_step == 2
 
-    planned = plan(*parse_train([*OWN, "--output_dir", "run", "--disable_tqdm", "true"]))
+    planned = plan(*parse_train(own(output_dir="run", disable_tqdm="true")))
     planned.trainer.add_callback(Ends())
     with pytest.raises(RuntimeError, match="training ended after 2 of 36 updates: the run is not complete"):
         planned.execute()
@@ -697,8 +697,8 @@ def rewards(here):
 @pytest.mark.parametrize("name", ["never", "nan", "sometimes"])
 def test_a_reward_that_does_not_apply_is_left_out(rewards, name, capsys):
     folder = rewards / "run"
-    options = [*OWN, "--reward", f"more_rewards.{name}", "--max_steps", "4", "--logging_steps", "1"]
-    planned = plan(*parse_train([*options, "--output_dir", str(folder), "--disable_tqdm", "false"]))
+    options = own(reward=f"more_rewards.{name}", max_steps=4, logging_steps=1, output_dir=folder, disable_tqdm="false")
+    planned = plan(*parse_train(options))
     returned = planned.execute()
     result = json.loads((folder / "result.json").read_text())
     metrics = records(folder / "metrics.jsonl")
@@ -721,8 +721,7 @@ def test_a_reward_that_does_not_apply_is_left_out(rewards, name, capsys):
     ],
 )
 def test_a_reward_that_fails_in_training_names_its_row(rewards, name, error, said):
-    options = [*OWN[: OWN.index("--eval_dataset")], *OWN[OWN.index("--eval_dataset") + 2 :]]
-    options = [*options, "--reward", f"more_rewards.{name}", "--output_dir", "run", "--disable_tqdm", "true"]
+    options = own(reward=f"more_rewards.{name}", eval_dataset=None, output_dir="run", disable_tqdm="true")
     with pytest.raises(error, match=said) as caught:
         plan(*parse_train(options)).execute()
     row = int(re.search(r"row (\d+)", str(caught.value))[1])
@@ -732,6 +731,6 @@ def test_a_reward_that_fails_in_training_names_its_row(rewards, name, error, sai
 
 @pytest.mark.parametrize("name", ["leaving", "ending"])
 def test_a_reward_that_leaves_is_a_failure_of_the_command(rewards, name, bandpo_command):
-    done = bandpo_command(["train", *OWN, "--reward", f"more_rewards.{name}", "--output_dir", "run"], rewards)
+    done = bandpo_command(["train", *own(reward=f"more_rewards.{name}", output_dir="run")], rewards)
     assert done.returncode == 1 and f"reward 'more_rewards.{name}' raised" in done.stderr
     assert "more_rewards.py" in done.stderr and not (rewards / "run" / "result.json").exists()

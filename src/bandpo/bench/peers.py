@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bandpo.core.dispatch import has_triton
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.band import band
 from bandpo.engines.common.releases import is_installed
-from bandpo.kernels.region import has_triton
 
 DELTA = 0.05
 BISECTION_STEPS = 50

@@ -17,8 +17,8 @@ import torch
 
 from bandpo.bench.measure import counts_of, seconds_of
 from bandpo.bench.peers import DELTA, bisection_bounds, bound_peers, loss_peers, make_batch
+from bandpo.core.dispatch import has_triton
 from bandpo.core.regions.band import band
-from bandpo.kernels.region import has_triton
 
 TITLES = {"bounds": "Band-KL bounds, forward", "loss": "loss, forward and backward"}
 

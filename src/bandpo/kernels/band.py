@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bandpo.kernels.region import ClipRegion
+from bandpo.core.regions.packed import PackedRegion
 
 
 @torch.library.custom_op("bandpo::band_bounds", mutates_args=())
@@ -27,7 +27,7 @@ def _band_bounds_op(
 
     low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
     if logp.numel():
-        region = ClipRegion(low_kind, low_value, high_kind, high_value, low_at_most, high_at_least, log_cap)
+        region = PackedRegion(low_kind, low_value, high_kind, high_value, low_at_most, high_at_least, log_cap)
         launch(logp, low, high, region)
     return low, high
 
@@ -38,7 +38,7 @@ def _(logp: Tensor, *region: float) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def band_bounds(logp: Tensor, region: ClipRegion) -> tuple[Tensor, Tensor]:
+def band_bounds(logp: Tensor, region: PackedRegion) -> tuple[Tensor, Tensor]:
     """Lower and upper log-ratio bounds of every token, fp32.
 
     Args:

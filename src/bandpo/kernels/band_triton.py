@@ -8,8 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from bandpo.core.regions.packed import PackedRegion
 from bandpo.kernels.bounds import bounds, launch_arguments
-from bandpo.kernels.region import ClipRegion
 
 BLOCK = 1024
 
@@ -56,7 +56,7 @@ def _band(
     tl.store(high_ptr + at, high, mask=inside)
 
 
-def launch(logp: Tensor, low: Tensor, high: Tensor, region: ClipRegion) -> None:
+def launch(logp: Tensor, low: Tensor, high: Tensor, region: PackedRegion) -> None:
     """Write the bounds of every token into `low` and `high`; logp must not be empty."""
     kernel: Any = _band[(triton.cdiv(logp.numel(), BLOCK),)]
     kernel(

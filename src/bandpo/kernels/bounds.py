@@ -15,7 +15,7 @@ from bandpo.core.divergences import kl_table as layout
 from bandpo.core.divergences.closed import log_floor
 from bandpo.core.divergences.kl_solver import LOGP_MIN
 from bandpo.core.divergences.kl_table import kl_table
-from bandpo.kernels.region import CHI2, HELLINGER, KL, TV, ClipRegion
+from bandpo.core.regions.packed import CHI2, HELLINGER, KL, TV, PackedRegion
 
 # The table's layout as the kernel needs it, see `kl_table._locate`.
 _SHIFT = layout.MANTISSA_BITS - layout.PER_OCTAVE_LOG2
@@ -159,7 +159,7 @@ def bounds(
     return tl.minimum(low, low_at_most), tl.minimum(tl.maximum(high, high_at_least), log_cap)
 
 
-def launch_arguments(region: ClipRegion, device: torch.device) -> list[Any]:
+def launch_arguments(region: PackedRegion, device: torch.device) -> list[Any]:
     """What `bounds` takes for this region, from low_table to log_cap."""
     kinds = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
     unused = torch.empty(1, device=device)

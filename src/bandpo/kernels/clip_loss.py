@@ -2,9 +2,9 @@
 
 For every token it finds the bounds of its trust region, the loss, the gradient ∂ℓ/∂logp and what the metrics count;
 the gradient is written, all else is added up per row and block, in a fixed order: 17 bytes a token forward and 8
-backward in fp32, 4 more for the loss of every token. The mathematics is that of `clipping`, `closed_bounds` and
-`kl_table` again, and the tests hold the two against each other. The kernel is one opaque operator to compilers and
-fake tensors; Triton is imported when it first runs, never when it is traced.
+backward in fp32, 4 more for the loss of every token. The mathematics is that of `regions.clipping`,
+`divergences.closed` and `kl_table` again, and the tests hold the two against each other. The kernel is one opaque
+operator to compilers and fake tensors; Triton is imported when it first runs, never when it is traced.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.gradients import once_differentiable
 from bandpo.core.objective.metrics import BUCKETS, Metrics, bucket_names
-from bandpo.core.regions.clipping import once_differentiable
-from bandpo.kernels.region import ClipRegion
+from bandpo.core.regions.packed import PackedRegion
 
 # One fixed shape, not tuned at run time: with another the sums would be added in another order.
 BLOCK, WARPS = 1024, 4
@@ -53,7 +53,7 @@ def _clip_loss_op(
     losses = torch.empty(rows, tokens if per_token else 0, dtype=torch.float32, device=logp.device)
     sums = torch.zeros(rows, blocks, SUMS, dtype=torch.float32, device=logp.device)
     limits = low_at_most, high_at_least, log_cap
-    region = ClipRegion(low_kind, low_value, high_kind, high_value, *limits, log_dual_clip)
+    region = PackedRegion(low_kind, low_value, high_kind, high_value, *limits, log_dual_clip)
     if rows and tokens:
         launch(
             (logp, logp_old, advantages, mask),
@@ -99,7 +99,7 @@ def clip_loss(
     logp_old: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    region: ClipRegion,
+    region: PackedRegion,
     *,
     metrics: bool = True,
     per_token: bool = True,

@@ -11,8 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.objective.metrics import BUCKETS
+from bandpo.core.regions.packed import KL, PackedRegion
 from bandpo.kernels.bounds import bounds, launch_arguments
-from bandpo.kernels.region import KL, ClipRegion
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT = tl.constexpr(len(BUCKETS))
@@ -120,7 +120,7 @@ def _clip_loss(
 def launch(
     inputs: tuple[Tensor, Tensor, Tensor, Tensor],
     outputs: tuple[Tensor, Tensor, Tensor],
-    region: ClipRegion,
+    region: PackedRegion,
     *,
     metrics: bool,
     per_token: bool,

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.divergences.divergence import get_divergence
+from bandpo.core.divergences.divergence import MAX_DELTA
 from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.divergences.special import expm1, phi
-from bandpo.core.objective.loss import MAX_LOG_RATIO, policy_loss
+from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import metric_means
-from bandpo.core.regions.band_options import MAX_DELTA
+from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.views.match import KL3, measures
 
 CLIP = "clip"

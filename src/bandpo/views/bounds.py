@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from bandpo.core.methods.gradient_weight import gradient_weight
-from bandpo.core.methods.method import Method
+from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 
 # Where the search begins and ends: the range of log-ratios that `policy_loss` tells apart.
 _FARTHEST = 20.0
@@ -85,7 +85,7 @@ def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
     tensor([0.2500, 0.6500], dtype=torch.float64)
     """
     chosen = get_method(method)
-    if chosen.region is not None:
+    if isinstance(chosen, IntervalMethod):
         numbers = {name: 0.0 for name, needed in chosen.inputs.items() if needed.shape == ""}
         return chosen.interval(logp_old, **{**numbers, **options})
     chosen.resolve(options)
@@ -107,7 +107,7 @@ def _edge(method: Method, logp: Tensor, sign: int, options: dict[str, Any]) -> T
     """The log-ratio of that sign at which the gradient of an advantage of that sign ends, by bisection."""
 
     def is_stopped(log_ratio: Tensor) -> Tensor:
-        weight = gradient_weight(method.name, logp, log_ratio, float(sign), **options)
+        weight = gradient_weight(method, logp, log_ratio, float(sign), **options)
         return weight <= 0 if method.family == "mask" else weight < 0
 
     farthest = (-logp).clamp_max(_FARTHEST) if sign > 0 else torch.full_like(logp, -_FARTHEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import re
@@ -50,9 +49,8 @@ def option_words(method: Method) -> dict[str, str]:
     >>> option_words(bandpo.get_method("sapo"))
     {'tau_pos': 'temperatures τ for A > 0 and for A <= 0', 'tau_neg': 'temperatures τ for A > 0 and for A <= 0'}
     """
-    function: Any = method.region if method.rule is None else method.rule
-    while isinstance(function, functools.partial):
-        function = function.func
+    # A family of rules is documented once.
+    function: Any = getattr(method.rule, "documented", method.rule)
     said = _arguments(inspect.getdoc(function) or "")
     return {name: _own_or_shared(said.get(name, ""), name) for name in method.hyperparameters}
 

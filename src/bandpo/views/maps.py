@@ -150,4 +150,4 @@ def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
         for name, needed in method.inputs.items()
         if needed.shape and not needed.optional
     }
-    return torch.stack([gradient_weight(method.name, logp, d, a, **made_up, **options) for a in shown.advantages])
+    return torch.stack([gradient_weight(method, logp, d, a, **made_up, **options) for a in shown.advantages])

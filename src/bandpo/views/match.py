@@ -10,8 +10,8 @@ import math
 
 import torch
 
-from bandpo.core.divergences.divergence import divergences
 from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.divergences.registry import divergences
 from bandpo.core.divergences.special import phi
 from bandpo.core.regions.band import band
 from bandpo.core.regions.kl3 import kl3_interval

@@ -71,7 +71,7 @@ def test_the_refused_methods_are_those_whose_loss_does_not_scale():
             for scale in (1.0, 1e-3)
         )
         scales = torch.allclose(1e-3 * full, scaled, rtol=1e-4, atol=1e-9)
-        assert named.is_proportional == scales, name
+        assert named.method.scales_with_advantage == scales, name
         if not scales:
             refused.add(name)
     for name in refused:

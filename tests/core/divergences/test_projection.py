@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import bandpo
-from bandpo.core.divergences.projection import log_complement_ratio, probability_change
+from bandpo.core.divergences.moved import log_complement_ratio, probability_change
 from benchmarks import oracle
 from tests.core.helpers import logps, underflows
 

@@ -9,21 +9,25 @@ Reasoning Language Models, arXiv 2505.22617.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.regions.band import fixed_interval
+from bandpo.core.methods.method import Input
+from bandpo.core.methods.registry import register_method as method
 from bandpo.core.regions.clipping import clip_to, stopped
+from bandpo.core.regions.fixed import fixed_interval
 from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio, true_log_ratio, unless_held
 
+_NOISE = Input("BT", "uniform random numbers that choose the tokens, drawn if not given", optional=True, example=0.5)
 _ONE = math.nextafter(1.0, 2.0)
 
 
 @torch.no_grad()
 def token_covariance(logp: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
-    """(A - mean A)(logp - mean logp) of every token, means over the mask; 0 where masked.
+    """Return (A - mean A)(logp - mean logp) of every token, means over the mask; 0 where masked.
 
     Args:
         logp: (B, T) log-probs under the policy being trained.
@@ -40,7 +44,7 @@ def token_covariance(logp: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
 
 
 def _first(keys: Tensor, eligible: Tensor, quota: Tensor) -> Tensor:
-    """Whether a token is among the `quota` eligible ones of largest key; by ranks, so no host synchronisation."""
+    """Return whether a token is among the `quota` eligible ones of largest key; by ranks, without a host sync."""
     keys = torch.where(eligible, keys, -math.inf).flatten()
     ranks = torch.argsort(torch.argsort(keys, descending=True, stable=True), stable=True)
     return ranks.view_as(eligible) < quota
@@ -51,10 +55,18 @@ def _quota(mask: Tensor, fraction: float) -> Tensor:
     return torch.floor(fraction * mask.sum(dtype=torch.float64)).clamp_min(1)
 
 
+@method(
+    "clip-cov",
+    family="mask",
+    formula="0 for ⌊fraction · tokens⌋ of those with cov_low < (A - mean A)(logp - mean logp) < cov_high, else PPO's",
+    citation="The Entropy Mechanism, arXiv 2505.22617, Clip-Cov",
+    scope="batch",
+    scales_with_advantage=False,
+)
 def clip_cov(
     tokens: Tokens,
     *,
-    noise: Tensor | None = None,
+    noise: Annotated[Tensor | None, _NOISE] = None,
     fraction: float = 2e-4,
     cov_low: float = 1.0,
     cov_high: float = 5.0,
@@ -62,10 +74,10 @@ def clip_cov(
     eps_high: float = 1.0,
     dual_clip: float | None = None,
 ) -> Surrogate:
-    """Clip-Cov: of the tokens with cov_low < cov < cov_high, a random few have no loss; the rest is PPO's clip.
+    """Drop a random few tokens of high covariance of log-prob and advantage, clip the rest as PPO does.
 
-    As many as ⌊fraction · tokens⌋, at least one, among those the clip has not stopped (arXiv 2505.22617, Clip-Cov). The
-    authors run it with a ratio clip of 0 .. 2, which hardly ever acts.
+    Of the tokens with cov_low < cov < cov_high as many as ⌊fraction · tokens⌋, at least one, among those the clip has
+    not stopped (arXiv 2505.22617, Clip-Cov). The authors run it with a ratio clip of 0 .. 2, which hardly ever acts.
 
     Args:
         tokens: the batch; means and the choice are taken over all of it.
@@ -85,9 +97,18 @@ def clip_cov(
     return Surrogate(*(torch.where(dropped, 0.0, part) for part in surrogate))
 
 
+@method(
+    "kl-cov",
+    family="mask",
+    formula="-A r, + coef |log r| on the top fraction by (A - mean A)(logp - mean logp)",
+    citation="The Entropy Mechanism, arXiv 2505.22617, KL-Cov",
+    scope="batch",
+    scales_with_advantage=False,
+)
 def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surrogate:
-    """KL-Cov: ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one.
+    """Penalise the tokens of highest covariance of log-prob and advantage for moving.
 
+    ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one;
     arXiv 2505.22617, KL-Cov. There is no ratio clip: a token beyond e^±20 has the gradient of one that is there.
     The authors take 0.2 % of the tokens for a 7B model and 0.02 % for 32B, with β = 1.
 

@@ -8,17 +8,24 @@ to be worse.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.divergences.projection import probability_change, projected_divergence
+from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.methods.method import Input
+from bandpo.core.methods.registry import register_method as method
+from bandpo.core.methods.top_k import top_k_divergence
 from bandpo.core.tokens import Surrogate, Tokens
+
+_TOPK_LOGP = Input("BTK", "log-probs of the sampler's top-k tokens under the policy", example=-2.0)
+_TOPK_LOGP_ROLLOUT = Input("BTK", "their log-probs under the sampler, see bandpo.with_sampled_token", example=-2.0)
 
 
 def masked_policy_gradient(tokens: Tokens, keep: Tensor, max_ratio: float) -> Surrogate:
-    """ℓ = -A min(r, max_ratio) logp where `keep`, 0 elsewhere; the ratio is detached."""
+    """Return ℓ = -A min(r, max_ratio) logp where `keep`, 0 elsewhere; the ratio is detached."""
     limit = math.log(check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True))
     weight = torch.exp(tokens.log_ratio.detach().clamp_max(limit))
     gradient = torch.where(keep, -tokens.advantages * weight, 0.0)
@@ -34,7 +41,7 @@ def divergence_mask(
     delta_high: float | None,
     two_sided: bool,
 ) -> Tensor:
-    """True for the tokens that stay: those within their radius, and those the advantage pulls back towards it.
+    """Return True for the tokens that stay: those within their radius, and those the advantage pulls back towards it.
 
     Args:
         tokens: the batch; the sign of the log-ratio says on which side a token is.
@@ -55,130 +62,131 @@ def _radius(name: str, value: object) -> float:
     return check_number(name, value, 0.0, math.inf, low_open=True)
 
 
-def dppo_binary(
-    tokens: Tokens,
-    *,
-    divergence: str,
-    delta: float,
-    delta_low: float | None = None,
-    delta_high: float | None = None,
-    max_ratio: float = 1e4,
-    two_sided: bool = False,
-) -> Surrogate:
-    """DPPO with a binary divergence, of "the sampled token" against "any other", arXiv 2602.04879.
+def _moved(tokens: Tokens, divergence: str) -> Tensor:
+    """Return the divergence of "the sampled token" against "any other" between sampler and policy.
 
-        Binary-TV (eq. 13):  |q - μ| > δ           Binary-KL (eq. 14):  KL(Bern μ || Bern q) > δ
-
-    drops a token that its advantage pushes outward, μ and q its probabilities under the sampler and the policy. The
-    authors' code adds 1e-8 inside the logarithm; this one bounds 1 - q by rounding alone, so decisions differ next to
-    q = 1.
-
-    Args:
-        tokens: the batch, its anchor the rollout policy.
-        divergence: "tv" or "kl".
-        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+    The authors' code adds 1e-8 inside the logarithm; this one bounds 1 - q by rounding alone, so decisions differ next
+    to q = 1.
     """
     # A log-prob of 0 says that 1 - q is below rounding, not that it is 0. The log-ratio of `tokens` would not do: it is
     # guarded, and a token that rose by more than e^20 has moved as far as it has.
     logp = tokens.logp.detach().clamp_max(-torch.finfo(tokens.logp.dtype).eps / 4)
-    distance = projected_divergence(tokens.logp_anchor, logp - tokens.logp_anchor, divergence)
-    keep = divergence_mask(
-        tokens, distance, delta=delta, delta_low=delta_low, delta_high=delta_high, two_sided=two_sided
-    )
-    return masked_policy_gradient(tokens, keep, max_ratio)
+    return projected_divergence(tokens.logp_anchor, logp - tokens.logp_anchor, divergence)
 
 
-def dppo_top_k(
+@method(
+    "dppo-tv",
+    family="mask",
+    formula="-A min(r, max_ratio) logp where |q - μ| <= δ or A pulls back, else 0",
+    citation="DPPO, arXiv 2602.04879, eq. 13",
+    anchor="rollout",
+)
+def dppo_tv(
     tokens: Tokens,
     *,
-    topk_logp: Tensor,
-    topk_logp_rollout: Tensor,
-    divergence: str,
-    delta: float,
+    delta: float = 0.15,
     delta_low: float | None = None,
     delta_high: float | None = None,
     max_ratio: float = 1e4,
     two_sided: bool = False,
 ) -> Surrogate:
-    """DPPO with a divergence over the sampler's K likeliest tokens and the rest, arXiv 2602.04879, eq. 15 and 16.
+    """Drop tokens whose probability has moved by more than δ.
+
+    Args:
+        tokens: the batch, its anchor the rollout policy.
+        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
+        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+    """
+    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
+    keep = divergence_mask(tokens, _moved(tokens, "tv"), **radii, two_sided=two_sided)
+    return masked_policy_gradient(tokens, keep, max_ratio)
+
+
+@method(
+    "dppo-kl",
+    family="mask",
+    formula="-A min(r, max_ratio) logp where KL(Bern μ || Bern q) <= δ or A pulls back, else 0",
+    citation="DPPO, arXiv 2602.04879, eq. 14",
+    anchor="rollout",
+)
+def dppo_kl(
+    tokens: Tokens,
+    *,
+    delta: float = 0.05,
+    delta_low: float | None = None,
+    delta_high: float | None = None,
+    max_ratio: float = 1e4,
+    two_sided: bool = False,
+) -> Surrogate:
+    """Drop tokens whose two-event KL exceeds δ.
+
+    Args:
+        tokens: the batch, its anchor the rollout policy.
+        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
+        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+    """
+    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
+    keep = divergence_mask(tokens, _moved(tokens, "kl"), **radii, two_sided=two_sided)
+    return masked_policy_gradient(tokens, keep, max_ratio)
+
+
+@method(
+    "dppo-topk-tv",
+    family="mask",
+    formula="-A min(r, max_ratio) logp where TV over top-k and rest <= δ or A pulls back, else 0",
+    citation="DPPO, arXiv 2602.04879, eq. 15 and 16",
+    anchor="rollout",
+)
+def dppo_top_k_tv(
+    tokens: Tokens,
+    *,
+    topk_logp: Annotated[Tensor, _TOPK_LOGP],
+    topk_logp_rollout: Annotated[Tensor, _TOPK_LOGP_ROLLOUT],
+    delta: float = 0.15,
+    delta_low: float | None = None,
+    delta_high: float | None = None,
+    max_ratio: float = 1e4,
+    two_sided: bool = False,
+) -> Surrogate:
+    """Drop tokens at positions whose top-k TV exceeds δ.
 
     Args:
         tokens: the batch, its anchor the rollout policy.
         topk_logp, topk_logp_rollout: see `top_k_divergence`.
-        divergence: "tv" or "kl".
         delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight.
+        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
     """
-    distance = top_k_divergence(topk_logp, topk_logp_rollout, divergence)
-    keep = divergence_mask(
-        tokens, distance, delta=delta, delta_low=delta_low, delta_high=delta_high, two_sided=two_sided
-    )
+    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
+    keep = divergence_mask(tokens, top_k_divergence(topk_logp, topk_logp_rollout, "tv"), **radii, two_sided=two_sided)
     return masked_policy_gradient(tokens, keep, max_ratio)
 
 
-@torch.no_grad()
-def top_k_divergence(topk_logp: Tensor, topk_logp_rollout: Tensor, divergence: str = "kl") -> Tensor:
-    """D(rollout || policy) over K listed tokens and one event for all others.
-
-        KL:  Σ_S μ (log μ - log q) + μ_rest (log μ_rest - log q_rest)         TV:  ½ (Σ_S |μ - q| + |μ_rest - q_rest|)
-
-    DPPO, arXiv 2602.04879, eq. 15 and 16. The rest is 1 - Σ_S, at least 1e-12.
-
-    Args:
-        topk_logp: (..., K) log-probs of the listed tokens under the policy.
-        topk_logp_rollout: (..., K) of the same tokens under the sampler; see `with_sampled_token`.
-        divergence: "kl" or "tv".
-
-    Returns:
-        (...), fp32 (fp64 for fp64 input).
-
-    Raises:
-        ValueError: shapes that differ, another divergence.
-
-    >>> rollout, policy = torch.tensor([[0.6, 0.3]]).log(), torch.tensor([[0.4, 0.4]]).log()
-    >>> bandpo.top_k_divergence(policy, rollout, "tv")
-    tensor([0.2000])
-    """
-    if divergence not in ("kl", "tv"):
-        raise ValueError(f"divergence={divergence!r}: expected 'kl' or 'tv'")
-    if topk_logp.shape != topk_logp_rollout.shape:
-        raise ValueError(
-            f"topk_logp has shape {tuple(topk_logp.shape)}: expected the shape of topk_logp_rollout, "
-            f"{tuple(topk_logp_rollout.shape)}"
-        )
-    dtype = torch.float64 if topk_logp.dtype == torch.float64 else torch.float32
-    log_q, log_mu = topk_logp.to(dtype), topk_logp_rollout.to(dtype)
-    mu = torch.exp(log_mu)
-    rest_mu, rest_q = ((1 - x.exp().sum(-1)).clamp_min(1e-12) for x in (log_mu, log_q))
-    if divergence == "tv":
-        change = probability_change(log_mu, log_q - log_mu)
-        moved = torch.where(log_mu > -math.inf, change, torch.exp(log_q)).abs().sum(-1)
-        return 0.5 * (moved + (rest_mu - rest_q).abs())
-    listed = torch.where(mu > 0, mu * (log_mu - log_q), 0.0).sum(-1)
-    return listed + rest_mu * torch.log(rest_mu / rest_q)
-
-
-def with_sampled_token(
-    topk_ids: Tensor, topk_logp_rollout: Tensor, sampled_ids: Tensor, logp_rollout: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The sampler's top-K list with the sampled token in it: where it is missing it takes the place of the last one.
+@method(
+    "dppo-topk-kl",
+    family="mask",
+    formula="-A min(r, max_ratio) logp where KL over top-k and rest <= δ or A pulls back, else 0",
+    citation="DPPO, arXiv 2602.04879, eq. 15 and 16",
+    anchor="rollout",
+)
+def dppo_top_k_kl(
+    tokens: Tokens,
+    *,
+    topk_logp: Annotated[Tensor, _TOPK_LOGP],
+    topk_logp_rollout: Annotated[Tensor, _TOPK_LOGP_ROLLOUT],
+    delta: float = 0.05,
+    delta_low: float | None = None,
+    delta_high: float | None = None,
+    max_ratio: float = 1e4,
+    two_sided: bool = False,
+) -> Surrogate:
+    """Drop tokens at positions whose top-k KL exceeds δ.
 
     Args:
-        topk_ids: (..., K) token ids, likeliest first.
-        topk_logp_rollout: (..., K) their log-probs under the sampler.
-        sampled_ids: (...) ids of the sampled tokens.
-        logp_rollout: (...) their log-probs under the sampler.
-
-    Returns:
-        ids and log-probs, (..., K); gather the policy's log-probs at the ids for `topk_logp`.
-
-    >>> ids, logp = torch.tensor([[4, 7]]), torch.tensor([[0.6, 0.3]]).log()
-    >>> bandpo.with_sampled_token(ids, logp, torch.tensor([9]), torch.tensor([0.05]).log())[0]
-    tensor([[4, 9]])
+        tokens: the batch, its anchor the rollout policy.
+        topk_logp, topk_logp_rollout: see `top_k_divergence`.
+        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
+        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
     """
-    missing = (topk_ids != sampled_ids.unsqueeze(-1)).all(-1)
-    ids, logp = topk_ids.clone(), topk_logp_rollout.clone()
-    ids[..., -1] = torch.where(missing, sampled_ids, topk_ids[..., -1])
-    logp[..., -1] = torch.where(missing, logp_rollout.to(logp.dtype), topk_logp_rollout[..., -1])
-    return ids, logp
+    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
+    keep = divergence_mask(tokens, top_k_divergence(topk_logp, topk_logp_rollout, "kl"), **radii, two_sided=two_sided)
+    return masked_policy_gradient(tokens, keep, max_ratio)

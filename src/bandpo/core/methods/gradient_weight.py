@@ -7,20 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.tokens import Tokens
 
 
 @torch.no_grad()
 def gradient_weight(
-    method: str, logp_old: Tensor, log_ratio: Tensor, advantages: float | Tensor = 1.0, **options: Any
+    method: str | Method, logp_old: Tensor, log_ratio: Tensor, advantages: float | Tensor = 1.0, **options: Any
 ) -> Tensor:
-    """w with -∂ℓ/∂logp = A r w: 1 is the importance-weighted policy gradient, 0 a stopped token, below 0 a pull back.
+    """Return w with -∂ℓ/∂logp = A r w: 1 is the importance-weighted policy gradient, 0 a stopped token.
 
+    Below 0 a token is pulled back.
     Every token is taken as a response of its own; a method whose scope is the batch sees all of them as one batch.
 
     Args:
-        method: a name from `bandpo.methods()`.
+        method: a name from `bandpo.methods()`, or a Method.
         logp_old: log p of the tokens under the anchor, fp32 or fp64, any shape.
         log_ratio: log r, broadcasts with logp_old, within ±20.
         advantages: A, not 0, a number or a tensor that broadcasts.
@@ -36,14 +38,14 @@ def gradient_weight(
     >>> bandpo.gradient_weight("band-kl", p, r), bandpo.gradient_weight("grpo", p, r)
     (tensor([1., 0.]), tensor([0., 0.]))
     """
-    chosen = get_method(method)
-    inputs, hyperparameters = chosen.split(options)
+    weighed = get_method(method)
+    inputs, hyperparameters = weighed.split(options)
     advantage = torch.as_tensor(advantages, dtype=logp_old.dtype, device=logp_old.device)
     shape = torch.broadcast_shapes(logp_old.shape, log_ratio.shape, advantage.shape)
     anchor, d = logp_old, log_ratio.to(logp_old.dtype)
-    if chosen.region is None:  # an interval broadcasts, and so finds each bound once
+    if not isinstance(weighed, IntervalMethod):  # an interval broadcasts, and so finds each bound once
         anchor, d, advantage = (x.reshape(-1, 1) for x in torch.broadcast_tensors(anchor, d, advantage))
     tokens = Tokens(d, anchor + d, anchor, advantage, torch.ones_like(d, dtype=torch.bool))
-    surrogate, _ = chosen.apply(tokens, **inputs, **hyperparameters)
+    surrogate, _ = weighed.apply(tokens, **inputs, **hyperparameters)
     weight = -surrogate.gradient / (advantage * torch.exp(d))
     return (weight + 0.0).reshape(shape)

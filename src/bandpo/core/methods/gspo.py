@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import torch
 
-from bandpo.core.regions.band import fixed_interval
+from bandpo.core.methods.registry import register_method as method
 from bandpo.core.regions.clipping import clip_to
+from bandpo.core.regions.fixed import fixed_interval
 from bandpo.core.tokens import Surrogate, Tokens, true_log_ratio
 
 # verl's guard against a response whose mean log-ratio would overflow.
 _MAX_LOG_RATIO = 10.0
 
 
+@method(
+    "gspo",
+    family="sequence",
+    formula="max(-A s, -A clip(s, 1 - ε_low, 1 + ε_high)), s = e^(mean_t log r_t)",
+    citation="GSPO, arXiv 2507.18071",
+    scope="sequence",
+)
 def gspo(tokens: Tokens, *, eps_low: float = 3e-4, eps_high: float = 4e-4) -> Surrogate:
-    """GSPO: ℓ_t = max(-A s_t, -A clip(s_t, 1 - ε_low, 1 + ε_high)), s_t = s π/detached π, s = e^(mean_t log-ratio).
+    """Clip one ratio for the whole response, the geometric mean.
 
-    arXiv 2507.18071, in its token form: s_t has the response's ratio as its value and each token's own log-prob as its
-    gradient. The mean is that of the log-ratios as they are, and is itself held at 10, as in verl. Averaged over tokens
-    it is the sequence-level objective, so the authors aggregate by seq-mean-token-mean.
+    ℓ_t = max(-A s_t, -A clip(s_t, 1 - ε_low, 1 + ε_high)), s_t = s π/detached π, s = e^(mean_t log-ratio).
+
+    GSPO, arXiv 2507.18071, in its token form: s_t has the response's ratio as its value and each token's own log-prob
+    as its gradient. The mean is that of the log-ratios as they are, and is itself held at 10, as in verl. Averaged over
+    tokens it is the sequence-level objective, so the authors aggregate by seq-mean-token-mean.
 
     Args:
         tokens: the batch, one response a row.

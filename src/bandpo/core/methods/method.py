@@ -1,7 +1,8 @@
-"""What a method is: a named point of the literature, a rule from tokens and hyperparameters to a per-token loss.
+"""What a method is: a named point of the literature, a rule from hyperparameters to what a token may do.
 
-Interval methods have a region besides, from old log-probs to the log-ratio `Interval` of every token, which engines
-that clip can apply themselves. the registry lists them all.
+There are two kinds. The rule of an `IntervalMethod` returns a region, whose bounds engines that clip can apply
+themselves; the rule of a `RuleMethod` returns the loss of every token itself. `declaration` reads a method off its
+rule, `registry` knows them all by name.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number, suggestion
-from bandpo.core.divergences.divergence import Divergence
-from bandpo.core.regions.band import Interval
-from bandpo.core.regions.band_options import BandOptions
+from bandpo.core.regions.band import Band
 from bandpo.core.regions.clipping import clip_to
-from bandpo.core.regions.root_free import root_free_surrogate
+from bandpo.core.regions.interval import Interval
+from bandpo.core.regions.region import Region
 from bandpo.core.tokens import Surrogate, Tokens
-
-Region = Callable[..., Interval]
-Rule = Callable[..., Surrogate]
 
 FAMILIES = ("interval", "mask", "gate", "sequence", "bonus")
 SCOPES = ("token", "sequence", "batch")
+ANCHORS = ("old", "rollout")
+# Sizes of a made-up batch beyond its rows and tokens.
+EXAMPLE_SIZES = {"K": 2, "V": 1000, "G": 2}
 
 
 class Input(NamedTuple):
@@ -36,11 +36,21 @@ class Input(NamedTuple):
         shape: its dimensions by name: "BT", "BTK" (K listed tokens), "BTV" (vocabulary), "BG" (group), "" for a number.
         summary: what it is, in a line.
         optional: whether the method does without.
+        example: a value that every one of its entries may have, where a batch is made up.
+
+    >>> Input("BTK", "log-probs of the listed tokens", example=-2.0).made_up(1, 3).shape
+    torch.Size([1, 3, 2])
     """
 
     shape: str
     summary: str
     optional: bool = False
+    example: float = 1.0
+
+    def made_up(self, rows: int, tokens: int) -> Tensor | float:
+        """Return an example for so many rows and tokens."""
+        sizes = {"B": rows, "T": tokens, **EXAMPLE_SIZES}
+        return torch.full([sizes[axis] for axis in self.shape], self.example) if self.shape else self.example
 
 
 @dataclass(frozen=True)
@@ -53,20 +63,18 @@ class Method:
         formula: loss, bounds or weight of a token, as one line of text.
         citation: paper and equation.
         family: "interval", "mask", "gate", "sequence" or "bonus".
+        rule: from hyperparameters and inputs to a region or, tokens first, to their loss.
         hyperparameters: every option it takes, with the authors' value.
-        region: for intervals, (logp_old, check=..., **hyperparameters but dual_clip) -> Interval.
-        divergence: for bands, what their radius measures; their region is then `band`.
-        rule: for all others, (Tokens, **inputs, **hyperparameters) -> Surrogate.
-        anchor: whose log-probs the authors divide by, "old" or "rollout".
         inputs: what else it needs, by name.
+        anchor: whose log-probs the authors divide by, "old" or "rollout".
         scope: what the loss of one token depends on: the "token", its whole "sequence", or the "batch".
         ours: True where the method is this project's, not a paper's.
         experimental: what had to be inferred, "" where the published form is certain.
-        per_token: False where the bounds are the same for every token, 1 - eps_low and 1 + eps_high.
+        scales_with_advantage: whether the loss of a token is proportional to its advantage.
 
     >>> method = bandpo.methods()["clip-higher"]
     >>> method.summary, method.citation
-    ('fixed clip with a wider upper side, ratio 0.8 .. 1.28', 'DAPO, arXiv 2503.14476, eq. 8')
+    ('Clip the ratio to 0.8 .. 1.28, wider above', 'DAPO, arXiv 2503.14476, eq. 8')
     """
 
     name: str
@@ -74,19 +82,22 @@ class Method:
     formula: str
     citation: str
     family: str
-    hyperparameters: Mapping[str, Any]
-    region: Region | None = field(default=None, repr=False)
-    divergence: Divergence | None = field(default=None, repr=False)
-    rule: Rule | None = field(default=None, repr=False)
-    anchor: str = "old"
+    rule: Callable[..., Any] = field(repr=False)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Input] = field(default_factory=dict)
+    anchor: str = "old"
     scope: str = "token"
     ours: bool = False
     experimental: str = ""
-    per_token: bool = True
+    scales_with_advantage: bool = True
+
+    @property
+    def per_token(self) -> bool:
+        """Whether what a token may do depends on the token; False for a fixed clip."""
+        return True
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The method's hyperparameters with `given` put over them.
+        """Return the method's hyperparameters with `given` put over them.
 
         Raises:
             TypeError: an option the method does not take.
@@ -105,10 +116,47 @@ class Method:
             check_number("dual_clip", resolved["dual_clip"], 1.0, math.inf, low_open=True)
         return resolved
 
+    def take_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs this method uses out of `given`, by name.
+
+        Raises:
+            ValueError: one that it needs is missing.
+        """
+        for name, needed in self.inputs.items():
+            if given.get(name) is None and not needed.optional:
+                raise ValueError(f"method {self.name!r} needs {name}: {needed.summary}")
+        return {name: given[name] for name in self.inputs if given.get(name) is not None}
+
+    def split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return `given` taken apart into the method's inputs and its resolved hyperparameters.
+
+        Raises:
+            TypeError: an option that is neither.
+            ValueError: an input that the method needs is missing.
+        """
+        return self.take_inputs(given), self.resolve({n: value for n, value in given.items() if n not in self.inputs})
+
+    def apply(
+        self, tokens: Tokens, *, check: bool = False, one_sided: bool = False, bounds: bool = True, **options: Any
+    ) -> tuple[Surrogate, Interval | None]:
+        """Return the method's loss for these tokens, and its interval if it is one.
+
+        Args:
+            tokens: the batch.
+            check: inspect log-probs and tensor radii.
+            one_sided: the interval may be open on the side that a token's advantage cannot reach.
+            bounds: False decides by g_f(p, r) > δ without solving for the bounds; the loss of a stopped token is -A r.
+            **options: all inputs and resolved hyperparameters, see `split`.
+
+        Raises:
+            ValueError: bounds=False where no bounds are solved for.
+        """
+        raise NotImplementedError
+
     def interval(
         self, logp_old: Tensor, *, toward: Tensor | None = None, check: bool = True, **hyperparameters: Any
     ) -> Interval:
-        """The log-ratio interval of every token; hyperparameters not given are the authors'.
+        """Return the log-ratio interval of every token; hyperparameters not given are the authors'.
 
         Args:
             logp_old: log-probs the ratio is divided by.
@@ -122,70 +170,65 @@ class Method:
         >>> bandpo.get_method("band-kl").interval(torch.tensor([0.1]).log(), delta=0.05).high.exp()
         tensor([2.2008])
         """
-        if self.region is None:
-            raise ValueError(f"method {self.name!r} has no interval, it is a {self.family}")
-        inputs, options = self.split(hyperparameters)
-        options.pop("dual_clip", None)
-        return self.region(logp_old, check=check, **self._toward(toward), **inputs, **options)
-
-    def _toward(self, advantages: Tensor | None) -> dict[str, Tensor]:
-        """The argument that lets `band` solve for one bound alone; other regions cost nothing worth saving."""
-        return {} if advantages is None or self.divergence is None else {"toward": advantages}
-
-    def split(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """`given` taken apart into the method's inputs and its resolved hyperparameters.
-
-        Raises:
-            TypeError: an option that is neither.
-            ValueError: an input that the method needs is missing.
-        """
-        return self.take_inputs(given), self.resolve({n: value for n, value in given.items() if n not in self.inputs})
-
-    def take_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs this method uses out of `given`, by name.
-
-        Raises:
-            ValueError: one that it needs is missing.
-        """
-        for name, needed in self.inputs.items():
-            if given.get(name) is None and not needed.optional:
-                raise ValueError(f"method {self.name!r} needs {name}: {needed.summary}")
-        return {name: given[name] for name in self.inputs if given.get(name) is not None}
-
-    def apply(
-        self, tokens: Tokens, *, check: bool = False, one_sided: bool = False, **options: Any
-    ) -> tuple[Surrogate, Interval | None]:
-        """The method's loss for these tokens, and its interval if it is one.
-
-        Args:
-            tokens: the batch.
-            check: inspect log-probs and tensor radii.
-            one_sided: the interval may be open on the side that a token's advantage cannot reach.
-            **options: all inputs and resolved hyperparameters, see `split`.
-        """
-        if self.region is None:
-            assert self.rule is not None
-            return self.rule(tokens, **options), None
-        dual_clip = options.pop("dual_clip", None)
-        toward = self._toward(tokens.advantages if one_sided else None)
-        interval = self.region(tokens.logp_anchor, check=check, **toward, **options)
-        return clip_to(interval, tokens, dual_clip), interval
-
-    def apply_root_free(self, tokens: Tokens, *, check: bool = False, **options: Any) -> Surrogate:
-        """The method's gradient without its bounds, see `root_free`; the loss of a stopped token is -A r.
-
-        Raises:
-            ValueError: the method is not a band.
-        """
-        if self.divergence is None:
-            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
-        dual_clip = options.pop("dual_clip", None)
-        return root_free_surrogate(tokens, self.divergence, BandOptions(**options), dual_clip=dual_clip, check=check)
+        raise ValueError(f"method {self.name!r} has no interval, it is a {self.family}")
 
     def validate(self, hyperparameters: Mapping[str, Any]) -> None:
         """Raise what the method raises for these hyperparameters, by running it on one made-up token."""
-        one = torch.full((1, 1), -1.0)
-        tokens = Tokens(one * 0, one, one, -one, one < 0)
-        sizes = {"B": 1, "T": 1, "K": 2, "V": 1000, "G": 2}
-        examples = {n: -2 * torch.ones([sizes[s] for s in i.shape]) if i.shape else 1.0 for n, i in self.inputs.items()}
+        logp = torch.full((1, 1), -1.0)
+        tokens = Tokens(logp * 0, logp, logp, -logp, logp < 0)
+        examples = {name: needed.made_up(1, 1) for name, needed in self.inputs.items()}
         self.apply(tokens, **examples, **self.resolve(hyperparameters))
+
+
+@dataclass(frozen=True)
+class IntervalMethod(Method):
+    """A method that bounds the ratio of every token: its rule returns a `Region`."""
+
+    @property
+    def per_token(self) -> bool:
+        """Whether the bounds depend on the token; False where they are 1 - eps_low and 1 + eps_high for all."""
+        region = self.region()
+        return not isinstance(region, Band) or region.divergence is not None
+
+    def region(self, **options: Any) -> Region:
+        """Return the region of these hyperparameters and inputs; those not given are the authors'."""
+        return self.rule(**{**self.hyperparameters, **options})
+
+    def interval(
+        self, logp_old: Tensor, *, toward: Tensor | None = None, check: bool = True, **hyperparameters: Any
+    ) -> Interval:
+        """Return the log-ratio interval of every token, see `Method.interval`."""
+        inputs, options = self.split(hyperparameters)
+        return self.rule(**inputs, **options).interval(logp_old, toward=toward, check=check)
+
+    def apply(
+        self, tokens: Tokens, *, check: bool = False, one_sided: bool = False, bounds: bool = True, **options: Any
+    ) -> tuple[Surrogate, Interval | None]:
+        """Return the clipped surrogate over the region's bounds and the bounds; without bounds, see `Method.apply`."""
+        region = self.rule(**options)
+        if not bounds:
+            return self._without_bounds(region, tokens, check), None
+        toward = tokens.advantages if one_sided else None
+        interval = region.interval(tokens.logp_anchor, toward=toward, check=check)
+        return clip_to(interval, tokens, region.dual_clip), interval
+
+    def _without_bounds(self, region: Region, tokens: Tokens, check: bool) -> Surrogate:
+        """Return gradient -A r inside the band and 0 outside, the clipped surrogate's; the loss is -A r on both."""
+        if not isinstance(region, Band) or region.divergence is None:
+            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+        region.check(tokens.logp_anchor, check)
+        loss = -tokens.advantages * torch.exp(tokens.log_ratio)
+        return Surrogate(loss, torch.where(region.outside(tokens), 0.0, loss.detach()))
+
+
+@dataclass(frozen=True)
+class RuleMethod(Method):
+    """A method that is no interval: its rule returns the `Surrogate` of the tokens."""
+
+    def apply(
+        self, tokens: Tokens, *, check: bool = False, one_sided: bool = False, bounds: bool = True, **options: Any
+    ) -> tuple[Surrogate, Interval | None]:
+        """Return what the rule returns, see `Method.apply`."""
+        if not bounds:
+            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+        return self.rule(tokens, **options), None

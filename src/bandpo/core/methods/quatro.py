@@ -9,19 +9,23 @@ not be read, so the method is registered as experimental; what is tested is that
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_floating, check_number
+from bandpo.core.methods.method import Input
+from bandpo.core.methods.registry import register_method as method
 from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens, true_log_ratio
 
+_GROUP_REWARDS = Input("BG", "rewards of all answers to each row's prompt")
 _STEPS, _LOG_RANGE = 64, 27.0
 
 
 @torch.no_grad()
 def kl_multiplier(rewards: Tensor, delta: float) -> Tensor:
-    """λ of each group: the temperature at which reweighting its answers by e^(R/λ) costs a KL of exactly δ.
+    """Return λ of each group: the temperature at which reweighting its answers by e^(R/λ) costs a KL of exactly δ.
 
     With weights w ∝ e^(R/λ) over the G answers, Σ w log(G w) = δ; QUATRO, arXiv 2602.04620, the per-prompt dual.
     Solved by bisection on log λ in fp64.
@@ -61,8 +65,18 @@ def kl_multiplier(rewards: Tensor, delta: float) -> Tensor:
     return torch.where(spread > 0, multiplier, math.inf).squeeze(-1).to(dtype)
 
 
-def quatro(tokens: Tokens, *, group_rewards: Tensor, delta: float = 0.05) -> Surrogate:
-    """ℓ_t = -detached[ρ (A - λ log ρ)] logp_t, ρ the ratio of the whole answer and λ its prompt's `kl_multiplier`.
+@method(
+    "quatro",
+    family="sequence",
+    formula="-detached[ρ (A - λ log ρ)] logp, ρ the answer's ratio, λ the multiplier at which the group's KL is δ",
+    citation="after QUATRO, arXiv 2602.04620",
+    scope="sequence",
+    experimental="loss, direction of the KL, sequence-level ratio and radius are inferred from the abstract",
+)
+def quatro(tokens: Tokens, *, group_rewards: Annotated[Tensor, _GROUP_REWARDS], delta: float = 0.05) -> Surrogate:
+    """Hold each prompt in a KL region, whose dual is solved exactly.
+
+    ℓ_t = -detached[ρ (A - λ log ρ)] logp_t, ρ the ratio of the whole answer and λ its prompt's `kl_multiplier`.
 
     The gradient of the Lagrangian at fixed λ, inferred from arXiv 2602.04620: a good answer is pushed until
     log ρ = A/λ, beyond which it is pulled back. log ρ sums the log-ratios as they are, and is itself held at ±20.

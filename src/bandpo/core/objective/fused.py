@@ -1,23 +1,21 @@
-"""Which methods the fused kernel can serve: every interval whose bounds it has a formula for."""
+"""Which methods the fused kernel can serve: every interval whose region has numbers for it."""
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bandpo.core.methods.method import Method
-from bandpo.core.methods.registry import get_method
-from bandpo.core.regions.band_options import BandOptions
-from bandpo.kernels.region import FIXED, ClipRegion, band_region, serves
+from bandpo.core.dispatch import serves
+from bandpo.core.methods.method import IntervalMethod, Method
+from bandpo.core.regions.packed import PackedRegion
 
 
-def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None:
-    """The method's interval in the kernel's terms, or None where the kernel has no formula for it.
+def packed_region(method: Method, options: Mapping[str, Any]) -> PackedRegion | None:
+    """Return the method's region as a kernel's numbers, or None where the kernel has no formula for it.
 
     Args:
         method: any method.
@@ -26,18 +24,20 @@ def clip_region(method: Method, options: Mapping[str, Any]) -> ClipRegion | None
     Raises:
         ValueError, TypeError: as the method itself would.
 
-    >>> clip_region(bandpo.get_method("band-kl"), bandpo.get_method("band-kl").resolve({"max_ratio": 10.0}))
-    ClipRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
-    >>> clip_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
+    >>> packed_region(bandpo.get_method("band-kl"), bandpo.get_method("band-kl").resolve({"max_ratio": 10.0}))
+    PackedRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
+    >>> packed_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
     True
     """
-    if method.region is None or any(isinstance(value, Tensor) for value in options.values()):
+    if not isinstance(method, IntervalMethod) or method.inputs:
+        return None
+    if any(isinstance(value, Tensor) for value in options.values()):
         return None
     given = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
     if torch.compiler.is_compiling() or not _is_hashable(given):
-        return _region_of(method.name, given)
+        return _packed(method.rule, given)
     # A number and a bool that equal each other are not the same option.
-    return _remembered(method.name, given, tuple(type(value) for _, value in given))
+    return _remembered(method.rule, given, tuple(type(value) for _, value in given))
 
 
 def _is_hashable(value: object) -> bool:
@@ -48,31 +48,24 @@ def _is_hashable(value: object) -> bool:
     return True
 
 
-def _region_of(name: str, given: tuple[tuple[str, Any], ...]) -> ClipRegion | None:
-    method, options = get_method(name), dict(given)
-    method.validate(options)
-    dual = options.pop("dual_clip")
-    if not method.per_token:
-        eps_low, eps_high = options.get("eps_low", math.inf), options.get("eps_high", math.inf)
-        low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
-        region = ClipRegion(FIXED, low, FIXED, math.log1p(eps_high))
-    elif method.divergence is not None:
-        region = band_region(method.divergence.name, BandOptions(**options))
-    else:
-        region = None
-    return region if region is None or dual is None else region._replace(log_dual_clip=math.log(dual))
+def _packed(rule: Callable[..., Any], given: tuple[tuple[str, Any], ...]) -> PackedRegion | None:
+    region = rule(**dict(given))
+    region.check(torch.full((1, 1), -1.0), False)
+    return region.packed()
 
 
 @functools.lru_cache
-def _remembered(name: str, given: tuple[tuple[str, Any], ...], types: tuple[type, ...]) -> ClipRegion | None:
-    """`_region_of`: a training step asks for the same setting again and again, and validation runs the method."""
-    return _region_of(name, given)
+def _remembered(
+    rule: Callable[..., Any], given: tuple[tuple[str, Any], ...], types: tuple[type, ...]
+) -> PackedRegion | None:
+    """Return `_packed`: a training step asks for the same setting again and again."""
+    return _packed(rule, given)
 
 
-def fused_region(
+def kernel_region(
     kernel: str, method: Method, options: Mapping[str, Any], logp: Tensor, *, has_more: bool
-) -> ClipRegion | None:
-    """What to hand to the fused kernel, None where the torch code is to run.
+) -> PackedRegion | None:
+    """Return the numbers to hand to the fused kernel, or None to take the torch path.
 
     Args:
         kernel: "auto", "torch" or "triton".
@@ -84,7 +77,7 @@ def fused_region(
         ValueError: an unknown kernel, or kernel="triton" where it cannot serve.
     """
     wanted = serves(kernel, logp)
-    region = clip_region(method, options) if wanted and not has_more else None
+    region = packed_region(method, options) if wanted and not has_more else None
     if region is None and kernel == "triton":
         raise ValueError(
             f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.divergences.special import phi
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 
 Metrics = dict[str, tuple[Tensor, Tensor]]
 

@@ -31,7 +31,7 @@ def check_overflow(
         mask: (B, T) bool.
     """
     overflowed = {name: ~torch.isfinite(part) & mask for name, part in parts.items()}
-    sums = torch.stack([loss.detach(), *(pair[0].to(loss.dtype) for pair in metrics.values())])
+    sums = torch.stack([loss.detach(), *((total + count).to(loss.dtype) for total, count in metrics.values())])
     is_wrong = ~torch.isfinite(sums).all()
     for wrong in overflowed.values():
         is_wrong = is_wrong | wrong.any()
@@ -45,7 +45,7 @@ def check_overflow(
 
 
 def _token_at_fault(overflowed: Mapping[str, Tensor], inputs: Mapping[str, Tensor], mask: Tensor) -> tuple[int, int]:
-    """The first token with a part that is not finite; where only a sum is not, the one with the largest input."""
+    """Return the first token with a part that is not finite, or that of the largest input where only a sum is not."""
     for wrong in overflowed.values():
         if wrong.any():
             row, column = wrong.nonzero()[0].tolist()

@@ -8,63 +8,188 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import check_number
-from bandpo.core.divergences.divergence import Divergence, get_divergence
-from bandpo.core.divergences.special import log1mexp
-from bandpo.core.regions.band_options import BandOptions, check_band
-from bandpo.kernels.band import band_bounds
-from bandpo.kernels.region import ClipRegion, band_region, serves
+from bandpo.core.checks import can_inspect, check_floating, check_logp, check_number, check_radius
+from bandpo.core.divergences.divergence import Divergence
+from bandpo.core.divergences.registry import get_divergence
+from bandpo.core.regions.interval import Interval
+from bandpo.core.regions.packed import PackedRegion
+from bandpo.core.regions.region import Region
+from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, radius_for
+from bandpo.core.tokens import Tokens
+
+SIDES = {"band": Within, "mirror": Mirrored, "none": Open}
 
 
-class Interval(NamedTuple):
-    """Per-token bounds of log(new/old): low <= 0 <= high, fp32 (fp64 for fp64 input), the shape of logp_old.
+@dataclass(frozen=True, kw_only=True)
+class Band(Region):
+    """A lower and an upper side, then the authors' relaxation and cap.
 
-    >>> low, high = bandpo.Interval(torch.tensor([-0.2]), torch.tensor([0.3])).ratio()
-    >>> low, high
-    (tensor([0.8187]), tensor([1.3499]))
+    Attributes:
+        divergence: what the radii of the sides measure; None where no side has one.
+        low, high: the sides.
+        max_ratio: cap of the upper ratio bound, None for none.
+        relax: (eps_low, eps_high): widen each bound to at least this fixed clip, None for none.
+
+    >>> Band(divergence=bandpo.get_divergence("kl"), low=Fixed(0.2), high=Within(0.05)).packed()
+    PackedRegion(low_kind=0, low_value=-0.22..., high_kind=1, high_value=0.05, ...)
     """
 
-    low: Tensor
-    high: Tensor
+    low: Side
+    high: Side
+    divergence: Divergence | None = None
+    max_ratio: float | None = None
+    relax: Sequence[float] | None = None
 
-    def ratio(self) -> tuple[Tensor, Tensor]:
-        """The same bounds as ratios, (e^low, e^high); e^high overflows to inf for old probabilities below 1e-38."""
-        return torch.exp(self.low), torch.exp(self.high)
+    def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:
+        """Return both sides' bounds, widened and capped; with `toward` the one that each advantage pushes to."""
+        if toward is not None and self._has_one_radius():
+            low = high = self._toward(logp, toward >= 0)
+        else:
+            low = self.low.bound(logp, self.divergence, upper=False)
+            high = self.high.bound(logp, self.divergence, upper=True)
+        if toward is not None and self.divergence is not None:
+            low, high = torch.where(toward >= 0, -math.inf, low), torch.where(toward >= 0, high, math.inf)
+        if self.relax is not None:
+            low, high = low.clamp_max(math.log1p(-self.relax[0])), high.clamp_min(math.log1p(self.relax[1]))
+        if self.max_ratio is not None:
+            high = high.clamp_max(math.log(self.max_ratio))
+        return Interval(low, high)
+
+    def outside(self, tokens: Tokens) -> Tensor:
+        """Return whether each token is past the side its advantage pushes it to, by g_f(p, r) > δ: no root is sought.
+
+        Near p = 1 a KL bound lies within rounding of q = 1: a token at logp = 0 is then outside here, and not past
+        that bound.
+        """
+        d, logp = tokens.log_ratio.detach(), tokens.logp_anchor
+        above = self.high.outside(d, logp, self.divergence, upper=True)
+        below = self.low.outside(d, logp, self.divergence, upper=False)
+        if self.relax is not None:
+            below, above = below & (d < math.log1p(-self.relax[0])), above & (d > math.log1p(self.relax[1]))
+        if self.max_ratio is not None:
+            above = above | (d > math.log(self.max_ratio))
+        if self.dual_clip is not None:
+            below = below | (d > math.log(self.dual_clip))
+        return torch.where(tokens.advantages > 0, above, below)
+
+    def packed(self) -> PackedRegion | None:
+        """Return the band as numbers, or None where a side has none."""
+        low = self.low.packed(self.divergence, upper=False)
+        high = self.high.packed(self.divergence, upper=True)
+        if low is None or high is None:
+            return None
+        relax_low, relax_high = self.relax or (0.0, 0.0)
+        cap, dual = (math.inf if ratio is None else math.log(ratio) for ratio in (self.max_ratio, self.dual_clip))
+        return PackedRegion(*low, *high, math.log1p(-relax_low), math.log1p(relax_high), cap, dual)
+
+    def check(self, logp_old: Tensor, inspect: bool) -> None:
+        """Raise TypeError or ValueError for a number out of range, or log-probs that are none."""
+        check_floating("logp_old", logp_old)
+        inspect = inspect and can_inspect(logp_old)
+        if inspect:
+            check_logp("logp_old", logp_old)
+        self.low.check(self.divergence, logp_old.shape, upper=False, inspect=inspect)
+        if self.high is not self.low:
+            self.high.check(self.divergence, logp_old.shape, upper=True, inspect=inspect)
+        if self.relax is not None:
+            if isinstance(self.relax, str) or not isinstance(self.relax, Sequence) or len(self.relax) != 2:
+                raise ValueError(f"relax={self.relax!r}: expected a pair (eps_low, eps_high)")
+            check_number("relax[0]", self.relax[0], 0.0, 1.0)
+            check_number("relax[1]", self.relax[1], 0.0, math.inf)
+        if self.max_ratio is not None:
+            check_number("max_ratio", self.max_ratio, 1.0, math.inf, low_open=True)
+
+    def _has_one_radius(self) -> bool:
+        return self.low is self.high and type(self.low) is Within
+
+    def _toward(self, logp: Tensor, upward: Tensor) -> Tensor:
+        assert self.divergence is not None and isinstance(self.low, Within)
+        return self.divergence.toward(logp, radius_for(self.low.delta, logp), upward)
 
 
-def working(logp: Tensor) -> Tensor:
-    """Detached log-probs in the dtype the core computes in: fp64 stays fp64, all else becomes fp32; at most 0."""
-    logp = logp.detach()
-    return (logp if logp.dtype == torch.float64 else logp.float()).clamp_max(0.0)
+def band_region(
+    divergence: str | Divergence,
+    *,
+    delta: float | Tensor = 0.05,
+    delta_low: float | Tensor | None = None,
+    delta_high: float | Tensor | None = None,
+    lower: str = "band",
+    upper: str = "band",
+    eps_low: float | None = None,
+    eps_high: float | None = None,
+    max_ratio: float | None = None,
+    relax: Sequence[float] | None = None,
+    dual_clip: float | None = None,
+) -> Band:
+    """Return the region that these options of `band` describe, as an object.
 
+    Args:
+        divergence: a name from `bandpo.divergences()`, "alpha=VALUE", or a `bandpo.Divergence`.
+        delta: radius δ of both sides.
+        delta_low: radius of the lower side, where it differs from delta.
+        delta_high: radius of the upper side, where it differs from delta.
+        lower: rule of the lower side: band, mirror or none.
+        upper: rule of the upper side: band, mirror or none.
+        eps_low: a fixed clip below instead, ratio 1 - eps_low.
+        eps_high: a fixed clip above instead, ratio 1 + eps_high.
+        max_ratio: cap on the upper ratio bound; the authors' runs use 10.
+        relax: (eps_low, eps_high): widen each bound to at least the fixed clip, the authors' option.
+        dual_clip: largest ratio that still moves a bad token.
 
-def _radius(delta: float | Tensor, logp: Tensor) -> float | Tensor:
-    return delta.detach().to(logp.dtype) if isinstance(delta, Tensor) else delta
+    Raises:
+        TypeError, ValueError: a name is unknown, a radius is missing, or two options set the same bound.
+
+    >>> band_region("kl", delta_high=0.2, lower="mirror").low
+    Mirrored(delta=0.05, option='delta')
+    """
+    measured = get_divergence(divergence)
+    if delta is not None and not isinstance(delta, Tensor):
+        check_radius("delta", delta, torch.Size(), measured.limits, inspect=False)
+    shared = Within(delta)
+    return Band(
+        divergence=measured,
+        low=_side("lower", lower, shared, "delta_low", delta_low, "eps_low", eps_low),
+        high=_side("upper", upper, shared, "delta_high", delta_high, "eps_high", eps_high),
+        max_ratio=max_ratio,
+        relax=relax,
+        dual_clip=dual_clip,
+    )
 
 
 def _side(
-    name: str, rule: str, logp: Tensor, divergence: Divergence, delta: float | Tensor | None, eps: float | None
-) -> Tensor:
-    """One bound. The mirrored bound is minus the opposite bound of the complement, the event "any other token"."""
+    name: str,
+    rule: str,
+    shared: Within,
+    radius_name: str,
+    radius: float | Tensor | None,
+    eps_name: str,
+    eps: float | None,
+) -> Side:
+    """Return one side, or raise where its options contradict each other."""
+    if rule not in SIDES:
+        raise ValueError(f"{name}={rule!r}: expected one of {', '.join(map(repr, SIDES))}")
     if eps is not None:
-        return torch.full_like(logp, math.log1p(-eps if name == "lower" else eps))
+        Fixed(eps).check(None, torch.Size(), upper=name == "upper", inspect=False)
+        if rule != "band" or radius is not None:
+            other = f"{name}={rule!r}" if rule != "band" else f"{radius_name}={radius!r}"
+            raise ValueError(f"{eps_name}={eps!r} fixes the {name} bound and {other} sets it too: give one")
+        return Fixed(eps)
     if rule == "none":
-        return torch.full_like(logp, -math.inf if name == "lower" else math.inf)
-    assert delta is not None, "refused by check_band"
-    delta = _radius(delta, logp)
-    if rule == "mirror":
-        opposite = divergence.upper if name == "lower" else divergence.lower
-        mirrored = -opposite(log1mexp(logp), delta)
-        return mirrored if name == "lower" else torch.minimum(mirrored, -logp)
-    return divergence.lower(logp, delta) if name == "lower" else divergence.upper(logp, delta)
+        if radius is not None:
+            raise ValueError(f"{name}='none' takes no radius, got {radius_name}={radius!r}")
+        return Open()
+    if radius is None and shared.delta is None:
+        raise TypeError("delta=None: expected a number or a tensor, or both delta_low and delta_high")
+    if rule == "band":
+        return shared if radius is None else Within(radius, radius_name)
+    return Mirrored(shared.delta) if radius is None else Mirrored(radius, radius_name)
 
 
-@torch.no_grad()
 def band(
     logp_old: Tensor,
     delta: float | Tensor = 0.05,
@@ -82,7 +207,7 @@ def band(
     kernel: str = "auto",
     check: bool = True,
 ) -> Interval:
-    """The log-ratios that a trust region of radius δ allows each sampled token.
+    """Return the log-ratios that a trust region of radius δ allows each sampled token.
 
     With p = e^logp_old the bounds are the two roots in r of
 
@@ -124,63 +249,16 @@ def band(
     >>> bandpo.band(torch.tensor([0.01]).log(), eps_low=0.2).low.exp()
     tensor([0.8000])
     """
-    chosen = get_divergence(divergence)
-    options = BandOptions(delta, delta_low, delta_high, lower, upper, eps_low, eps_high, max_ratio, relax)
-    check_band(logp_old, chosen, options, check)
-    region = _kernel_region(kernel, logp_old, chosen, toward, options)
-    if region is not None:
-        return Interval(*band_bounds(logp_old.detach(), region))
-    radius_low, radius_high = options.radii
-    logp = working(logp_old)
-    is_plain = lower == upper == "band" and eps_low is None and eps_high is None and radius_low is radius_high
-    if toward is not None and is_plain:
-        low = high = chosen.toward(logp, _radius(radius_low, logp), toward >= 0)
-    else:
-        low = _side("lower", lower, logp, chosen, radius_low, eps_low)
-        high = _side("upper", upper, logp, chosen, radius_high, eps_high)
-    if toward is not None:
-        low, high = torch.where(toward >= 0, -math.inf, low), torch.where(toward >= 0, high, math.inf)
-    if relax is not None:
-        low, high = low.clamp_max(math.log1p(-relax[0])), high.clamp_min(math.log1p(relax[1]))
-    if max_ratio is not None:
-        high = high.clamp_max(math.log(max_ratio))
-    return Interval(low, high)
-
-
-def _kernel_region(
-    kernel: str, logp: Tensor, divergence: Divergence, toward: Tensor | None, options: BandOptions
-) -> ClipRegion | None:
-    """What to hand to the kernel, None where the torch code is to run; a compiler fuses that by itself."""
-    wanted = serves(kernel, logp) and toward is None and not torch.compiler.is_compiling()
-    region = band_region(divergence.name, options) if wanted else None
-    if region is None and kernel == "triton":
-        raise ValueError(
-            f"kernel='triton' with divergence={divergence.name!r} and {logp.dtype}: expected kl, tv, chi2 or hellinger "
-            "with number radii and no mirrored side, fp32 or less, eager code and no `toward`"
-        )
-    return region
-
-
-def fixed_interval(logp_old: Tensor, eps_low: float, eps_high: float) -> Interval:
-    """The same ratio interval 1 - eps_low .. 1 + eps_high for every token; eps = inf leaves that side open.
-
-    PPO, arXiv 1707.06347, eq. 7; two different sides: DAPO's Clip-Higher, arXiv 2503.14476, eq. 8.
-
-    Args:
-        logp_old: any floating dtype and shape; only shape, dtype and device are used.
-        eps_low: 0 <= eps_low < 1, or inf.
-        eps_high: 0 <= eps_high.
-
-    Raises:
-        ValueError: an eps is out of range.
-
-    >>> bandpo.fixed_interval(torch.tensor([-1.0]), 0.2, 0.28).high.exp()
-    tensor([1.2800])
-    """
-    if eps_low != math.inf:
-        check_number("eps_low", eps_low, 0.0, 1.0)
-    if eps_high != math.inf:
-        check_number("eps_high", eps_high, 0.0, math.inf)
-    logp = working(logp_old)
-    low = -math.inf if eps_low == math.inf else math.log1p(-eps_low)
-    return Interval(torch.full_like(logp, low), torch.full_like(logp, math.log1p(eps_high)))
+    region = band_region(
+        divergence,
+        delta=delta,
+        delta_low=delta_low,
+        delta_high=delta_high,
+        lower=lower,
+        upper=upper,
+        eps_low=eps_low,
+        eps_high=eps_high,
+        max_ratio=max_ratio,
+        relax=relax,
+    )
+    return region.interval(logp_old, toward=toward, kernel=kernel, check=check)

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.regions.band import Interval, working
+from bandpo.core.regions.interval import Interval, working
 
 # 4 ε / p must stay finite in fp32; below this p the upper bound is the cap.
 _LOGP_MIN = -80.0
 
 
 def dynamic_clip_interval(
-    logp_old: Tensor, eps_low: float = 0.16, eps_high: float = 0.2, max_ratio: float = 10.0, *, check: bool = True
+    logp_old: Tensor, eps_low: float = 0.16, eps_high: float = 0.2, max_ratio: float = 10.0
 ) -> Interval:
-    """r from ½ + ½ √max(1 - 4 ε_low/p, 0) to min(½ + ½ √(1 + 4 ε_high/p), max_ratio).
+    """Return r from ½ + ½ √max(1 - 4 ε_low/p, 0) to min(½ + ½ √(1 + 4 ε_high/p), max_ratio).
 
     DCPO's dynamic adaptive clipping, arXiv 2509.02333.
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.regions.band import Interval, working
+from bandpo.core.regions.interval import Interval, working
 
 STRATEGIES = ("id", "did", "od")
 
@@ -36,9 +36,10 @@ def flexible_entropy_interval(
     intercept_high: float = 0.5,
     slope_low: float = -0.13,
     intercept_low: float = 0.3,
-    check: bool = True,
 ) -> Interval:
-    """The interval of one point of the schedule; ℋ allows r <= (1 + β)/(1 - α p), ℳ allows r >= (1 - β)/(1 + α p).
+    """Return the interval of one point of the schedule.
+
+    ℋ allows r <= (1 + β)/(1 - α p), ℳ allows r >= (1 - β)/(1 + α p).
 
     Args:
         logp_old: log p of the sampled tokens, any floating dtype, any shape.
@@ -102,7 +103,9 @@ class EntropyBoost(NamedTuple):
 
 
 def entropy_boost(state: EntropyBoost, entropy: float, progress: float, floor: float = 0.2) -> EntropyBoost:
-    """The oscillatory strategy's switch, with hysteresis: on at H <= H_min, off at H > H_min + (H_init - H_min)(1 - t).
+    """Return the next state of the oscillatory switch.
+
+    With hysteresis: on at H <= H_min, off at H > H_min + (H_init - H_min)(1 - t).
 
     Args:
         state: what the last call returned, `EntropyBoost()` before the first.

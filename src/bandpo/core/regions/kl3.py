@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.regions.band import Interval, working
-from bandpo.core.regions.band_options import MAX_DELTA
+from bandpo.core.divergences.divergence import MAX_DELTA
+from bandpo.core.regions.interval import Interval, working
 
 
-def kl3_interval(logp_old: Tensor, delta: float = 0.05, *, check: bool = True) -> Interval:
-    """The ratios with r - 1 - log r <= δ: -W_0(-e^-(1+δ)) .. -W_-1(-e^-(1+δ)), W the Lambert function.
+def kl3_interval(logp_old: Tensor, delta: float = 0.05) -> Interval:
+    """Return the ratios with r - 1 - log r <= δ: -W_0(-e^-(1+δ)) .. -W_-1(-e^-(1+δ)), W the Lambert function.
 
     ATR-GRPO, arXiv 2602.05494, the KL3 constraint. With d = log r the condition is e^d - 1 - d <= δ, solved by
     Newton's method in fp64.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.objective.metrics import Metrics
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.engines.common.objective import FILL, Objective, detached_tokens
 

@@ -15,16 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.methods.method import Method
+from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import Metrics, trust_region_metrics
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import Tokens
 
 FILL = -1.0
 """What masked positions of log-probs hold: any finite log-prob serves."""
-_NOT_PROPORTIONAL = ("clip-cov", "kl-cov", "maspo")
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,7 @@ class Objective:
     @property
     def is_interval(self) -> bool:
         """Whether the method is an interval of the ratio, which an engine that clips can apply."""
-        return self.method.region is not None
-
-    @property
-    def is_proportional(self) -> bool:
-        """Whether a token's loss is proportional to its advantage."""
-        return self.method.name not in _NOT_PROPORTIONAL
+        return isinstance(self.method, IntervalMethod)
 
     @property
     def dual_clip(self) -> float | None:
@@ -85,7 +79,7 @@ class Objective:
             logp_old,
             advantages,
             mask,
-            method=self.method.name,
+            method=self.method,
             anchor=self.anchor,
             logp_rollout=logp_rollout,
             metrics=metrics,

@@ -68,7 +68,7 @@ def objective_for(config: Any) -> Objective:
 
 
 def _refuse(objective: Objective, config: Any) -> None:
-    if not objective.is_proportional:
+    if not objective.method.scales_with_advantage:
         name = objective.method.name
         raise ValueError(f"method={name!r}: SkyRL divides advantages by token counts before the loss")
     if (correction := config.off_policy_correction.tis_ratio_type) is not None:

@@ -23,7 +23,7 @@ except ImportError as error:
 from bandpo.core.checks import check_inside
 from bandpo.core.methods.entropy import token_entropy
 from bandpo.core.objective.metrics import Metrics
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 from bandpo.engines.common.findings import FindingWarning
 from bandpo.engines.common.stand_ins import LateAdvantages
 from bandpo.engines.common.updates import inactivity

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.methods.dppo import with_sampled_token
+from bandpo.core.methods.top_k import with_sampled_token
 from bandpo.core.regions.flexible_entropy import EntropyBoost, entropy_boost
 
 STATE_FILE = "band_entropy_boost.json"

@@ -12,7 +12,7 @@ import trl
 from torch import Tensor
 
 from bandpo.core.objective.metrics import Metrics
-from bandpo.core.regions.band import Interval
+from bandpo.core.regions.interval import Interval
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.stand_ins import Cap, Epsilon
 from bandpo.engines.trl.batch import MicroBatch

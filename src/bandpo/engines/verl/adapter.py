@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.objective.loss import MAX_LOG_RATIO
 from bandpo.core.objective.metrics import Metrics
+from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.engines.common.releases import release
 from bandpo.engines.verl.options import BYPASS, NAME, announced_objective, check_actor, clip_settings, objective_for
 

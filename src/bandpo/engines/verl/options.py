@@ -47,7 +47,7 @@ def objective_for(policy: Mapping[str, Any], clip: Mapping[str, Any] | None = No
             would have no effect, a rollout-anchored method outside bypass mode.
 
     >>> objective_for({"method": "grpo"}, {"clip_ratio_high": 0.28}).options
-    {'dual_clip': None, 'eps_low': 0.2, 'eps_high': 0.28}
+    {'eps_low': 0.2, 'eps_high': 0.28, 'dual_clip': None}
     >>> objective_for({"method": "band-kl"}, {"clip_ratio_high": 0.28})
     Traceback (most recent call last):
     ValueError: actor.clip_ratio_high=0.28 has no effect with method='band-kl': use method_kwargs.eps_high, leave 0.2

@@ -1,13 +1,4 @@
-"""Conformance suite for divergences: what must hold of a generator f and of the bounds that follow from it.
-
-BandPO's own divergences pass `check_divergence`; run it on yours before you train with it.
-
->>> bandpo.testing.check_divergence(lambda u: (u - 1) ** 4)
->>> bandpo.testing.check_divergence(lambda u: torch.log(u))
-Traceback (most recent call last):
-    ...
-ValueError: f: f is not convex near u = 0.01023
-"""
+"""What must hold of a generator f and of the bounds that follow from it."""
 
 from __future__ import annotations
 
@@ -18,11 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.divergences.divergence import Divergence, check_generator, get_divergence
+from bandpo.core.divergences.divergence import Divergence
+from bandpo.core.divergences.registry import check_generator, get_divergence
 from bandpo.core.divergences.root_finder import Generator, root_bound
 from bandpo.core.regions.band import band
-
-__all__ = ["DELTAS", "LOGPS", "check_divergence"]
 
 DELTAS = (1e-6, 1e-4, 0.01, 0.05, 0.3, 1.0, 5.0)
 """Radii tested unless told; those at or above the divergence's supremum are left out."""
@@ -84,6 +74,11 @@ def check_divergence(
         AssertionError: a bound is wrong; names the property, the probability and the radius.
 
     >>> bandpo.testing.check_divergence("hellinger")
+    >>> bandpo.testing.check_divergence(lambda u: (u - 1) ** 4)
+    >>> bandpo.testing.check_divergence(lambda u: torch.log(u))
+    Traceback (most recent call last):
+        ...
+    ValueError: f: f is not convex near u = 0.01023
     """
     divergence = _as_divergence(f, supremum)
     check_generator(divergence.name, divergence.f)

@@ -1,0 +1,46 @@
+"""The one place where core looks up to its kernels: which there are, and whether one runs instead of torch code.
+
+Kernels stand on core and are the same mathematics again, so everything here is right without them. Triton is imported
+when a kernel first runs, never with this module.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from bandpo.core.checks import is_transformed
+from bandpo.kernels.band import band_bounds
+from bandpo.kernels.clip_loss import as_metrics, clip_loss
+
+__all__ = ["KERNELS", "as_metrics", "band_bounds", "clip_loss", "has_triton", "runs_kernels", "serves"]
+
+KERNELS = ("auto", "torch", "triton")
+# Looked up once, here: a function that a compiler may trace must not search for modules.
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+
+def has_triton() -> bool:
+    """Return whether Triton can be imported."""
+    return _HAS_TRITON
+
+
+def runs_kernels(tensor: Tensor) -> bool:
+    """Return whether this tensor lies where a kernel can run: on a CUDA device, with Triton at hand."""
+    return tensor.is_cuda and has_triton()
+
+
+def serves(kernel: str, tensor: Tensor) -> bool:
+    """Return whether to ask for a kernel at all: "triton", or "auto" where one can run; never in fp64.
+
+    Under vmap and the other transforms of `torch.func`, "auto" leaves the work to torch.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
+    wanted = kernel == "triton" or (kernel == "auto" and runs_kernels(tensor) and not is_transformed(tensor))
+    return wanted and tensor.dtype != torch.float64

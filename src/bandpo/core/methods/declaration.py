@@ -1,0 +1,70 @@
+"""A method read off its rule: hyperparameters and inputs from the signature, the summary from the docstring."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bandpo.core.methods.method import ANCHORS, FAMILIES, SCOPES, Input, IntervalMethod, Method, RuleMethod
+
+
+def declared(name: str, rule: Callable[..., Any], family: str, **facts: Any) -> Method:
+    """Return the method that a rule is.
+
+    Keyword-only parameters with a default are its hyperparameters; those annotated `Annotated[Tensor, Input(...)]` are
+    its inputs. The rule of an interval takes nothing else, every other one takes the tokens first.
+
+    Args:
+        name: lower-case letters, digits and hyphens.
+        rule: the function, with a docstring.
+        family: "interval", "mask", "gate", "sequence" or "bonus".
+        **facts: other attributes of `Method`.
+
+    Raises:
+        TypeError: a parameter that is neither.
+        ValueError: a malformed name, an unknown family, anchor or scope, a rule without a docstring.
+
+    >>> def halved(tokens, *, factor: float = 0.5):
+    ...     \"\"\"Halve the gradient.\"\"\"
+    >>> declared("halved", halved, "gate", formula="-A r/2", citation="nobody").hyperparameters
+    {'factor': 0.5}
+    """
+    if not name or name != name.lower() or not name.replace("-", "").isalnum():
+        raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as 'my-method'")
+    for fact, value, known in (
+        ("family", family, FAMILIES),
+        ("anchor", facts.get("anchor", "old"), ANCHORS),
+        ("scope", facts.get("scope", "token"), SCOPES),
+    ):
+        if value not in known:
+            raise ValueError(f"{fact}={value!r} of method {name!r}: expected one of {', '.join(map(repr, known))}")
+    summary = (inspect.getdoc(rule) or "").partition("\n")[0].rstrip(".")
+    if not summary:
+        raise ValueError(f"method {name!r}: expected a docstring, whose first line says what the method does")
+    hyperparameters, inputs = _options(name, rule, takes_tokens=family != "interval")
+    kind = IntervalMethod if family == "interval" else RuleMethod
+    return kind(name, summary, family=family, rule=rule, hyperparameters=hyperparameters, inputs=inputs, **facts)
+
+
+def _options(name: str, rule: Callable[..., Any], takes_tokens: bool) -> tuple[Mapping[str, Any], Mapping[str, Input]]:
+    parameters = list(inspect.signature(rule).parameters.values())
+    if takes_tokens:
+        if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(f"method {name!r}: expected a rule whose first argument is the tokens")
+        del parameters[0]
+    hints = typing.get_type_hints(rule, include_extras=True)
+    hyperparameters, inputs = {}, {}
+    for parameter in parameters:
+        found = [extra for extra in getattr(hints.get(parameter.name), "__metadata__", ()) if isinstance(extra, Input)]
+        if found:
+            inputs[parameter.name] = found[0]
+        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not inspect.Parameter.empty:
+            hyperparameters[parameter.name] = parameter.default
+        else:
+            raise TypeError(
+                f"{parameter.name} of method {name!r}: expected a keyword with a default, or an input annotated "
+                "Annotated[Tensor, Input(...)]"
+            )
+    return hyperparameters, inputs

@@ -1,0 +1,33 @@
+"""A region as the numbers a kernel takes, so that a kernel knows neither divergences nor options by name."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
+KINDS = {"kl": KL, "tv": TV, "chi2": CHI2, "hellinger": HELLINGER}
+
+
+class PackedRegion(NamedTuple):
+    """An interval as numbers: a kind and a value for each side, then limits, in this order.
+
+    Attributes:
+        low_kind, low_value: FIXED and a log-ratio, or a divergence's kind and its radius δ.
+        high_kind, high_value: the same above.
+        low_at_most, high_at_least: the authors' relaxation, as log-ratios; 0 for none.
+        log_cap: cap of the upper log-ratio, inf for none.
+        log_dual_clip: log-ratio above which bad tokens are left alone, inf for none.
+
+    >>> PackedRegion(KL, 0.05, FIXED, math.log1p(0.2)).log_cap
+    inf
+    """
+
+    low_kind: int
+    low_value: float
+    high_kind: int
+    high_value: float
+    low_at_most: float = 0.0
+    high_at_least: float = 0.0
+    log_cap: float = math.inf
+    log_dual_clip: float = math.inf
