@@ -38,21 +38,21 @@ class ClipSettings(NamedTuple):
     metrics: Metrics
 
 
-def as_advantages(per_token: Tensor, log_ratio: Tensor, mask: Tensor) -> Tensor:
-    """Return A' = -ℓ/r, with which -A' r is ℓ in value and gradient; 0 where masked.
+def as_advantages(per_token: Tensor, ratio: Tensor, mask: Tensor) -> Tensor:
+    """Return A' = -ℓ/r, with which -A' r is ℓ in value and gradient; 0 where masked, or where r is 0 or infinite.
 
     Args:
         per_token: ℓ, with gradient.
-        log_ratio: log r as the engine forms it, with gradient.
+        ratio: r as the engine forms it, with gradient.
         mask: bool.
 
     >>> log_ratio = torch.tensor([0.5], requires_grad=True)
-    >>> loss = log_ratio**2
-    >>> (-as_advantages(loss, log_ratio, torch.tensor([True])) * log_ratio.exp()).backward(); log_ratio.grad
+    >>> loss, ratio = log_ratio**2, log_ratio.exp()
+    >>> (-as_advantages(loss, ratio, torch.tensor([True])) * ratio).backward(); log_ratio.grad
     tensor([1.])
     """
-    log_ratio = torch.where(mask, log_ratio, 0.0).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-    return -torch.where(mask, per_token, 0.0) * torch.exp(-log_ratio)
+    usable = mask & torch.isfinite(ratio) & (ratio > 0)
+    return torch.where(usable, -per_token / torch.where(usable, ratio, 1.0), 0.0)
 
 
 def clip_settings(
@@ -88,7 +88,9 @@ def clip_settings(
     rows = [torch.atleast_2d(x) for x in (logp, logp_old, advantages, mask)]
     rollout = None if logp_rollout is None else torch.atleast_2d(logp_rollout)
     loss, metrics = objective.per_token(*rows, logp_rollout=rollout)
-    replaced = as_advantages(loss.view_as(logp), logp.float() - logp_old.detach().float(), mask)
+    log_ratio = torch.where(mask, logp.float() - logp_old.detach().float(), 0.0)
+    ratio = torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    replaced = as_advantages(loss.view_as(logp), ratio, mask)
     return ClipSettings(math.inf, math.inf, None, replaced, metrics)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.regions.interval import Interval
+from bandpo.engines.common.handover import as_advantages
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.stand_ins import Cap, Epsilon
 from bandpo.engines.trl.batch import MicroBatch
@@ -106,6 +107,4 @@ class ReplacedAdvantages:
         )
         # The sampler's distance and the entropy are TRL's to log.
         self.metrics = {name: pair for name, pair in metrics.items() if name not in ("rollout_kl", "entropy")}
-        ratio = torch.exp(new - old).float()
-        usable = batch.mask & torch.isfinite(ratio) & (ratio > 0)
-        return torch.where(usable, -per_token / torch.where(usable, ratio, 1.0), 0.0)
+        return as_advantages(per_token, torch.exp(new - old).float(), batch.mask)
