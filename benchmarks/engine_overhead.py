@@ -101,7 +101,7 @@ def plugin_milliseconds() -> float:
 
     code = (
         "import os; os.environ['VERL_USE_EXTERNAL_PLUGINS'] = 'none'; import verl, time; t = time.perf_counter(); "
-        "import bandpo.engines._verl_plugin; print((time.perf_counter() - t) * 1e3)"
+        "import bandpo.engines.verl; print((time.perf_counter() - t) * 1e3)"
     )
     runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True) for _ in range(5)]
     return round(statistics.median(float(run.stdout) for run in runs), 1)

@@ -5,7 +5,10 @@ import torch
 from independent import batch, close, gradient
 
 import bandpo
-from bandpo.engines._handover import chosen, clip_settings
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.handover import clip_settings
+
+ADAPTER = Adapter("test", provided=("logp_rollout",))
 
 
 def clipping_engine(log_ratio, settings):
@@ -21,10 +24,10 @@ def usable():
     """Methods that need nothing but log-probs and advantages, and draw no random numbers."""
     for name in bandpo.methods():
         try:
-            one = chosen("test", {"method": name}, ("logp_rollout",))
+            objective = ADAPTER.objective_for({"method": name})
         except ValueError:
             continue
-        if "noise" not in one.method.inputs:
+        if "noise" not in objective.method.inputs:
             yield name
 
 
@@ -33,9 +36,9 @@ def usable():
 @pytest.mark.parametrize("method", list(usable()))
 def test_every_method(method, garbage, anchor):
     x = batch(garbage)
-    one = chosen("test", {"method": method, "anchor": anchor}, ("logp_rollout",))
-    expected, metrics = one.per_token(x.new, x.old, x.advantages, x.mask, logp_rollout=x.rollout)
-    settings = clip_settings(one, x.new, x.old, x.advantages, x.mask, logp_rollout=x.rollout)
+    objective = ADAPTER.objective_for({"method": method, "anchor": anchor})
+    expected, metrics = objective.per_token(x.new, x.old, x.advantages, x.mask, logp_rollout=x.rollout)
+    settings = clip_settings(objective, x.new, x.old, x.advantages, x.mask, logp_rollout=x.rollout)
     found = torch.where(x.mask, clipping_engine(x.new - x.old, settings), 0.0)
     weight = torch.linspace(0.5, 2.0, found.numel()).view_as(found)  # what an engine multiplies by afterwards
     close(found, expected, 1e-5)
@@ -45,9 +48,9 @@ def test_every_method(method, garbage, anchor):
 
 def test_advantages_of_a_row_and_packed_tokens():
     x = batch()
-    one = chosen("test", {"method": "sapo"}, ("logp_rollout",))
-    padded = clip_settings(one, x.new, x.old, x.advantages, x.mask)
-    row = clip_settings(one, x.new, x.old, x.advantages[:, :1], x.mask)
-    packed = clip_settings(one, *(t.reshape(-1) for t in (x.new, x.old, x.advantages, x.mask)))
+    objective = ADAPTER.objective_for({"method": "sapo"})
+    padded = clip_settings(objective, x.new, x.old, x.advantages, x.mask)
+    row = clip_settings(objective, x.new, x.old, x.advantages[:, :1], x.mask)
+    packed = clip_settings(objective, *(t.reshape(-1) for t in (x.new, x.old, x.advantages, x.mask)))
     close(row.advantages, padded.advantages)
     close(packed.advantages, padded.advantages.reshape(-1))

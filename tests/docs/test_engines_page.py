@@ -94,7 +94,7 @@ def test_the_table_of_trls_options_is_what_the_configuration_goes_by():
 
 
 def test_every_release_of_trl_named_on_verls_page_is_the_one_the_doctor_names():
-    from bandpo.engines.checks import verl
+    from bandpo.engines.verl import check as verl
 
     source = Path(verl.__file__).read_text(encoding="utf-8")
     assert re.findall(r"trl<[\d.]+", VERL.read_text(encoding="utf-8")) == re.findall(r"trl<[\d.]+", source)

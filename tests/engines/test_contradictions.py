@@ -9,8 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandpo.engines import _tinker_cookbook, areal, nemo_rl, openrlhf, prime_rl, roll, skyrl, slime
-from bandpo.engines._verl_options import check_actor, resolve
+from bandpo.engines.areal import adapter as areal
+from bandpo.engines.areal import processes as areal_processes
+from bandpo.engines.nemo_rl import adapter as nemo_rl
+from bandpo.engines.openrlhf import adapter as openrlhf
+from bandpo.engines.prime_rl import adapter as prime_rl
+from bandpo.engines.roll import adapter as roll
+from bandpo.engines.skyrl import adapter as skyrl
+from bandpo.engines.slime import adapter as slime
+from bandpo.engines.tinker import cookbook
+from bandpo.engines.verl.options import check_actor, objective_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
 BAND, SAPO, DPPO = {"method": "band-kl"}, {"method": "sapo"}, {"method": "dppo-tv"}
@@ -29,7 +37,7 @@ def verl(policy=BAND, **actor):
 
 
 def verl_bypass(**correction):
-    resolve({**DPPO, "rollout_correction": {"bypass_mode": True, **correction}})
+    objective_for({**DPPO, "rollout_correction": {"bypass_mode": True, **correction}})
 
 
 def skyrl_run(options=BAND, is_async=False, logprobs=1, loss="bandpo", tis=None, **algorithm):
@@ -43,11 +51,11 @@ def skyrl_run(options=BAND, is_async=False, logprobs=1, loss="bandpo", tis=None,
 
 def slime_run(options=BAND, **given):
     settings = {"advantage_estimator": "grpo", "eps_clip": 0.2, "eps_clip_high": 0.2, "eps_clip_c": None}
-    slime.choose(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
+    slime.objective_for(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
 
 
 def openrlhf_run(*flags, options=BAND):
-    openrlhf.choose(openrlhf.loss_settings([*flags, "--train.batch_size", "128"]), options)
+    openrlhf.ADAPTER.objective_for(options, openrlhf.loss_settings([*flags, "--train.batch_size", "128"]))
 
 
 def nemo_run(options=BAND, **given):
@@ -67,7 +75,7 @@ def roll_run(options='{"method": "band-kl"}', is_weight=False, **given):
     }
     correction = SimpleNamespace(is_weight=SimpleNamespace(enabled=is_weight))
     config = SimpleNamespace(**{"importance_sampling": "token", **clip, **given}, train_infer_correction=correction)
-    roll.choose(config, {"BANDPO": options})
+    roll.objective_for(config, {"BANDPO": options})
 
 
 def areal_run(options=BAND, **given):
@@ -77,7 +85,7 @@ def areal_run(options=BAND, **given):
 
 
 def tinker_run(**given):
-    _tinker_cookbook.check_config(SimpleNamespace(**{"loss_fn": "ppo", "loss_fn_config": None, **given}))
+    cookbook.check_config(SimpleNamespace(**{"loss_fn": "ppo", "loss_fn_config": None, **given}))
 
 
 RUNS = {
@@ -156,7 +164,7 @@ CASES = [
     ("AReaL", "use_sapo_loss", lambda: areal_run(use_sapo_loss=True)),
     ("AReaL", "rejection_sampling", lambda: areal_run(DPPO, rejection_sampling=object())),
     ("tinker", "loss_fn_config", lambda: tinker_run(loss_fn_config={"clip_high_threshold": 1.3})),
-    ("prime-rl", "anchor", lambda: prime_rl.choose({"anchor": "old"})),
+    ("prime-rl", "anchor", lambda: prime_rl.ADAPTER.objective_for({"anchor": "old"})),
 ]
 
 
@@ -194,13 +202,11 @@ def test_the_page_lists_these_and_no_others():
 
 
 def test_areals_trainer_refuses_before_it_builds_an_engine(monkeypatch):
-    from bandpo.engines import _areal_processes
-
     class PPOTrainer:
         def _create_train_engine(self, actor_config, alloc):
             return "built"
 
-    _areal_processes._check_engines_of(PPOTrainer, areal, BAND)
+    areal_processes._check_engines_of(PPOTrainer, BAND)
     fsdp, good = SimpleNamespace(backend="fsdp"), SimpleNamespace(eps_clip=0.2)
     assert PPOTrainer()._create_train_engine(good, fsdp) == "built"
     assert PPOTrainer()._create_train_engine(SimpleNamespace(), fsdp) == "built"  # no clip range: a reference model
@@ -226,14 +232,14 @@ def test_the_cookbooks_main_refuses_before_it_makes_a_client(monkeypatch):
         return "trained"
 
     train.main = main
-    for name in _tinker_cookbook.STEPS:
+    for name in cookbook.STEPS:
         setattr(train, name, step)
     package = types.ModuleType("tinker_cookbook.rl")
     package.train = train
     monkeypatch.setitem(sys.modules, "tinker_cookbook", types.ModuleType("tinker_cookbook"))
     monkeypatch.setitem(sys.modules, "tinker_cookbook.rl", package)
     for _ in range(2):
-        _tinker_cookbook.use_in_cookbook(lambda data, logprobs: None)
+        cookbook.use_in_cookbook(lambda data, logprobs: None)
     assert asyncio.run(train.main(SimpleNamespace(loss_fn="ppo", loss_fn_config=None))) == "trained"
     with pytest.raises(ValueError, match="loss_fn_config="):
         asyncio.run(train.main(SimpleNamespace(loss_fn_config={"clip_low_threshold": 0.8})))

@@ -1,15 +1,19 @@
 """Findings: of versions, of verl's and TRL's options, and of engines that plug in."""
 
 import importlib.metadata
+import subprocess
 import sys
 import types
 
 import pytest
 
-from bandpo.engines import _verl_options, doctor
-from bandpo.engines.activity import why_one_update
-from bandpo.engines.checks import verl
-from bandpo.engines.doctor import Finding, diagnose, engines, installed, number, prefixed, release
+from bandpo.engines import doctor
+from bandpo.engines.common.findings import Finding
+from bandpo.engines.common.options import number, prefixed
+from bandpo.engines.common.releases import installed, release
+from bandpo.engines.common.updates import why_one_update
+from bandpo.engines.doctor import diagnose, engines
+from bandpo.engines.verl import check as verl
 
 ACTOR = "actor_rollout_ref.actor"
 POLICY = f"{ACTOR}.policy_loss"
@@ -23,10 +27,9 @@ BYPASS = {
 @pytest.fixture(autouse=True)
 def _verl_is_installed(monkeypatch):
     """verl as the checks see it; they import nothing else of it."""
-    _verl_options._resolved.cache_clear()
     version = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.9.1" if name == "verl" else version(name))
-    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", types.ModuleType("bandpo.engines.verl"))
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl.adapter", types.ModuleType("bandpo.engines.verl.adapter"))
     for name in ("VERL_USE_EXTERNAL_MODULES", "VERL_USE_EXTERNAL_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -210,7 +213,7 @@ def test_cut_sampling_and_another_mean_are_warnings():
 
 
 def test_a_broken_adapter_is_a_failure(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bandpo.engines.verl", None)
+    monkeypatch.setitem(sys.modules, "bandpo.engines.verl.adapter", None)
     assert "the loss is not registered" in failure(LINES).text
 
 
@@ -274,3 +277,17 @@ def test_numbers_and_prefixes():
 def test_a_level_that_is_none():
     with pytest.raises(ValueError, match="level='bad'"):
         Finding("bad", "text")
+
+
+def test_every_check_answers_where_no_engine_is_installed():
+    """Importing a check imports its engine's package first, which must do without the engine."""
+    packages = ("trl", "verl", "skyrl", "slime", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker", "ray")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
+        "from bandpo.engines.doctor import engines, find_check\n"
+        "print(*engines())\n"
+        "assert all(find_check(name) for name in engines())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted({*packages} - {"ray"})

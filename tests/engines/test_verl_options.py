@@ -7,15 +7,19 @@ import warnings
 import pytest
 
 from bandpo.core.methods.registry import methods
-from bandpo.engines import _verl_options
-from bandpo.engines._verl_options import CLIP, check_actor, resolve
+from bandpo.engines.verl.options import CLIP, announced_objective, check_actor, objective_for, warn_once
 
 DEFAULTS = {name: default for name, (_, default) in CLIP.items()}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_resolved():
-    _verl_options._resolved.cache_clear()
+def _nothing_said():
+    warn_once.cache_clear()
+
+
+def resolve(policy, clip=None):
+    """The objective as the configuration asks for it, or with the actor's settings as the loss does."""
+    return objective_for(policy) if clip is None else announced_objective(policy, clip)
 
 
 def test_grpo_has_verls_clip_settings():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bandpo.engines import _verl_trl
-from bandpo.engines.checks import verl
+from bandpo.engines.verl import check as verl
+from bandpo.engines.verl import trl_names
 
 IMPORTS = """
 def patch():
@@ -43,18 +43,18 @@ def packages(tmp_path):
     ],
 )
 def test_one_of_the_places_is_enough(packages, files, missing):
-    assert _verl_trl.names_lacking(*packages(**files)) == missing
+    assert trl_names.names_lacking(*packages(**files)) == missing
 
 
 def test_the_doctor_says_so(packages, monkeypatch):
     verl_folder, trl_folder = packages()
     folders = {"verl": verl_folder, "trl": trl_folder}
-    monkeypatch.setattr(_verl_trl, "_package", folders.get)
+    monkeypatch.setattr(trl_names, "_package", folders.get)
     texts = [finding.text for finding in verl.check({}) if finding.level == "fail"]
     assert not any("workers die" in text for text in texts)  # verl itself is not installed
     (finding,) = verl._trl()
     assert (
         finding.level == "fail" and "verl imports ValueHead from TRL" in finding.text and "trl<1.13" in finding.advice
     )
-    monkeypatch.setattr(_verl_trl, "_package", {"verl": verl_folder}.get)
+    monkeypatch.setattr(trl_names, "_package", {"verl": verl_folder}.get)
     assert verl._trl() == []

@@ -14,7 +14,7 @@ from rich.text import Text
 from bandpo.cli.commands import FORWARD
 from bandpo.cli.console import accept_older_names, console, user_errors
 from bandpo.core.json_objects import read_object
-from bandpo.engines.doctor import Given, flat
+from bandpo.engines.common.options import WrittenOptions, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
@@ -62,7 +62,7 @@ def _print_table(rows: Iterable[tuple[str | None, Any]], marks: Mapping[str, str
     console.print(table)
 
 
-def read_options(arguments: Iterable[str]) -> Given:
+def read_options(arguments: Iterable[str]) -> WrittenOptions:
     """Read options from files, name=value, --name=value and --name value, as dotted names; later ones win.
 
     Leading + and -- are dropped, hyphens in names become underscores. Values are read as YAML. Names given with a + are
@@ -96,7 +96,7 @@ def read_options(arguments: Iterable[str]) -> Given:
         options.update(values)
         if argument.startswith("+"):
             added.update(values)
-    return Given(options, added)
+    return WrittenOptions(options, added)
 
 
 def _read_yaml(text: str, where: object) -> Any:

@@ -40,7 +40,7 @@ def recipe(
     Example:  bandpo recipe qwen2.5-3b-instruct band-kl --gpus 8
     """
     with user_errors("recipe"):
-        from bandpo.engines.doctor import is_installed
+        from bandpo.engines.common.releases import is_installed
         from bandpo.runs.paper import PaperRun, command, trl_options, validate_verl
 
         if model is None:

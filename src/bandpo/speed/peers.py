@@ -15,7 +15,7 @@ from torch import Tensor
 from bandpo.core.dispatch import has_triton
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.band import band
-from bandpo.engines.doctor import is_installed
+from bandpo.engines.common.releases import is_installed
 
 DELTA = 0.05
 BISECTION_STEPS = 50

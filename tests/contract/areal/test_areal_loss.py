@@ -14,8 +14,8 @@ from independent import FINITE_GARBAGE, batch, close, gradient, per_token
 from snippets import blocks
 from sources import anything, execute, installed_file, stub
 
-from bandpo.engines import areal as adapter
-from bandpo.engines.checks.areal import check
+from bandpo.engines.areal import processes
+from bandpo.engines.areal.check import check
 
 VARIANTS = [
     pytest.param("protocol", marks=pytest.mark.exercises("signature only", version="1.0.4")),
@@ -28,7 +28,7 @@ def fill(monkeypatch, variant):
     """AReaL's modules for the test: its own files, or the protocol, around a tracker that keeps what it is given."""
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0.4")
     monkeypatch.setenv("BANDPO", "")  # put back after the test, which sets it
-    adapter.engine_class.cache_clear()
+    processes.engine_class.cache_clear()
     if variant == "installed":
         root = installed_file("areal", "areal")
         anything(
@@ -71,12 +71,12 @@ def fill(monkeypatch, variant):
 def engine(request, monkeypatch):
     actor, kept = fill(monkeypatch, request.param)
     yield SimpleNamespace(actor=actor, kept=kept)
-    adapter.engine_class.cache_clear()
+    processes.engine_class.cache_clear()
 
 
 def run(engine, x, method="band-kl", options=None, packed=False, **settings):
     """As AReaL's engines call the loss: with the settings that `ppo_update` bound to it."""
-    adapter.install({"method": method, **(options or {})})
+    processes.install({"method": method, **(options or {})})
     flat = (lambda t: t.reshape(-1)) if packed else (lambda t: t)
     data = {
         "logprobs": flat(x.rollout),
@@ -163,7 +163,7 @@ def test_workers_import_our_engine_and_find_the_method_in_their_environment(engi
             self.config = config
 
     stub(monkeypatch, "areal.engine.fsdp_engine", FSDPPPOActor=FSDPPPOActor)
-    adapter.install({"method": "band-kl", "band_delta": 0.02})
+    processes.install({"method": "band-kl", "band_delta": 0.02})
     lazy = sys.modules["areal.engine"]._LAZY_IMPORTS
     chosen = importlib.import_module(lazy["FSDPPPOActor"]).FSDPPPOActor
     assert f"{chosen.__module__}.{chosen.__name__}" == "bandpo.engines.areal.FSDPPPOActor"
@@ -182,7 +182,7 @@ def test_workers_import_our_engine_and_find_the_method_in_their_environment(engi
 
 def test_a_backend_that_would_train_with_areals_own_loss_is_refused(engine):
     for _ in range(2):
-        adapter.install({"method": "band-kl"})
+        processes.install({"method": "band-kl"})
     trainer = sys.modules["areal.trainer.rl_trainer"].PPOTrainer()
     assert trainer._create_train_engine(None, SimpleNamespace(backend="fsdp")) == "fsdp"
     with pytest.raises(ValueError, match="backend='archon': expected fsdp or megatron"):
@@ -192,7 +192,7 @@ def test_a_backend_that_would_train_with_areals_own_loss_is_refused(engine):
 @pytest.mark.parametrize("version", ["1.0.3", "1.0.5", "1.1.0"])
 def test_other_releases_are_refused(version):
     with pytest.raises(RuntimeError, match=f"areal {version}: this adapter is written for 1.0.4"):
-        adapter.check_release(version)
+        processes.check_release(version)
 
 
 def test_the_documented_lines(engine):

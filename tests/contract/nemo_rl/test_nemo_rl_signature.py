@@ -11,8 +11,8 @@ from independent import FINITE_GARBAGE, batch, close, gradient, per_token
 from snippets import arguments, as_options, blocks
 from sources import anything, both, checkout, execute, stub
 
-from bandpo.engines import nemo_rl as adapter
-from bandpo.engines.checks.nemo_rl import check
+from bandpo.engines.nemo_rl import adapter
+from bandpo.engines.nemo_rl.check import check
 
 
 @pytest.fixture(params=both("0.7.0"))

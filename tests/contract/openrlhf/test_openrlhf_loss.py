@@ -13,8 +13,8 @@ from independent import FINITE_GARBAGE, batch, close, gradient, per_token
 from snippets import blocks
 from sources import execute, installed_file, stub
 
-from bandpo.engines import openrlhf as adapter
-from bandpo.engines.checks.openrlhf import check
+from bandpo.engines.openrlhf import adapter
+from bandpo.engines.openrlhf.check import check
 
 VARIANTS = [
     pytest.param("protocol", marks=pytest.mark.exercises("signature only", version="0.11.2")),
@@ -220,4 +220,4 @@ def test_doctor():
 
 def test_choice_is_checked_against_any_settings():
     settings = SimpleNamespace(policy_loss_type="ppo", clip_eps_low=0.2, clip_eps_high=0.2, dual_clip=None)
-    assert adapter.choose(settings, {"method": "spo"}).method.name == "cfpo"
+    assert adapter.ADAPTER.objective_for({"method": "spo"}, settings).method.name == "cfpo"

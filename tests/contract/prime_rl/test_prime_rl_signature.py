@@ -9,7 +9,8 @@ from independent import GARBAGE, batch, close, gradient, per_token
 from snippets import blocks
 from sources import both, checkout, execute, stub
 
-from bandpo.engines import prime_rl as adapter
+from bandpo.engines.prime_rl import adapter
+from bandpo.engines.prime_rl.check import check
 
 try:
     import tomllib
@@ -129,7 +130,7 @@ def test_doctor():
     good = {"trainer.loss.type": "custom", "trainer.loss.import_path": adapter.IMPORT_PATH}
 
     def levels(**changes):
-        return [finding.level for finding in adapter.check({**good, **changes})][1:]
+        return [finding.level for finding in check({**good, **changes})][1:]
 
     assert levels() == levels(**{"trainer.loss.kwargs.method_kwargs.max_ratio": 9}) == ["ok", "ok"]
     assert levels(**{"trainer.loss.type": "default"}) == ["fail", "ok"]

@@ -10,8 +10,8 @@ from independent import Batch, band_kl, close, gradient, per_token
 from snippets import blocks
 from sources import anything, both, checkout, execute, stub
 
-from bandpo.engines import roll as adapter
-from bandpo.engines.checks.roll import WORKER, check
+from bandpo.engines.roll import adapter
+from bandpo.engines.roll.check import WORKER, check
 
 VOCABULARY = 6
 

@@ -6,9 +6,8 @@ from independent import batch
 from snippets import arguments, as_options, blocks
 
 import bandpo
-from bandpo.engines._handover import chosen
-from bandpo.engines.checks.skyrl import check
-from bandpo.engines.skyrl import NOT_PROPORTIONAL
+from bandpo.engines.common.objective import objective
+from bandpo.engines.skyrl.check import check
 
 ASYNC = {"trainer.fully_async.enabled": True}
 GOOD = {"trainer.override_entrypoint": "bandpo.engines.skyrl", "trainer.algorithm.bandpo.method": "band-kl"}
@@ -57,23 +56,27 @@ def test_asynchronous_training_anchored_on_the_sampler_is_fine():
 
 
 def test_the_refused_methods_are_those_whose_loss_does_not_scale():
-    x, found = batch(), set()
+    x, refused = batch(), set()
     # Methods that touch a share of a batch's tokens are made to touch some of these few.
     widened = {"clip-cov": {"fraction": 0.3, "cov_low": 0.1}, "kl-cov": {"fraction": 0.3}}
     for name in bandpo.methods():
         try:
-            one = chosen("test", {"method": name, "method_kwargs": widened.get(name)}, ("logp_rollout",))
+            named = objective(name, method_kwargs=widened.get(name), provided=("logp_rollout",))
         except ValueError as error:
             assert "needs" in str(error)
             continue
-        noise = {"noise": torch.full(x.mask.shape, 0.5)} if "noise" in one.method.inputs else {}
+        noise = {"noise": torch.full(x.mask.shape, 0.5)} if "noise" in named.method.inputs else {}
         full, scaled = (
-            one.per_token(x.new, x.old, scale * x.advantages, x.mask, logp_rollout=x.rollout, **noise)[0]
+            named.per_token(x.new, x.old, scale * x.advantages, x.mask, logp_rollout=x.rollout, **noise)[0]
             for scale in (1.0, 1e-3)
         )
-        if not torch.allclose(1e-3 * full, scaled, rtol=1e-4, atol=1e-9):
-            found.add(name)
-    assert found == set(NOT_PROPORTIONAL)
+        scales = torch.allclose(1e-3 * full, scaled, rtol=1e-4, atol=1e-9)
+        assert named.method.scales_with_advantage == scales, name
+        if not scales:
+            refused.add(name)
+    for name in refused:
+        assert levels(**{"trainer.algorithm.bandpo.method": name})[1] == "fail"
+    assert refused == {"clip-cov", "kl-cov", "maspo"}
 
 
 def test_the_documented_command_passes_its_check():

@@ -13,7 +13,7 @@ from skyrl.backends.skyrl_train.utils import ppo_utils
 from skyrl.train.config import AlgorithmConfig
 from snippets import arguments, blocks
 
-from bandpo.engines import skyrl as adapter
+from bandpo.engines.skyrl import adapter
 
 pytestmark = pytest.mark.exercises("real function")
 
@@ -124,8 +124,8 @@ def test_metrics_are_of_the_band():
 
 def test_options_from_the_command_line():
     algorithm = config("trainer.algorithm.bandpo.band_delta=0.03", "trainer.algorithm.bandpo.method_kwargs.max_ratio=9")
-    one = adapter.choose(algorithm)
-    assert (one.options["delta"], one.options["max_ratio"]) == (0.03, 9)
+    objective = adapter.objective_for(algorithm)
+    assert (objective.options["delta"], objective.options["max_ratio"]) == (0.03, 9)
     assert algorithm.policy_loss_type == "bandpo" and isinstance(algorithm, AlgorithmConfig)
 
 
@@ -207,4 +207,4 @@ def test_the_documented_commands(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["mine.py", "trainer.algorithm.bandpo.method=grpo"])
     names = {}
     exec(blocks("skyrl", "python")[0], names)
-    assert adapter.choose(names["cfg"].trainer.algorithm).method.name == "grpo"
+    assert adapter.objective_for(names["cfg"].trainer.algorithm).method.name == "grpo"

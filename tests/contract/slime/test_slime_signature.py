@@ -10,7 +10,7 @@ from independent import Batch, close, gradient, per_token
 from snippets import blocks
 from sources import both, checkout, execute, stub
 
-from bandpo.engines import slime as adapter
+from bandpo.engines.slime.check import check
 
 RESPONSES, PROMPT, VOCABULARY = [9, 8, 7, 5], 3, 6
 
@@ -193,7 +193,7 @@ def test_doctor():
     good = {**flags, **{f"bandpo.{name}": value for name, value in config["bandpo"].items()}}
 
     def levels(**changes):
-        return [finding.level for finding in adapter.check({**good, **changes})][1:]
+        return [finding.level for finding in check({**good, **changes})][1:]
 
     assert levels() == levels(**{"bandpo.method_kwargs.max_ratio": 9}) == ["ok", "ok", "ok"]
     assert levels(loss_type="policy_loss") == ["fail", "ok", "ok"]

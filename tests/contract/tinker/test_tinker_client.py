@@ -13,7 +13,7 @@ from tinker import types as tinker
 from tinker.lib.public_interfaces.training_client import TrainingClient
 from tinker_batch import cookbook_batch, fields
 
-from bandpo.engines import tinker as adapter
+from bandpo.engines.tinker import adapter
 
 pytestmark = pytest.mark.exercises("real function")
 

@@ -8,8 +8,8 @@ from independent import GARBAGE, batch, close, gradient, per_token
 from snippets import blocks
 from tinker_batch import cookbook_batch, fields, padded_gradient
 
-from bandpo.engines.checks.tinker import check
 from bandpo.engines.tinker import BandTrainingClient, band_loss
+from bandpo.engines.tinker.check import check
 
 pytestmark = pytest.mark.exercises("signature only", version="0.38.0")
 

@@ -224,9 +224,10 @@ def test_everything_can_be_imported_without_trl():
 
     code = (
         "import sys; sys.modules['trl'] = None\n"
-        "import bandpo, bandpo.engines, bandpo.engines.activity\n"
+        "import bandpo, bandpo.engines, bandpo.engines.common.updates\n"
         "assert 'transformers' not in sys.modules\n"
-        "try:\n import bandpo.engines.trl\n"
+        "import bandpo.engines.trl\n"
+        "try:\n bandpo.engines.trl.BandGRPOTrainer\n"
         "except ImportError as error: print(error)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

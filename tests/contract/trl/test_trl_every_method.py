@@ -116,7 +116,8 @@ def test_group_rewards_are_those_of_the_answers_own_group(tmp_path):
 def test_logits_of_the_completion_are_tapped(tmp_path):
     engine = engine_for(tmp_path, "tre")
     seen = []
-    apply = bandpo.Method.apply
+    method = type(bandpo.get_method("tre"))
+    apply = method.apply
 
     def spying(self, tokens, **given):
         if "logits" in given:
@@ -126,7 +127,7 @@ def test_logits_of_the_completion_are_tapped(tmp_path):
     batch = generated(engine)
     engine.current_gradient_accumulation_steps = 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bandpo.Method, "apply", spying)
+        patch.setattr(method, "apply", spying)
         engine.compute_loss(engine.model, batch).backward()
     (logp, logits) = seen[0]
     mask = batch["completion_mask"].bool()

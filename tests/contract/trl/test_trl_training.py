@@ -20,7 +20,7 @@ from trl_tiny import (
     weights,
 )
 
-from bandpo.engines.activity import why_inactive
+from bandpo.engines.common.updates import why_inactive
 
 
 def largest(history, name):

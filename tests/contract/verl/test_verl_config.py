@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config import PolicyLossConfig
 
-from bandpo.engines.doctor import diagnose, release
+from bandpo.engines.common.releases import release
+from bandpo.engines.doctor import diagnose
 
 pytestmark = pytest.mark.exercises("real function")
 
@@ -58,13 +59,13 @@ def test_the_documented_command_line_is_what_the_worker_reads():
 
 
 def test_hyperparameters_by_dotted_name_and_as_a_group():
-    from bandpo.engines._verl_options import resolve
+    from bandpo.engines.verl.options import objective_for
 
     base, policy = documented(0)[:2], "+actor_rollout_ref.actor.policy_loss"
     dotted = actor(*base, f"{policy}.method_kwargs.max_ratio=10", f"{policy}.method_kwargs.dual_clip=null")
     group = actor(*base, f"{policy}.method_kwargs={{max_ratio: 10, dual_clip: null}}")
     for one in (dotted, group):
-        assert resolve(one.policy_loss).options["max_ratio"] == 10
+        assert objective_for(one.policy_loss).options["max_ratio"] == 10
 
 
 def test_bypass_mode_reaches_the_loss_by_the_documented_line():
@@ -151,10 +152,10 @@ def test_main_ppo_refuses_on_the_driver_before_ray_starts(tmp_path):
 
 def findings(*lines):
     """The doctor's failures for a command line, as the command line's reader hands it over."""
-    from bandpo.engines.doctor import Given
+    from bandpo.engines.common.options import WrittenOptions
 
     pairs = [line.partition("=")[::2] for line in lines]
-    options = Given(
+    options = WrittenOptions(
         {name.lstrip("+"): value for name, value in pairs}, [name[1:] for name, _ in pairs if name.startswith("+")]
     )
     return [one for one in diagnose("verl", options) if one.level == "fail"]
@@ -227,27 +228,27 @@ HAS = "import verl; from verl.trainer.ppo.core_algos import get_policy_loss_fn a
 
 @pytest.mark.skipif(VERSION < (0, 9), reason="verl before 0.9 has no plugins")
 def test_a_plain_import_of_verl_registers_the_loss_late():
-    done = fresh("import sys, verl; print('bandpo.engines.verl' in sys.modules, 'bandpo' in sys.modules)")
+    done = fresh("import sys, verl; print('bandpo.engines.verl.adapter' in sys.modules, 'bandpo' in sys.modules)")
     assert done.stdout.split() == ["False", "True"], done.stderr
     done = fresh(HAS)
-    assert done.stdout.split() == ["bandpo.engines.verl"], done.stderr
+    assert done.stdout.split() == ["bandpo.engines.verl.adapter"], done.stderr
 
 
 @pytest.mark.skipif(VERSION < (0, 9), reason="verl before 0.9 has no plugins")
 def test_a_failure_of_the_plugin_is_a_warning_that_says_why():
-    block = "import sys; sys.modules['bandpo.engines.doctor'] = None; "
+    block = "import sys; sys.modules['bandpo.engines.common.own_settings'] = None; "
     done = fresh(block + HAS)
     assert "RuntimeWarning: verl will not know policy_loss.loss_mode=bandpo" in done.stderr
-    assert "bandpo.engines.doctor" in done.stderr and "Unsupported loss mode: bandpo" in done.stderr
+    assert "bandpo.engines.common.own_settings" in done.stderr and "Unsupported loss mode: bandpo" in done.stderr
 
 
 def test_the_environment_variable_registers_the_loss():
     done = fresh(HAS, VERL_USE_EXTERNAL_MODULES="bandpo.engines.verl", VERL_USE_EXTERNAL_PLUGINS="none")
-    assert done.stdout.split() == ["bandpo.engines.verl"], done.stderr
+    assert done.stdout.split() == ["bandpo.engines.verl.adapter"], done.stderr
 
 
 def test_an_old_verl_is_refused_by_version():
-    done = fresh("import verl; verl.__version__ = '0.6.1'; import bandpo.engines.verl")
+    done = fresh("import verl; verl.__version__ = '0.6.1'; from bandpo.engines.verl import BandPolicyLossConfig")
     assert "needs verl 0.7 or newer, this is 0.6.1" in done.stderr
 
 
@@ -296,8 +297,8 @@ def test_ray_worker_processes_find_the_loss_by_name():
         ray.shutdown()
     assert os.getpid() not in [process for process, *_ in found]
     assert [rest for _, *rest in found] == [
-        ["BandPolicyLossConfig", "bandpo.engines.verl"],
-        ["PolicyLossConfig", "bandpo.engines.verl"],
+        ["BandPolicyLossConfig", "bandpo.engines.verl.adapter"],
+        ["PolicyLossConfig", "bandpo.engines.verl.adapter"],
     ]
 
 

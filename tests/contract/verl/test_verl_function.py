@@ -25,7 +25,7 @@ from verl_reference import (
 
 import bandpo
 from bandpo.core.methods.registry import methods
-from bandpo.engines.doctor import release
+from bandpo.engines.common.releases import release
 from bandpo.engines.verl import BandPolicyLossConfig
 
 pytestmark = pytest.mark.exercises("real function")
@@ -239,9 +239,9 @@ def test_rollout_anchored_methods_need_bypass_mode_that_the_loss_can_see(method)
 
 
 def test_the_default_dual_clip_is_spoken_of_once_and_never_acts():
-    from bandpo.engines import _verl_options
+    from bandpo.engines.verl.options import warn_once
 
-    _verl_options._resolved.cache_clear()
+    warn_once.cache_clear()
     config = actor(BandPolicyLossConfig(band_delta=0.049))
     _, output, data = inputs(batch(), "padded")
     with pytest.warns(UserWarning, match="dual_clip=3.0 turns it on"):
@@ -287,7 +287,7 @@ def test_verls_own_losses_are_untouched():
 
 
 def test_a_name_that_another_package_has_taken_is_an_error(monkeypatch):
-    from bandpo.engines import verl as adapter
+    from bandpo.engines.verl import adapter
 
     monkeypatch.setitem(core_algos.POLICY_LOSS_REGISTRY, "bandpo", dataclasses.replace)
     with pytest.raises(RuntimeError, match="from dataclasses"):

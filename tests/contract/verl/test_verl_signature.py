@@ -101,7 +101,7 @@ def test_an_older_verl_is_refused():
         """
         sys.modules["verl"].__version__ = "0.6.1"
         try:
-            import bandpo.engines.verl
+            from bandpo.engines.verl import BandPolicyLossConfig
         except ImportError as error:
             print(str(error).replace(" ", "_"))
         """
@@ -110,7 +110,7 @@ def test_an_older_verl_is_refused():
 
 
 def test_without_verl_the_adapter_says_what_to_install():
-    code = "import sys; sys.modules['verl'] = None; import bandpo.engines.verl"
+    code = "import sys; sys.modules['verl'] = None; from bandpo.engines.verl import BandPolicyLossConfig"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert "ImportError: bandpo.engines.verl needs verl, see docs/engines/verl.md" in done.stderr
 
@@ -128,3 +128,39 @@ def test_verl_is_as_the_stand_in_says():
     defaults = {field.name: field.default for field in dataclasses.fields(ActorConfig)}
     assert {name: defaults[name] for name in CLIP} == CLIP
     assert {"loss_mode", "rollout_correction"} <= {field.name for field in dataclasses.fields(PolicyLossConfig)}
+
+
+FILES = {
+    "__init__": "__version__ = '0.9.1'",
+    "trainer/__init__": "",
+    "trainer/ppo/__init__": "",
+    "trainer/ppo/core_algos": """
+        POLICY_LOSS_REGISTRY = {}
+        def register_policy_loss(name):
+            return lambda function: POLICY_LOSS_REGISTRY.setdefault(name, function)
+        """,
+    "workers/__init__": "",
+    "workers/config": """
+        class PolicyLossConfig:
+            pass
+        """,
+}
+
+
+@pytest.mark.parametrize("first", ["bandpo.engines.verl", "verl.trainer.ppo.core_algos"])
+def test_importing_the_package_registers_the_loss_as_soon_as_there_is_a_registry(tmp_path, first):
+    for name, text in FILES.items():
+        path = tmp_path / "verl" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import {first}
+        print("bandpo.engines.verl.adapter" in sys.modules)
+        import bandpo.engines.verl
+        from verl.trainer.ppo import core_algos
+        print(core_algos.POLICY_LOSS_REGISTRY["bandpo"].__module__, core_algos.__spec__.loader is core_algos.__loader__)
+        """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "bandpo.engines.verl.adapter", "True"], done.stderr

@@ -16,13 +16,13 @@ sampler's log-probs with vLLM; without, the sampler is the policy itself and the
 
 from __future__ import annotations
 
-try:
-    import trl as _trl  # noqa: F401
-except ImportError as error:
-    raise ImportError("bandpo.engines.trl needs TRL: pip install 'bandpo[train]'") from error
+from typing import TYPE_CHECKING
 
-from bandpo.engines.activity import why_inactive
-from bandpo.engines.trl.config import BandGRPOConfig
-from bandpo.engines.trl.trainer import BandGRPOTrainer
+from bandpo.engines.common.lazy import lazy
+from bandpo.engines.common.updates import why_inactive
+
+if TYPE_CHECKING:
+    from bandpo.engines.trl.adapter import BandGRPOConfig, BandGRPOTrainer
 
 __all__ = ["BandGRPOConfig", "BandGRPOTrainer", "why_inactive"]
+__getattr__ = lazy(__name__, adapter=("BandGRPOConfig", "BandGRPOTrainer"))

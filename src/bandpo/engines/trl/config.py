@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -9,8 +10,23 @@ from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.core.json_objects import read_object
 from bandpo.core.methods.registry import get_method
+from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.findings import FindingWarning
+from bandpo.engines.common.objective import Objective
 from bandpo.engines.trl.ranges import check_ranges
-from bandpo.engines.trl.refusals import refuse_for_method, refuse_options
+from bandpo.engines.trl.refusals import notices, refuse_for_method, refuse_options
+
+# What the trainer computes, or TRL has, besides old log-probs.
+PROVIDED = ("logp_rollout", "entropy", "logits", "topk_logp", "topk_logp_rollout", "group_rewards", "progress", "boost")
+
+
+def _clip_range(config: BandGRPOConfig) -> dict[str, Any]:
+    """Return what stock TRL clips to."""
+    high = config.epsilon if config.epsilon_high is None else config.epsilon_high
+    return {"eps_low": config.epsilon, "eps_high": high}
+
+
+ADAPTER = Adapter("TRL", provided=PROVIDED, clip_range=_clip_range)
 
 
 @dataclass
@@ -51,34 +67,38 @@ class BandGRPOConfig(GRPOConfig):
         check_ranges(vars(self))
         self._read_mappings()
         get_method(self.method)
-        given = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
+        options = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
         try:
-            get_method(self.method).validate(self.hyperparameters())
+            self.objective()
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{given}: {error}") from None
+            raise kind(f"{options}: {error}") from None
         refuse_options(self)
+        for finding in notices(self):
+            warnings.warn(FindingWarning(finding), stacklevel=3)
         super().__post_init__()
         refuse_for_method(self)
 
     def _read_mappings(self) -> None:
         """Make every option of names and values a dict, JSON objects too."""
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name.endswith("_kwargs") and isinstance(value, str):
-                value = read_object(one.name, value)
-                setattr(self, one.name, value)
-            if one.name.endswith("_kwargs") and not isinstance(value, dict | None):
-                raise TypeError(f"{one.name}={value!r}: expected a dict or a JSON object")
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name.endswith("_kwargs") and isinstance(value, str):
+                value = read_object(option.name, value)
+                setattr(self, option.name, value)
+            if option.name.endswith("_kwargs") and not isinstance(value, dict | None):
+                raise TypeError(f"{option.name}={value!r}: expected a dict or a JSON object")
+
+    def objective(self) -> Objective:
+        """Return the method with all of its hyperparameters, whichever field they came from.
+
+        Raises:
+            TypeError: a hyperparameter the method does not take.
+            ValueError: a value out of range, a radius given twice.
+        """
+        options = {"method": self.method, "band_delta": self.band_delta, "method_kwargs": self.method_kwargs}
+        return ADAPTER.objective_for(options, self)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter of the method, whichever field it came from."""
-        given: dict[str, Any] = {**self.method_kwargs} if isinstance(self.method_kwargs, dict) else {}
-        if self.band_delta is not None:
-            if "delta" in given:
-                raise ValueError("band_delta and method_kwargs['delta'] are the same radius: give one")
-            given["delta"] = self.band_delta
-        if self.method == "grpo":
-            high = self.epsilon if self.epsilon_high is None else self.epsilon_high
-            given = {"eps_low": self.epsilon, "eps_high": high, **given}
-        return get_method(self.method).resolve(given)
+        """Return every hyperparameter of the method, whichever field it came from."""
+        return dict(self.objective().options)

@@ -50,7 +50,7 @@ class EntropySwitch:
 
 
 def group_rewards(advantages: Tensor, group_size: int) -> Tensor:
-    """(B, G) for every answer the mean-centred rewards of its whole group; groups stand one after another.
+    """Return (B, G): for every answer the mean-centred rewards of its whole group; groups stand one after another.
 
     >>> group_rewards(torch.tensor([0.5, -0.5, 0.0, 0.0]), 2)
     tensor([[ 0.5000, -0.5000],
@@ -62,14 +62,14 @@ def group_rewards(advantages: Tensor, group_size: int) -> Tensor:
 
 
 def top_k_of(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Ids and log-probs of the k likeliest tokens, (..., k)."""
+    """Return ids and log-probs of the k likeliest tokens, (..., k)."""
     log_p = torch.log_softmax(logits.detach(), -1)
     top = log_p.topk(min(k, log_p.shape[-1]), -1)
     return top.indices, top.values
 
 
 def top_k_inputs(logits: Tensor, ids: Tensor, logp_rollout: Tensor) -> dict[str, Tensor]:
-    """The two lists of `bandpo.top_k_divergence`: the policy's log-probs at the sampler's ids, and the sampler's."""
+    """Return the lists of `bandpo.top_k_divergence`: the policy's log-probs at the sampler's ids, and the sampler's."""
     return {
         "topk_logp": torch.log_softmax(logits.detach(), -1).gather(-1, ids),
         "topk_logp_rollout": logp_rollout,
@@ -79,7 +79,7 @@ def top_k_inputs(logits: Tensor, ids: Tensor, logp_rollout: Tensor) -> dict[str,
 def sampler_top_k(
     lists: list[tuple[Tensor, Tensor]], completion_ids: Tensor, logp_old: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
-    """The top-k lists of a generated batch with the sampled tokens in them, as entries of TRL's batch."""
+    """Return the top-k lists of a generated batch with the sampled tokens in them, as entries of TRL's batch."""
     ids, logp = (torch.cat(parts) for parts in zip(*lists, strict=True))
     filled = torch.where(mask, logp_old, -1.0)
     ids, logp = with_sampled_token(ids, logp, completion_ids, filled)

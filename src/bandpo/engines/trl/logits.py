@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def unwrapped(accelerator: Any, model: Any) -> Any:
-    """The causal language model inside data-parallel wrappers and adapters."""
+    """Return the causal language model inside data-parallel wrappers and adapters."""
     model = accelerator.unwrap_model(model)
     return model.get_base_model() if hasattr(model, "peft_config") else model
 
@@ -49,8 +49,8 @@ def tapped_logits(
 
 def check_logits(logits: Tensor, ids: Tensor, logps: Tensor, mask: Tensor) -> None:
     """Raise RuntimeError unless the logits give TRL's own log-probs: a model may scale or cap them behind its head."""
-    found = torch.log_softmax(logits.detach(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-    error = torch.where(mask, (found - logps.detach().float()).abs(), 0.0).max().item()
+    computed = torch.log_softmax(logits.detach(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    error = torch.where(mask, (computed - logps.detach().float()).abs(), 0.0).max().item()
     # bf16 log-probs of likely tokens are off by a hundredth; another scale of the logits is off by far more.
     if not error <= 0.1:
         raise RuntimeError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,9 +12,10 @@ from transformers import GenerationConfig, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.core.checks import suggestion
-from bandpo.core.methods.method import Method
-from bandpo.core.methods.registry import get_method, methods
-from bandpo.engines._names import did_you_mean
+from bandpo.core.methods.registry import methods
+from bandpo.engines.common.findings import Finding
+from bandpo.engines.common.names import did_you_mean
+from bandpo.engines.common.objective import Objective
 from bandpo.engines.trl.fields import FIELDS, changed
 
 if TYPE_CHECKING:
@@ -41,13 +41,7 @@ def refuse_options(config: BandGRPOConfig) -> None:
     if config.use_liger_kernel and hasattr(GRPOTrainer, "compute_liger_loss"):
         raise ValueError("use_liger_kernel=True: this TRL's fused loss takes no per-token bounds, expected False")
     for name, value in changed(config, GRPOConfig, TrainingArguments):
-        if name not in FIELDS:
-            warnings.warn(
-                f"{name}={value!r}: bandpo does not know this option of TRL {trl.__version__}, nor whether it changes "
-                f"the loss of method={config.method!r}",
-                stacklevel=4,
-            )
-        elif FIELDS[name].kind == "refused":
+        if name in FIELDS and FIELDS[name].kind == "refused":
             raise ValueError(f"{name}={value!r} has no effect with method={config.method!r}: {FIELDS[name].note}")
     _refuse_clip_range(config)
     _refuse_delta(config)
@@ -77,67 +71,81 @@ def _refuse_loss_type(config: BandGRPOConfig) -> None:
 def _refuse_generation_kwargs(config: BandGRPOConfig) -> None:
     """Refuse what is an option of its own, and names that transformers would keep and never read."""
     known = vars(GenerationConfig())
-    for name, value in (config.generation_kwargs or {}).items():
+    options: dict[str, Any] = dict(config.generation_kwargs or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
+    for name, value in options.items():
         if name in _OF_SAMPLING:
             raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: expected the option {_OF_SAMPLING[name]}")
         if name not in known and not config.use_vllm:
-            raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: no option of generation"
-                             f"{suggestion(name, known)}")  # fmt: skip
+            near = suggestion(name, known)
+            raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: no option of generation{near}")
+
+
+def notices(config: BandGRPOConfig) -> list[Finding]:
+    """Return what the method's user may not expect, before the configuration's own `__post_init__`."""
+    findings = [
+        Finding(
+            "warn",
+            f"{name}={value!r}: bandpo does not know this option of TRL {trl.__version__}, nor whether it changes the "
+            f"loss of method={config.method!r}",
+        )
+        for name, value in changed(config, GRPOConfig, TrainingArguments)
+        if name not in FIELDS
+    ]
+    delta = config.delta
+    if delta is not None and delta < _highest_ratio(config.objective()):
+        text = f"delta={delta!r} also caps the ratio of good tokens, which method={config.method!r} lets rise further"
+        advice = f"method_kwargs={{'dual_clip': {delta!r}}} caps bad tokens alone"
+        findings.append(Finding("warn", text, advice))
+    return findings
 
 
 def _refuse_clip_range(config: BandGRPOConfig) -> None:
-    chosen = config.hyperparameters()
+    objective = config.objective()
     for option, name in (("epsilon", "eps_low"), ("epsilon_high", "eps_high")):
         value = getattr(config, option)
         if value == getattr(GRPOConfig, option):
             continue
         if config.method != "grpo":
-            instead = _in_method_kwargs(config.method, option, name, value)
+            instead = _in_method_kwargs(objective, option, name, value)
             raise ValueError(f"{option}={value!r} has no effect with method={config.method!r}: {instead}")
-        if chosen[name] != value:
-            raise ValueError(f"{option}={value!r} and method_kwargs[{name!r}]={chosen[name]!r}: give one")
+        if objective.options[name] != value:
+            raise ValueError(f"{option}={value!r} and method_kwargs[{name!r}]={objective.options[name]!r}: give one")
 
 
-def _in_method_kwargs(method: str, option: str, name: str, value: Any) -> str:
+def _in_method_kwargs(objective: Objective, option: str, name: str, value: Any) -> str:
     """Return what to write in place of TRL's clip range."""
     # TRL's CISPO takes epsilon_high for the cap itself.
-    names = ("max_ratio",) if (method, option) == ("cispo", "epsilon_high") else (name, "eps")
-    for one in names:
-        if one in get_method(method).hyperparameters:
-            return f"use method_kwargs={{{one!r}: {value!r}}}"
-    options = ", ".join(get_method(method).hyperparameters)
-    return f"leave it out, method_kwargs takes {options}"
+    is_cap = (objective.method.name, option) == ("cispo", "epsilon_high")
+    for hyperparameter in ("max_ratio",) if is_cap else (name, "eps"):
+        if hyperparameter in objective.options:
+            return f"use method_kwargs={{{hyperparameter!r}: {value!r}}}"
+    return f"leave it out, method_kwargs takes {', '.join(objective.options)}"
 
 
 def _refuse_delta(config: BandGRPOConfig) -> None:
-    """Refuse a two-sided clip that is no cap above 1, or one beside another; warn where it tightens the method."""
-    delta, chosen = config.delta, config.hyperparameters()
+    """Refuse a two-sided clip that is no cap above 1, or one beside another."""
+    delta, objective = config.delta, config.objective()
     if delta is None:
         return
     if not isinstance(delta, (int, float)) or not 1 < delta < math.inf:
-        meant = "did you mean band_delta?" if "delta" in chosen else "expected above 1"
+        meant = "did you mean band_delta?" if "delta" in objective.options else "expected above 1"
         raise ValueError(f"delta={delta!r} is TRL's two-sided clip, a cap on the ratio above 1: {meant}")
-    if chosen.get("dual_clip") is not None:
-        raise ValueError(f"delta={delta!r} and dual_clip={chosen['dual_clip']!r}: give one")
-    if delta < _highest_ratio(get_method(config.method), chosen):
-        warnings.warn(
-            f"delta={delta!r} also caps the ratio of good tokens, which method={config.method!r} lets rise further; "
-            f"method_kwargs={{'dual_clip': {delta!r}}} caps bad tokens alone",
-            stacklevel=5,
-        )
+    if objective.dual_clip is not None:
+        raise ValueError(f"delta={delta!r} and dual_clip={objective.dual_clip!r}: give one")
 
 
-def _highest_ratio(method: Method, hyperparameters: dict[str, Any]) -> float:
+def _highest_ratio(objective: Objective) -> float:
     """Return the highest ratio the method lets a good token reach, 0 where that takes more than its old log-prob."""
-    if method.family != "interval" or method.inputs:
+    if not objective.is_interval or objective.method.inputs:
         return 0.0
     logp = torch.tensor([-20.0, -10.0, -5.0, -2.0, -1.0, -0.1])
-    return method.interval(logp, **hyperparameters).high.exp().max().item()
+    return objective.interval(logp).high.exp().max().item()
 
 
 def refuse_for_method(config: BandGRPOConfig) -> None:
     """Raise ValueError at the first setting under which the method's loss would be another."""
-    method, here = get_method(config.method), f"with method={config.method!r}"
+    objective, here = config.objective(), f"with method={config.method!r}"
+    method = objective.method
     if not config.band_top_k >= 1:
         raise ValueError(f"band_top_k={config.band_top_k!r}: expected at least 1")
     if config.band_top_k != 20 and "topk_logp" not in method.inputs:
@@ -145,7 +153,7 @@ def refuse_for_method(config: BandGRPOConfig) -> None:
     for option in ("entropy_coef", "use_adaptive_entropy"):
         if method.family == "bonus" and (value := getattr(config, option, None)):
             raise ValueError(f"{option}={value!r} {here} adds two bonuses: give one")
-    if method.family == "interval":
+    if objective.is_interval:
         return
     for option in ("delta", "off_policy_mask_threshold"):
         if (value := getattr(config, option)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from transformers import get_scheduler
-from transformers.integrations import get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from bandpo.core.checks import suggestion
 from bandpo.data.reading import has_splits, split_names
@@ -123,7 +123,7 @@ def _check_split(run: RunArguments) -> None:
 def _check_schedule(args: BandGRPOConfig) -> None:
     """Raise ValueError where the schedule of the learning rate takes no such options."""
     unused = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
-    given = dict(args.lr_scheduler_kwargs or {})
+    given: Any = args.lr_scheduler_kwargs or {}
     try:
         get_scheduler(args.lr_scheduler_type, unused, 0, max(args.max_steps, 1), given)
     except (TypeError, ValueError, AttributeError) as error:

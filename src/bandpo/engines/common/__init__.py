@@ -1,0 +1,1 @@
+"""What the engines share: options into an objective, an objective into clip settings, findings about both."""

@@ -1,0 +1,56 @@
+"""A micro-batch of TRL's as a method sees it: one mask, advantages per token, masked old log-probs made harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bandpo.core.tokens import MAX_LOG_RATIO, Tokens
+from bandpo.engines.common.objective import FILL, detached_tokens
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """One micro-batch of T completion tokens a row.
+
+    Attributes:
+        inputs: what TRL hands to its loss.
+        advantages: (B, 1) or (B, T).
+        mask: (B, T) bool, true for the tokens that count.
+        old: (B, T) log-probs under the old policy, None where TRL leaves them out because the ratio is always 1.
+    """
+
+    inputs: Mapping[str, Any]
+    advantages: Tensor
+    mask: Tensor
+    old: Tensor | None
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any]) -> MicroBatch:
+        """Return the micro-batch of TRL's loss inputs."""
+        old, advantages, mask = inputs.get("old_per_token_logps"), inputs["advantages"], inputs["completion_mask"] != 0
+        if "tool_mask" in inputs:
+            mask = mask & (inputs["tool_mask"] != 0)
+        if advantages.dim() == 1:
+            advantages = advantages.unsqueeze(1)
+        return cls(inputs, advantages, mask, None if old is None else torch.where(mask, old, FILL))
+
+    def old_or(self, new: Tensor) -> Tensor:
+        """Return the log-probs that TRL's ratio is divided by, (B, T)."""
+        return new.detach() if self.old is None else self.old
+
+    def rollout(self, new: Tensor) -> Tensor:
+        """Return the sampler's log-probs, (B, T); the old policy's where the sampler is the policy itself."""
+        old, sampler = self.old_or(new), self.inputs.get("sampling_per_token_logps")
+        # vLLM gives no number for a token it could not score.
+        return old if sampler is None else torch.where(torch.isnan(sampler), old, sampler)
+
+    def tokens(self, new: Tensor, anchor: str) -> Tokens:
+        """Return the tokens without gradient, with ratios to the `anchor` held as the core holds them."""
+        logp_anchor = self.rollout(new) if anchor == "rollout" else self.old_or(new)
+        tokens = detached_tokens(new, logp_anchor, self.advantages, self.mask)
+        return tokens._replace(log_ratio=tokens.log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
