@@ -71,7 +71,7 @@ def _refuse_loss_type(config: BandGRPOConfig) -> None:
 def _refuse_generation_kwargs(config: BandGRPOConfig) -> None:
     """Refuse what is an option of its own, and names that transformers would keep and never read."""
     known = vars(GenerationConfig())
-    options: dict[str, Any] = dict(config.generation_kwargs or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
+    options: Any = config.generation_kwargs or {}
     for name, value in options.items():
         if name in _OF_SAMPLING:
             raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: expected the option {_OF_SAMPLING[name]}")
