@@ -17,7 +17,7 @@ from bandpo.core.objective.aggregation import AGGREGATIONS, aggregate
 from bandpo.core.objective.loss import PolicyLoss, policy_loss
 from bandpo.core.objective.metrics import merge_metrics, metric_means, trust_region_metrics
 from bandpo.core.objective.reference_kl import reference_kl
-from bandpo.core.regions.band import Band, band, band_region
+from bandpo.core.regions.band import band
 from bandpo.core.regions.clipping import clipped_surrogate
 from bandpo.core.regions.dynamic_clip import dynamic_clip_interval
 from bandpo.core.regions.fixed import fixed_clip, fixed_interval
@@ -26,6 +26,7 @@ from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.kl3 import kl3_interval
 from bandpo.core.regions.region import Formula, Region
 from bandpo.core.regions.sides import Fixed, Mirrored, Open, Within
+from bandpo.core.regions.two_sides import Band, band_region
 from bandpo.core.tokens import Surrogate, Tokens
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from bandpo.core.divergences.divergence import Divergence
 from bandpo.core.methods.method import IntervalMethod
-from bandpo.core.regions.band import Band, band_region
+from bandpo.core.regions.two_sides import Band, band_region
 
 BANDPO = "BandPO, arXiv 2603.04918"
 FORMULA = "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ"

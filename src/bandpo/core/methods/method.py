@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number, suggestion
-from bandpo.core.regions.band import Band
 from bandpo.core.regions.clipping import clip_to
 from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.region import Region
+from bandpo.core.regions.two_sides import Band
 from bandpo.core.tokens import Surrogate, Tokens
 
 FAMILIES = ("interval", "mask", "gate", "sequence", "bonus")

@@ -7,9 +7,9 @@ import math
 from torch import Tensor
 
 from bandpo.core.checks import check_number
-from bandpo.core.regions.band import Band
 from bandpo.core.regions.interval import Interval, working
 from bandpo.core.regions.sides import Fixed, Open
+from bandpo.core.regions.two_sides import Band
 
 
 def fixed_clip(eps_low: float = math.inf, eps_high: float = math.inf, *, dual_clip: float | None = None) -> Band:
