@@ -40,6 +40,7 @@ SLACK = {torch.float32: 1e-5, torch.float64: 1e-5}
 # A bound that is searched for costs a hundred times one by formula.
 SHARE_OF_SEARCHED = 0.003
 LARGEST_DELTA = 19.0
+TELL_SECONDS = 20.0
 COUNTS = ("points", "decisions", "nan", "not_finite", "disordered", "beyond_simplex", "wrong_decisions")
 
 
@@ -184,6 +185,7 @@ def lanes(points: int, seed: int) -> Iterator[Lane]:
 def sweep(points: int, workers: int, seed: int) -> dict[str, Any]:
     """Run every chunk; totals, and one line for each kind."""
     todo, started, kinds = list(lanes(points, seed)), time.monotonic(), {}
+    said = started
     total = dict.fromkeys(COUNTS, 0)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done, future in enumerate(as_completed([pool.submit(run, lane) for lane in todo]), start=1):
@@ -196,8 +198,12 @@ def sweep(points: int, workers: int, seed: int) -> dict[str, Any]:
                 total[name] += chunk[name]
             if chunk["first"] is not None and "first" not in kind:
                 kind["first"] = chunk["first"]
-            print(f"\r{done} of {len(todo)} chunks, {total['points']:,} points", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+            if time.monotonic() - said > TELL_SECONDS or done == len(todo):
+                said = time.monotonic()
+                seconds = f"{said - started:.0f} s"
+                print(
+                    f"{done} of {len(todo)} chunks, {total['points']:,} points, {seconds}", file=sys.stderr, flush=True
+                )
     return {**total, "seconds": round(time.monotonic() - started, 1), "seed": seed, "kinds": kinds}
 
 

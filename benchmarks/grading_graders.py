@@ -21,7 +21,7 @@ from typing import Any
 
 Pair = tuple[str, str]
 Outcomes = list[str]
-WORKERS = 2
+WORKERS, TIMEOUT = 2, 10.0
 
 
 def _outcome(is_correct: bool, is_read: bool) -> str:
@@ -32,7 +32,9 @@ def of_this_library(rule: str | None) -> Callable[[list[Pair]], Outcomes]:
     """Return the grader of a rule, of the default one for None; any reason of refusal counts as unread."""
     from bandpo.rewards import Grader
 
-    grader = Grader(timeout=30, workers=WORKERS) if rule is None else Grader(rule, timeout=30, workers=WORKERS)
+    grader = (
+        Grader(timeout=TIMEOUT, workers=WORKERS) if rule is None else Grader(rule, timeout=TIMEOUT, workers=WORKERS)
+    )
 
     def grade(pairs: list[Pair]) -> Outcomes:
         verdicts = grader.grade([completion for _, completion in pairs], [reference for reference, _ in pairs])

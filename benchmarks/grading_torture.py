@@ -83,6 +83,12 @@ TORTURE: list[tuple[str, str, str]] = [
     ("primorial-like gcd", "5", _box(r"\gcd(" + "9" * 300 + "," + "7" * 300 + ")")),
 ]  # fmt: skip
 
+# Large, but right.
+CORRECT = {
+    "1 MB of text, answer at its end", "1 MB of spaces in an answer line", "equal long sums of roots",
+    "equal powers of a sum, expanded", "two large sets",
+}  # fmt: skip
+
 MEMORY: list[tuple[str, str, str]] = [
     ("2^3000000000", "x^2+y", _box("2^{3000000000}")),
     ("(x+y+z+1)^3000", "x^2+y", _box("(x+y+z+1)^{3000}")),

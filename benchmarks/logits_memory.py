@@ -25,8 +25,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 import bandpo
-from bandpo.bench.report import machine
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
+from bandpo.speed.report import machine
 
 RESULT = Path(__file__).parent / "results" / "logits_memory.json"
 VOCABULARY, PROMPT, ROWS = 151_936, 8, 4

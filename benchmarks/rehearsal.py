@@ -28,9 +28,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from bandpo.bench.report import machine
 from bandpo.cli.options import parse_train
 from bandpo.runs.training import Plan, plan
+from bandpo.speed.report import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "tests" / "data" / "samples"

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-from bandpo.bench.report import machine
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
-from bandpo.runs.sources import dataset_source, model_source, reward_source
+from bandpo.runs.training.datasets import dataset_source
+from bandpo.speed.report import machine
+from bandpo.store.sources import model_source, reward_source
 
 RESULT = Path(__file__).parent / "results" / "training_step.json"
 STEPS, TURNS = 96, 6

@@ -43,6 +43,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--case", help="run the bad inputs whose kind or name has these words, and show all they print")
     parser.add_argument("--seed", type=int, default=0, help="of moments and workers to kill")
     parser.add_argument("--lanes", type=int, default=os.cpu_count() or 1, help="attacks at a time; as many as cores")
+    parser.add_argument("--patience", type=float, default=1.0, help="times as long for every part, on a busy machine")
     parser.add_argument("--out", type=Path, default=report.RESULT, help="results file")
     parser.add_argument("--page", action="store_true", help="put the table into docs/reliability.md as well")
     return parser
@@ -56,7 +57,9 @@ def attack(options: argparse.Namespace, lanes: list[Lane], place: Path) -> int:
     for name, part in PARTS.items():
         is_whole = options.resume and kept.get(name, {}).get("complete", False)
         if not is_whole and (options.only is None or name in options.only):
-            setting = Setting(lanes, place / name, options.seed, time.monotonic() + 60 * part.minutes)
+            setting = Setting(
+                lanes, place / name, options.seed, time.monotonic() + 60 * part.minutes * options.patience
+            )
             run_part(name, part, setting, results, options.out)
     results["parts"] = {name: results["parts"][name] for name in PARTS if name in results["parts"]}
     report.write(results, options.out)

@@ -28,13 +28,13 @@ def outcomes(place: Path, until: float) -> Iterator[Outcome]:
     repro = f"python benchmarks/band_sweep.py --points {_POINTS} --out FILE"
     started = time.monotonic()
     try:
-        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True,
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True,
                               timeout=max(1.0, until - started))  # fmt: skip
     except subprocess.TimeoutExpired:
         yield Outcome(KIND, "sweep", f"not done after {time.monotonic() - started:.0f} s", repro=repro)
         return
     seconds = time.monotonic() - started
-    failure = None if done.returncode == 0 else (done.stderr.strip() or done.stdout.strip())[-300:]
+    failure = None if done.returncode == 0 else done.stdout.strip()[-300:]
     found = json.loads(file.read_text()) if file.is_file() else {}
     message = json.dumps({name: value for name, value in found.items() if isinstance(value, (int, float))})
     yield Outcome(KIND, "sweep", failure, done.returncode, repro, seconds, message)

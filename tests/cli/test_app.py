@@ -15,7 +15,7 @@ from datasets import Dataset
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
-from bandpo.runs.mark import write_mark
+from bandpo.store.mark import write_mark
 from bandpo.tasks import countdown
 
 COMMANDS = ("", "train", "compare", "methods", "bounds", "match", "atlas")
@@ -312,12 +312,12 @@ def test_an_error_of_the_users_reward_keeps_its_traceback(run, own_data):
     ],
 )
 def test_mistakes_in_a_comparison_are_one_line_and_start_nothing(run, here, monkeypatch, options, expected):
-    monkeypatch.setattr("bandpo.runs.comparison._start", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr("bandpo.runs.comparison.scheduler._start", lambda *_: pytest.fail("a run was started"))
     assert expected in mistake(run(f"compare {options} --out out"), "compare")
 
 
 def test_a_comparison_of_other_options_in_the_same_folder_is_refused(run, here, monkeypatch):
-    monkeypatch.setattr("bandpo.runs.comparison._start", lambda *_: pytest.fail("a run was started"))
+    monkeypatch.setattr("bandpo.runs.comparison.scheduler._start", lambda *_: pytest.fail("a run was started"))
     folder = here / "out" / "grpo" / "seed-1"
     folder.mkdir(parents=True)
     command = "train --method grpo --seed 1 --learning_rate 0.5 --disable_tqdm true --output_dir out/grpo/seed-1"

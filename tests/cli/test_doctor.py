@@ -1,6 +1,7 @@
 """`bandpo doctor` as typed: exit codes, what it reads, how mistakes end."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -50,6 +51,9 @@ def test_brackets_are_shown_as_they_are(doctor):
         (["trl", "method"], "'method': expected a file"),
         (["trl", "none.yaml"], "none.yaml"),
         (["trl", "a=[1"], "not YAML"),
+        (["trl", "=1"], "expected a name before the ="),
+        (["trl", "method_kwargs={max_ratio: 1, max_ratio: 2}"], "'max_ratio' a second time"),
+        (["openrlhf", "train.batch_size=0"], "train.batch_size=0: expected a whole number of at least 1"),
         (["verl", "actor_rollout_ref.actor.policy_loss.loss_mode=bandpo", "data.train_batch_size=many"], "many"),
     ],
 )
@@ -57,6 +61,23 @@ def test_mistakes_end_in_one_line(arguments, message, doctor):
     done = doctor(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr and done.stderr.startswith("bandpo doctor:") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.yaml", b"method: band-kl\nmethod: grpo\n", "'method' a second time"),
+        ("a.yaml", b"a: {b: 1, c: {d: 1, d: 2}}\n", "'d' a second time"),
+        ("a.yaml", b"a: \xff\n", "not UTF-8"),
+        ("a.json", b'{"a": {"b": 1, "b": 2}}', "'b' a second time"),
+        ("a.json", b"\xfe\xff", "not UTF-8"),
+        ("a.toml", b"a = \n", "not TOML" if sys.version_info >= (3, 11) else "3.11"),
+    ],
+)
+def test_files_that_are_no_options_are_named(name, content, message, doctor, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    done = doctor("trl", str(tmp_path / name))
+    assert done.exit_code == 2 and name in done.stderr and message in done.stderr
 
 
 def test_the_command_is_there(bandpo_command, tmp_path):

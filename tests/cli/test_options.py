@@ -81,8 +81,8 @@ def test_spellings_of_a_flag(flags):
 
 
 def test_a_value_may_hold_an_equals_sign_and_may_be_negative():
-    run, args = parse_train(["--model=a=b", "--top_p=0.5", "--repetition_penalty", "1.5", "--beta=-0.5"])
-    assert run.model == "a=b" and args.top_p == 0.5 and args.beta == -0.5
+    run, args = parse_train(["--model=a=b", "--top_p=0.5", "--repetition_penalty", "1.5", "--entropy_coef=-0.5"])
+    assert run.model == "a=b" and args.top_p == 0.5 and args.entropy_coef == -0.5
 
 
 def test_flags_win_over_yaml_and_yaml_over_defaults(here):
@@ -172,7 +172,7 @@ def test_flags_replace_a_radius_in_the_recipes_method_kwargs(here):
             "--evaluate_every",
             "3",
         ],
-        ["--generation_kwargs", '{"min_p": 0.1}', "--logging_strategy", "epoch", "--save_steps", "0.1"],
+        ["--generation_kwargs", '{"typical_p": 0.9}', "--logging_strategy", "epoch", "--save_steps", "0.1"],
         ["--method", "grpo", "--epsilon", "0.1", "--epsilon_high", "0.3", "--disable_tqdm", "true", "--beta", "0.04"],
         ["--report_to", "none", "--run_name", "it's: {mine}", "--shuffle_dataset", "false"],
     ],
@@ -285,7 +285,7 @@ def test_parsing_reads_no_arguments_from_elsewhere(here, monkeypatch):
         ("reward_weights: 0.5", "reward_weights", [0.5]),
         ("reward_weights: [1e-1]", "reward_weights", [0.1]),
         ("learning_rate: 1e-7", "learning_rate", 1e-7),
-        ("beta: -1e-3", "beta", -1e-3),
+        ("entropy_coef: -1e-3", "entropy_coef", -1e-3),
         ("seed: 012", "seed", 12),
         ("max_steps: 1_000", "max_steps", 1000),
         ("run_name: 012", "run_name", "012"),
@@ -297,7 +297,7 @@ def test_parsing_reads_no_arguments_from_elsewhere(here, monkeypatch):
         ("band_delta: null", "band_delta", None),
         ("method_kwargs: {max_ratio: 1e1}", "method_kwargs", {"max_ratio": 10.0}),
         ("method_kwargs: '{\"max_ratio\": 9}'", "method_kwargs", {"max_ratio": 9}),
-        ("generation_kwargs: {a: 1e-2, b: [no, 'no']}", "generation_kwargs", {"a": 0.01, "b": [False, "no"]}),
+        ("chat_template_kwargs: {a: 1e-2, b: [no, 'no']}", "chat_template_kwargs", {"a": 0.01, "b": [False, "no"]}),
         ("lr_scheduler_kwargs: {min_lr: 1e-7}", "lr_scheduler_kwargs", {"min_lr": 1e-7}),
     ],
 )  # fmt: skip
@@ -387,15 +387,28 @@ def test_an_environment_of_another_form_is_refused(here, content, expected):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--temperature", "0"], "temperature=0.0: expected a finite number, above 0"),
-        (["--learning_rate", "inf"], "learning_rate=inf: expected a finite number"),
+        (["--temperature", "0"], "temperature=0.0: expected at least 0.001"),
+        (["--learning_rate", "inf"], "learning_rate=inf: expected at least 0, at most 1,000"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0: expected at least 1"),
         (["--per_device_train_batch_size", "999999999999"], "expected at least 1, at most 1,000,000"),
         (["--threads", "100000"], "threads=100000: expected at least 1, at most 4,096"),
         (["--seed", "-1"], "seed=-1: expected at least 0"),
         (["--method_kwargs", "[" * 5000], "a dict or a JSON object"),
         (["--method_kwargs", '{"a":' * 5000], "method_kwargs="),
-        (["--generation_kwargs", '{"a": NaN}'], "generation_kwargs: nan"),
+        (["--generation_kwargs", '{"a": NaN}'], "generation_kwargs['a']: nan"),
+        (["--beta=-1"], "beta=-1.0: expected a finite number, at least 0"),
+        (["--adam_beta2", "1.5"], "adam_beta2=1.5: expected at least 0, at most 0.999999999"),
+        (["--num_generations", "1"], "num_generations=1: expected at least 2"),
+        (["--max_steps", "0"], "max_steps=0: expected at least 1, or -1"),
+        (["--vllm_gpu_memory_utilization", "2"], "vllm_gpu_memory_utilization=2.0: expected above 0, at most 1"),
+        (["--num_train_epochs", "1e300"], "num_train_epochs=1e+300: expected above 0"),
+        (["--pad_to_multiple_of", "0"], "pad_to_multiple_of="),
+        (["--scale_rewards", "x"], "scale_rewards='x': expected one of 'group', 'batch', 'none'"),
+        (["--generation_kwargs", '{"temperature": 2}'], "expected the option temperature"),
+        (["--generation_kwargs", '{"typical": 2}'], "did you mean 'typical_p'?"),
+        (["--method_kwargs", '{"max_ratio": 10, "max_ratio": 20}'], "'max_ratio' a second time"),
+        (["--chat_template_kwargs", '{"a": {"b": 1, "b": 2}}'], "'b' a second time"),
+        (["--output_dir", ""], "output_dir='': expected a folder"),
     ],
 )  # fmt: skip
 def test_numbers_out_of_range_are_named(flags, expected):

@@ -139,7 +139,7 @@ def test_the_way_to_record_a_batch_works_as_shown(run, batch, tmp_path):
 
 def test_atlas_is_written(run, tmp_path, monkeypatch):
     few = [bandpo.get_method(name) for name in ("grpo", "cfpo")]
-    monkeypatch.setattr("bandpo.cli.seeing._all_methods", lambda: few)
+    monkeypatch.setattr("bandpo.cli.atlas.by_family", lambda: few)
     (example,) = re.findall(r"Example:\s+bandpo (.*)", run("atlas --help").stdout)
     result = run(example)
     assert result.exit_code == 0 and re.search(r"2 methods in atlas.html \(\d\.\d MB\)", result.stdout)
@@ -176,7 +176,7 @@ def test_atlas_is_written(run, tmp_path, monkeypatch):
         ("match --batch b.npz --like no-clip", "--like no-clip: it stops none of the 400 tokens"),
         ("match --batch b.npz --like tre", "'tre' needs logits"),
         ("match --batch b.npz --clip-fraction 0.9", "share 0.9 of 400 tokens: expected at most"),
-        ("match --batch b.npz --clip-fraction 2", "share 2 of 400 tokens: expected below 1"),
+        ("match --batch b.npz --clip-fraction 2", "--clip-fraction 2: expected a share above 0 and below 1"),
         ("atlas --out atlas.txt", "out='atlas.txt': expected a file ending in .html"),
         ("atlas --out absent/atlas.html", "out='absent/atlas.html': no folder 'absent'"),
     ],

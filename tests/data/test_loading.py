@@ -297,3 +297,8 @@ def _written(folder: Path, rows: list[dict]) -> str:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
+
+
+def test_a_split_of_a_file_is_refused_since_it_has_none():
+    assert "split='test'" in message(sample("aime24"), split="test")
+    assert "split='test'" in message("aime24", sample("aime24"), split="test")

@@ -192,3 +192,12 @@ def test_a_line_that_is_no_row_is_named(here, line, said):
 def test_blank_lines_are_no_rows(here):
     (here / "rows.jsonl").write_text('\n{"prompt": "a"}\n\n{"prompt": "b"}\n\n')
     assert read_table("rows.jsonl", "train")["prompt"][:] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+@pytest.mark.parametrize("bad", [b"\xc3", b"\xff\xfe", b"gr\xf6sser"])
+def test_a_file_that_is_no_utf8_is_named(here, name, bad):
+    rows = {"a.jsonl": b'{"prompt": "%s"}\n', "a.json": b'[{"prompt": "%s"}]', "a.csv": b"prompt\n%s\n"}[name]
+    (here / name).write_bytes(rows % bad)
+    with pytest.raises(ValueError, match=name):
+        read_table(name, "train")

@@ -6,7 +6,7 @@ import pytest
 
 from bandpo.data.messages import check_prompt
 from bandpo.data.references import reference
-from bandpo.data.rows import WIDTH, BadRow, BadRows, Found, find_bad_rows, good_rows
+from bandpo.data.rows import WIDTH, BadRow, BadRows, Inspection, find_bad_rows, good_rows
 
 CHECKS = {"prompt": [check_prompt], "answer": [reference]}
 
@@ -41,7 +41,7 @@ def test_an_error_of_another_kind_is_a_fault_of_the_check():
 
 def test_the_page():
     bad = [BadRow(row, "answer is empty") for row in range(3, 30)] + [BadRow(4, "prompt is " + "long " * 40)]
-    page = BadRows([Found("dataset='mine.jsonl'", 100, bad)], "Mend them, or add --skip-bad-rows.").page
+    page = BadRows([Inspection("dataset='mine.jsonl'", 100, bad)], "Mend them, or add --skip-bad-rows.").page
     lines = page.splitlines()
     assert lines[0] == "dataset='mine.jsonl': 27 of 100 rows cannot be used (the first row is row 0)"
     assert lines[1] == "  rows 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 17 more: answer is empty"
@@ -52,13 +52,16 @@ def test_the_page():
 
 def test_the_page_is_one_page_whatever_is_in_the_file():
     bad = [BadRow(row, f"answer is {row}" + "9" * 300) for row in range(5000)]
-    lines = BadRows([Found("dataset='mine.jsonl'", 5000, bad)], "Mend them.").page.splitlines()
+    lines = BadRows([Inspection("dataset='mine.jsonl'", 5000, bad)], "Mend them.").page.splitlines()
     assert len(lines) <= 60 and max(map(len, lines)) <= WIDTH
     assert "none of its 5000 rows can be used" in lines[0] and lines[-2] == "  and 4988 rows for other reasons"
 
 
 def test_several_data_sets_are_on_one_page():
-    found = [Found("dataset='a.jsonl'", 3, [BadRow(1, "x")]), Found("eval_dataset='b.jsonl'", 1, [BadRow(0, "y")])]
+    found = [
+        Inspection("dataset='a.jsonl'", 3, [BadRow(1, "x")]),
+        Inspection("eval_dataset='b.jsonl'", 1, [BadRow(0, "y")]),
+    ]
     assert BadRows(found, "Mend them.").page.splitlines() == [
         "dataset='a.jsonl': 1 of 3 rows cannot be used (the first row is row 0)",
         "  row 1: x",

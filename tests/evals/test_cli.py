@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bandpo.cli.app import app
-from bandpo.evals.engine import Sample
+from bandpo.evals.generation.protocol import Sample
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_comparison_is_a_table_and_a_file(run, engine):
         ("--engine tgi", "engine='tgi': expected one of"),
         ("--engine vllm", "engine='vllm': vllm is not installed here"),
         ("--engine-kwargs [1]", "engine_kwargs='[1]': expected a JSON object"),
-        ("--chat-template-kwargs {x", "chat_template_kwargs='{x': expected a JSON object"),
+        ("--chat-template-kwargs {x", "chat_template_kwargs='{x': not a JSON object"),
         ("--compare absent gone", "absent: no evaluation here"),
         ("--max-tokens 9", "max_tokens=9 of countdown: the model has 13 positions"),
     ],

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from bandpo.evals.comparing import compare
-from bandpo.evals.engine import Sample
-from bandpo.evals.run import plan, samples_file
+from bandpo.evals.generation.protocol import Sample
+from bandpo.evals.planning import plan
+from bandpo.evals.run import samples_file
 from bandpo.evals.settings import EvalSettings
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from bandpo.data.rows import BadRows
 from bandpo.evals.comparing import compare
-from bandpo.evals.engine import Sample
-from bandpo.evals.prompts import encode
-from bandpo.evals.reward_calls import RewardError
-from bandpo.evals.run import plan, plan_batches, samples_file
-from bandpo.evals.sampling import sample_seed
+from bandpo.evals.generation.prompts import encode
+from bandpo.evals.generation.protocol import Sample
+from bandpo.evals.generation.sampling import sample_seed
+from bandpo.evals.planning import plan
+from bandpo.evals.run import plan_batches, samples_file
 from bandpo.evals.settings import EvalSettings
+from bandpo.store.reward_calls import RewardError
 from bandpo.tasks import countdown
 
 OWN_REWARD = """
@@ -482,7 +483,7 @@ def test_batches_are_longest_first_and_whole():
         ({"template": "paper"}, "template='paper': countdown has its own"),
         ({"max_tokens": 8}, "max_tokens=8 of countdown: the model has 13 positions.*expected at most 7"),
         ({"model": "./absent"}, "model='./absent': no such folder"),
-        ({"revision": "main"}, "not loaded"),
+        ({"revision": "main"}, "countdown is an embedded task, expected a Hub id"),
     ],
 )
 def test_mistakes_are_named(options, message):

@@ -5,13 +5,9 @@ import time
 import pytest
 
 from bandpo.rewards import Grader
-from benchmarks.grading_torture import MEMORY, TORTURE
+from benchmarks.grading_torture import CORRECT, MEMORY, TORTURE
 
 SECONDS = 3.0  # a busy machine; alone the slowest takes a fifth of it
-CORRECT = {
-    "1 MB of text, answer at its end", "1 MB of spaces in an answer line", "equal long sums of roots",
-    "equal powers of a sum, expanded", "two large sets",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name, reference, completion", TORTURE + MEMORY, ids=[name for name, *_ in TORTURE + MEMORY])

@@ -1,1 +1,1 @@
-"""Floor 3: what the views compute, write and draw."""
+"""What the views compute, write and draw."""

@@ -95,6 +95,8 @@ def test_without_a_mask_every_token_counts(tmp_path):
         ({"logp": np.full((2, 3), 0.5, dtype=np.float32)}, r"logp\[0, 0\] = 0.5: expected a finite log-prob"),
         ({"logp_old": np.full((2, 2), -1.0, dtype=np.float32)}, r"logp_old has shape \(2, 2\)"),
         ({"mask": np.zeros((2, 3), dtype=bool)}, "mask is 0 everywhere"),
+        ({"mask": np.full((2, 3), np.nan, dtype=np.float32)}, r"mask\[0, 0\] = nan: expected 0 or 1"),
+        ({"mask": np.full((2, 3), 0.5, dtype=np.float32)}, r"mask\[0, 0\] = 0.5: expected 0 or 1"),
         ({"logp": np.full((2, 3), -1, dtype=np.int64)}, "floating-point"),
     ],
 )

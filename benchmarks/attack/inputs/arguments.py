@@ -69,7 +69,7 @@ _WORDS = {
         --seeds ''  =>  seeds
         --seeds 1.5  =>  seeds
         --seeds -5--1  =>  seeds
-        --seeds 1,-2  =>  seed
+        --seeds 1,-2  =>  seeds
         --jobs 0 --seeds 1  =>  jobs
         --jobs -1 --seeds 1  =>  jobs
         --jobs x  =>  jobs
@@ -140,7 +140,7 @@ _WORDS = {
         --batch x.npz  =>  like
         --batch x.npz --like grpo --clip-fraction 0.1  =>  like
         --batch x.npz --like grpo --eps 0.1  =>  eps
-        --batch x.npz --clip-fraction nan  =>  x.npz
+        --batch x.npz --clip-fraction nan  =>  clip_fraction
     """,
     "methods": r"""
         nothing  =>  nothing

@@ -16,7 +16,7 @@ _TRL = ("--num-iterations", "2", "--method", "band-kl")
 _CASES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vrel",), "vrel"), (("",), "engine"), (("trl", "method"), "method"), (("trl", "none.yaml"), "none.yaml"),
     (("trl", "a=[1"), "a"), (("trl", "a={"), "a"), (("trl", *_TRL, "=1"), "=1"),
-    (("trl", *_TRL, "band_detla=0.05"), "band_detla"), (("trl", *_TRL, "--no-such", "1"), "no_such"),
+    (("trl", *_TRL, "band_detla=0.05"), "band_detla"), (("trl", *_TRL, "--num-iteration", "1"), "num_iteration"),
     (("trl", *_TRL, "--band-delta", "-1"), "delta"), (("trl", *_TRL, "--band-delta", "nan"), "delta"),
     (("trl", *_TRL, "--band-delta", "x"), "delta"), (("trl", *_TRL, "--band-delta", "[1]"), "delta"),
     (("trl", *_TRL, "--delta", "0.05"), "delta"), (("trl", "--num-iterations", "many"), "num_iterations"),

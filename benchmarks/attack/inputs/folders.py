@@ -36,7 +36,14 @@ def cases() -> list[Case]:
             for more in ((), ("--overwrite",)):
                 words = f"{argv[0]}{' --overwrite' if more else ''} on {name}"
                 found.append(
-                    Case(KIND, words, (*argv, *more), files, says=("'p'", "p holds", "p/"), keeps=tuple(files))
+                    Case(
+                        KIND,
+                        words,
+                        (*argv, *more),
+                        files,
+                        says=("'p'", "p holds", "p/", "p/config.yaml"),
+                        keeps=tuple(files),
+                    )
                 )
     for argv in (small_train("--output_dir=p"), _EVAL, _COMPARE):
         found.append(Case(KIND, f"{argv[0]} on a file in its place", argv, {"p": _PRECIOUS}, says=("p",), keeps=("p",)))

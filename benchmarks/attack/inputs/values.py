@@ -60,7 +60,11 @@ _UNKNOWN: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("the radius of TRL's clip", small_train("--delta=0.05"), "band_delta"),
     ("a radius for a method without one", small_train("--method=grpo", "--band_delta=0.05"), "delta"),
     ("two radii", small_train("--band_delta=0.05", '--method_kwargs={"delta": 0.1}'), "delta"),
-    ("a batch that no group divides", small_train("--per_device_train_batch_size=12"), "num_generations"),
+    (
+        "a batch that no group divides",
+        small_train("--per_device_train_batch_size=12", "--num_generations=5"),
+        "num_generations",
+    ),
     ("save_only_model", small_train("--save_only_model=true"), "save_only_model"),
     ("ignore_data_skip", small_train("--ignore_data_skip=true"), "ignore_data_skip"),
     ("no reward for one's own rows", own_train("--dataset=rows.jsonl"), "reward"),

@@ -25,8 +25,8 @@ _TRAPS: tuple[tuple[str, Literal["refuse", "work", "either"], str], ...] = (
     ("seed: ''\n", "refuse", "seed"),
     ("seed: 0x1z\n", "refuse", "seed"),
     ("seed: !!python/object/apply:os.system ['echo x']\n", "refuse", "a.yaml"),
-    ("seed: !!binary aGVsbG8=\n", "refuse", "seed"),
-    ("seed: !!set {1, 2}\n", "refuse", "seed"),
+    ("seed: !!binary aGVsbG8=\n", "refuse", "a.yaml"),
+    ("seed: !!set {1, 2}\n", "refuse", "a.yaml"),
     ("seed: *unknown\n", "refuse", "a.yaml"),
     ("seed: 1\n---\nseed: 2\n", "refuse", "a.yaml"),
     ("seed:\t1\n\tx: 2\n", "refuse", "a.yaml"),
@@ -34,7 +34,7 @@ _TRAPS: tuple[tuple[str, Literal["refuse", "work", "either"], str], ...] = (
     ("? {a: b}\n: 1\n", "refuse", "a.yaml"),
     ("1: 2\n", "refuse", "1"),
     ("true: 1\n", "refuse", "True"),
-    ("null: 1\n", "refuse", "None"),
+    ("null: 1\n", "refuse", "null"),
     ("'': 1\n", "refuse", "''"),
     ("learning_rate: 1e-4\n", "work", ""),
     ("save_strategy: no\n", "work", ""),
@@ -140,12 +140,12 @@ def cases() -> list[Case]:
     found += [_case(DEPTH, f"YAML {line!r}", line, "refuse", says) for line, says in _DEPTH]
     found += [Case(DEPTH, "YAML 'seed: [1]', dry run", _DRY, {"a.yaml": config("seed: [1]\n")}, says=("seed",))]
     found += [Case(DEPTH, "YAML 'seed: {a: 1}', dry run", _DRY, {"a.yaml": config("seed: {a: 1}\n")}, says=("seed",))]
-    found += [_case(BOMB, f"YAML: {name}", text, "refuse", says) for name, text, says in _BOMBS]
+    found += [_case(BOMB, f"YAML: {name}", text, "refuse", says, "a.yaml") for name, text, says in _BOMBS]
     return found + [Case(FILE, f"recipe: {name}", _RUN, files, says=("a.yaml",), setup=setup)
                     for name, files, setup in _FILES]  # fmt: skip
 
 
-def _case(kind: str, name: str, lines: str, must: Literal["refuse", "work", "either"], says: str) -> Case:
+def _case(kind: str, name: str, lines: str, must: Literal["refuse", "work", "either"], *says: str) -> Case:
     replaced = [line.partition(":")[0] for line in lines.splitlines()]
     kept = [] if lines.startswith("method: grpo") else replaced
-    return Case(kind, name, _RUN, {"a.yaml": config(lines, kept)}, must, (says,) if says else ())
+    return Case(kind, name, _RUN, {"a.yaml": config(lines, kept)}, must, tuple(filter(None, says)))

@@ -1,4 +1,4 @@
-"""Floor 4: the `bandpo` command. Each command's work is in the floors below; this one reads options and prints."""
+"""The `bandpo` command. Each command's work is in the packages below; this one reads options and prints."""
 
 from __future__ import annotations
 

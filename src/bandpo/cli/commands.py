@@ -9,6 +9,8 @@ from typer.core import TyperCommand, TyperOption
 
 from bandpo.cli.console import user_errors
 
+# What a command has of Typer that hands on options it does not know.
+FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True}
 # The metavar of an option that takes several values with commas between, and any number of times.
 LIST = "A,B,.."
 
@@ -59,7 +61,7 @@ def joined(args: Sequence[str], options: Sequence[Any]) -> list[str]:
 
 
 def _together(earlier: str, spelling: str, value: str, *, is_list: bool) -> str:
-    """`--option=value` with another value of the same option."""
+    """Return `--option=value` with another value of the same option."""
     before = earlier.partition("=")[2]
     if is_list:
         return f"{earlier},{value}"

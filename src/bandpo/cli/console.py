@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
 import typer
@@ -33,6 +35,8 @@ _ASCII = {
     "│": "|", "┃": "|", "─": "-", "━": "-",
 }  # fmt: skip
 _LONGEST_MESSAGE, _LONGEST_PAGE = 1000, 8000
+# The exit code of a command that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def visible(text: str) -> str:
@@ -78,6 +82,11 @@ def remark(text: str) -> None:
     remarks.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def accept_older_names() -> None:
+    """Leave out transformers' warning of options by their older name, which every supported version of it has."""
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+
+
 def write_anywhere() -> None:
     """Let standard output and error take every text: what their encoding lacks is written in ASCII."""
     codecs.register_error("bandpo.ascii", _in_ascii)
@@ -93,7 +102,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 def _one_in_ascii(char: str) -> str:
-    """A character in ASCII: a name of its own, the letter under its accent, or its number."""
+    """Return a character in ASCII: a name of its own, the letter under its accent, or its number."""
     plain = unicodedata.normalize("NFKD", char)
     letters = "".join(_ASCII.get(part, part) for part in plain if not unicodedata.combining(part))
     return letters if letters and letters.isascii() else _escaped(char)
@@ -113,9 +122,13 @@ def user_errors(command: str) -> Iterator[None]:
     """End the command at a user's mistake with one line and exit code 2; at a missing package, say what to install."""
     try:
         yield
+    except PackageNotFoundError as error:
+        fail(command, error.name, code=1)
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         fail(command, f"needs {missing}: pip install 'bandpo[{_EXTRAS.get(missing, 'train')}]'", code=1)
+    except ImportError as error:
+        fail(command, " ".join(str(error).split()), code=1)
     except (ValueError, TypeError, OSError, OverflowError) as error:
         # A page of its own, such as that of all bad rows of a data set, keeps its lines.
         page = getattr(error, "page", None)

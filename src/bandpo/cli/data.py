@@ -17,6 +17,11 @@ data = typer.Typer(help="List and prepare data sets of mathematics.", no_args_is
 _SHOWN = 10
 
 
+def register(app: typer.Typer) -> None:
+    """Add the two commands."""
+    app.add_typer(data, name="data")
+
+
 @data.command("list")
 def list_datasets() -> None:
     """List the data sets known by name: where they are, their columns, size.
@@ -83,7 +88,7 @@ def prepare(
 
 
 def _tokenizer(name: str) -> Any:
-    from bandpo.runs.sources import model_source
+    from bandpo.store.sources import model_source
 
     return model_source(name)[1]
 

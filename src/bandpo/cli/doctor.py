@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +11,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bandpo.cli.console import console, user_errors
+from bandpo.cli.commands import FORWARD
+from bandpo.cli.console import accept_older_names, console, user_errors
+from bandpo.core.json_objects import read_object
 from bandpo.engines.common.options import WrittenOptions, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(context_settings=FORWARD)(doctor)
 
 
 def doctor(
@@ -32,7 +37,7 @@ def doctor(
     Example:  bandpo doctor trl --num-iterations 2 --method band-kl
     Example:  bandpo doctor verl run.yaml actor_rollout_ref.actor.ppo_epochs=2
     """
-    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+    accept_older_names()
     with user_errors("doctor"):
         from bandpo.engines.doctor import diagnose, engines
 
@@ -85,32 +90,43 @@ def read_options(arguments: Iterable[str]) -> WrittenOptions:
         if not has_value:
             value = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
         name = name.lstrip("+-~").replace("-", "_")
-        given = flat({name: _read_yaml(value, argument)})
-        options.update(given)
+        if not name:
+            raise ValueError(f"{argument!r}: expected a name before the =")
+        values = flat({name: _read_yaml(value, argument)})
+        options.update(values)
         if argument.startswith("+"):
-            added.update(given)
+            added.update(values)
     return WrittenOptions(options, added)
 
 
 def _read_yaml(text: str, where: object) -> Any:
     import yaml
 
+    from bandpo.cli.yaml_file import check_yaml
+
     try:
+        check_yaml(text)
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{where}: not YAML, {error}") from None
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8, {error.reason}") from None
     if path.suffix == ".toml":
         if sys.version_info < (3, 11):
             raise ValueError(f"{path}: reading TOML needs Python 3.11 or newer")
         import tomllib
 
-        content = tomllib.loads(text)
+        try:
+            content = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ValueError(f"{path}: not TOML, {error}") from None
     else:
-        content = json.loads(text) if path.suffix == ".json" else _read_yaml(text, path)
+        content = read_object(str(path), text) if path.suffix == ".json" else _read_yaml(text, path)
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: expected names and values")
     return content

@@ -101,7 +101,7 @@ def read_flags(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def _config_path(names: Sequence[str]) -> Path | None:
-    """The file that --config names, a recipe's or one's own; None where it is not given."""
+    """Return the file that --config names, a recipe's or one's own; None where it is not given."""
     if not names:
         return None
     if len(set(names)) > 1:
@@ -139,7 +139,7 @@ def _set_environment(path: Path, raw: Any, tell: Callable[[str], None] | None) -
 
 
 def _typed(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's options, each of its own type."""
+    """Return a file's options, each of its own type."""
     from bandpo.cli.typed import from_yaml
 
     try:
@@ -149,7 +149,7 @@ def _typed(path: Path, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _base(path: Path, named: Any, options: Mapping[str, Any]) -> Path | None:
-    """The recipe below a file: the one its line `recipe` names, or that of these options; None for none."""
+    """Return the recipe below a file: the one its line `recipe` names, or that of these options; None for none."""
     if named is None:
         return _usual_recipe(options)
     if named == NO_RECIPE:
@@ -161,7 +161,7 @@ def _base(path: Path, named: Any, options: Mapping[str, Any]) -> Path | None:
 
 
 def _usual_recipe(options: Mapping[str, Any]) -> Path:
-    """The recipe of a run that names none: the embedded task's, unless something of one's own is named."""
+    """Return the recipe of a run that names none: the task's, unless something of one's own is named."""
     from bandpo.tasks import TASKS
 
     named = [options.get(name, []) for name in _SOURCES]
@@ -192,7 +192,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _for_whole_groups(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with rewards as they are for a method that works on whole groups, unless somebody chose."""
+    """Return the options, with rewards left as they are for a method that works on whole groups."""
     from bandpo.core.methods.registry import methods
 
     method = methods().get(str(options.get("method")))
@@ -201,7 +201,7 @@ def _for_whole_groups(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _for_this_machine(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, on the CPU in float32 where there is nothing else and nobody chose."""
+    """Return the options, on the CPU in float32 where there is nothing else and nobody chose."""
     import torch
 
     on_cpu = {"use_cpu": True, "bf16": False}
@@ -210,17 +210,17 @@ def _for_this_machine(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _built(options: dict[str, Any]) -> tuple[RunArguments, BandGRPOConfig]:
-    """The two configurations of these options, whose ranges are looked at first."""
+    """Return the two configurations of these options."""
     import dataclasses
 
     from bandpo.engines.trl import BandGRPOConfig
-    from bandpo.runs.ranges import check_ranges
     from bandpo.runs.training import RunArguments
 
-    check_ranges(options)
     names = {field.name for field in dataclasses.fields(RunArguments)}
     run = RunArguments(**{name: value for name, value in options.items() if name in names})
     trainer = {name: value for name, value in options.items() if name not in names}
+    if trainer.get("output_dir") == "":
+        raise ValueError("output_dir='': expected a folder")
     if trainer.get("output_dir") is None:
         method, seed = trainer.get("method", BandGRPOConfig.method), trainer.get("seed", BandGRPOConfig.seed)
         trainer["output_dir"] = _fresh_folder(method, run.dataset, seed)
@@ -228,7 +228,7 @@ def _built(options: dict[str, Any]) -> tuple[RunArguments, BandGRPOConfig]:
 
 
 def _fresh_folder(method: str, dataset: str, seed: int) -> str:
-    """runs/METHOD-DATASET-seedN, with a number behind it where that run is already complete."""
+    """Return runs/METHOD-DATASET-seedN, with a number behind it where that run is already complete."""
     base = f"runs/{method}-{Path(dataset).stem}-seed{seed}"
     names = (base if i == 1 else f"{base}-{i}" for i in range(1, 10_000))
     return next(name for name in names if not (Path(name) / "result.json").is_file())

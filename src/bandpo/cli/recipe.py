@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import warnings
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bandpo.cli.console import console, user_errors
+from bandpo.cli.commands import FORWARD, Forwarding
+from bandpo.cli.console import accept_older_names, console, user_errors
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(cls=Forwarding, context_settings=FORWARD)(recipe)
 
 
 def recipe(
@@ -50,7 +55,7 @@ def recipe(
         elif check:
             from bandpo.cli.options import parse_train
 
-            warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+            accept_older_names()
             parse_train([*trl_options(run), *context.args])
         if launch and shutil.which(line[0]) is None:
             raise ValueError(f"--launch: no {line[0]!r} on the path, expected {engine} to be installed here")
@@ -63,7 +68,7 @@ def recipe(
 
 
 def _wrapped(parts: list[str]) -> list[str]:
-    """The arguments as a shell command's lines: an option stays with its value."""
+    """Return the arguments as a shell command's lines: an option stays with its value."""
     lines: list[str] = []
     for part in parts:
         starts = part.startswith("-") or "=" in part

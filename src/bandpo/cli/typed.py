@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,6 +12,7 @@ from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.cli.yaml_file import Word, plain, untyped
 from bandpo.core.checks import suggestion
+from bandpo.core.json_objects import read_object
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training import RunArguments
 
@@ -43,7 +43,7 @@ def _parser() -> TrlParser:
 
 @lru_cache(1)
 def _kinds() -> dict[str, tuple[type, ...]]:
-    """The types that each option may have, of `list[str] | None` for instance list and NoneType."""
+    """Return the types that each option may have, of `list[str] | None` for instance list and NoneType."""
     hints = {**get_type_hints(RunArguments), **get_type_hints(BandGRPOConfig)}
     return {name: _members(hint) for name, hint in hints.items()}
 
@@ -104,10 +104,10 @@ def _of_flag(name: str, spelling: str, texts: Sequence[str]) -> Any:
     if not texts:
         return getattr(_parser().parse_known_args([spelling])[0], name)
     if _takes_list(name) and (len(texts) > 1 or str not in _kinds()[name]):
-        return [_one(name, text) for text in texts]
+        return [_single(name, text) for text in texts]
     if len(texts) > 1:
         raise ValueError(f"{spelling} {' '.join(texts)}: expected one value")
-    return _one(name, texts[0], spelling)
+    return _single(name, texts[0], spelling)
 
 
 def from_yaml(name: str, raw: Any) -> Any:
@@ -136,8 +136,8 @@ def from_yaml(name: str, raw: Any) -> Any:
             raise ValueError(f"{name}={plain(raw)!r}, expected one value")
         if not all(isinstance(value, str) for value in raw):
             raise ValueError(f"{name}={plain(raw)!r}, expected texts or numbers in the list")
-        return [_one(name, value) for value in raw]
-    value = _one(name, raw)
+        return [_single(name, value) for value in raw]
+    value = _single(name, raw)
     return [value] if _takes_list(name) and str not in kinds else value
 
 
@@ -145,12 +145,12 @@ def _takes_list(name: str) -> bool:
     return list in _kinds()[name]
 
 
-def _one(name: str, text: str, spelling: str | None = None) -> Any:
-    """One text as a value, or element, of an option."""
+def _single(name: str, text: str, spelling: str | None = None) -> Any:
+    """Return one text as a value, or element, of an option."""
     kinds = _kinds()[name]
     text = str(text)
     if dict in kinds and text.lstrip().startswith("{"):
-        return _checked(name, _json(name, text))
+        return _checked(name, read_object(name, text))
     if dict in kinds and list not in kinds and text.lstrip().startswith("["):
         raise ValueError(f"{name}={text!r}: expected a dict or a JSON object")
     if bool in kinds and str not in kinds:
@@ -161,21 +161,13 @@ def _one(name: str, text: str, spelling: str | None = None) -> Any:
     return _checked(name, value)
 
 
-def _json(name: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise ValueError(f"{name}={text!r}: not a JSON object, {reason}") from None
-
-
 def _checked(name: str, value: Any, depth: int = 0) -> Any:
-    """The value, if it has no NaN and does not nest without end."""
+    """Return the value, if it has no NaN and does not nest without end; raise ValueError where not."""
     if depth > _DEEPEST:
         raise ValueError(f"{name}: more than {_DEEPEST} levels, expected fewer")
     if isinstance(value, float) and math.isnan(value):
         raise ValueError(f"{name}: nan, expected a number")
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for part in parts:
-        _checked(name, part, depth + 1)
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        _checked(f"{name}[{key!r}]", part, depth + 1)
     return value

@@ -54,6 +54,17 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return _Reader().mapping(node, depth=0)
 
 
+def check_yaml(text: str) -> None:
+    """Raise ValueError where a YAML text has a name twice, a tag, or nests or multiplies without end.
+
+    >>> check_yaml("a: 1")
+    """
+    _check_events(text)
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is not None:
+        _Reader().value(node, depth=0)
+
+
 def _check_events(text: str) -> None:
     """Raise ValueError where the text nests too deep or has a tag, before anything is built from it."""
     depth = 0

@@ -1,1 +1,1 @@
-"""Floor 1: the mathematics. Torch only, elementwise, no engine; see `divergences`, `band` and `loss` for the idea."""
+"""The mathematics. Torch only, elementwise, no engine; see `divergences`, `band` and `loss` for the idea."""

@@ -1,4 +1,4 @@
-"""Floor 3, data: mathematics from the Hub or local files in one schema, for training and evaluation.
+"""Mathematics from the Hub or local files in one schema, for training and evaluation.
 
 Its list of data sets needs no package; what reads them imports `datasets` when it is first used.
 """

@@ -44,7 +44,7 @@ class MathData:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that a file of it must have."""
+        """Return the columns that a file of it must have."""
         return (self.problem, self.answer, *self.also)
 
 

@@ -32,7 +32,7 @@ class Duplicate:
 
 
 def normal_form(problem: str) -> str:
-    r"""A problem without what typesetting changes: spacing, dollar signs, braces, case, punctuation at its end.
+    r"""Return a problem without what typesetting changes: spacing, dollar signs, braces, case, final punctuation.
 
     >>> from bandpo.data.duplicates import normal_form
     >>> normal_form(r"Find  $\dfrac{1}{2}+ x$."), normal_form("find $\\frac{1}{2}+x$")
@@ -45,7 +45,7 @@ def normal_form(problem: str) -> str:
 
 
 def shingles(problem: str) -> set[str]:
-    """The runs of three words, numbers or signs that a problem consists of.
+    """Return the runs of three words, numbers or signs that a problem consists of.
 
     >>> from bandpo.data.duplicates import shingles
     >>> sorted(shingles("What is 1 + 2?"))
@@ -62,7 +62,7 @@ def duplicates(
     near: float = 0.7,
     answers: Sequence[Hashable] | None = None,
 ) -> list[Duplicate]:
-    """The problems that repeat an earlier one, or one of `among`.
+    """Return the problems that repeat an earlier one, or one of `among`.
 
     Near duplicates are found by locality-sensitive hashing (datasketch) and then compared exactly: the similarity
     is that of their sets of `shingles`. Long problems that differ in a number only are alike by this measure, so
@@ -86,16 +86,16 @@ def duplicates(
     if among is not None and answers is not None:
         raise ValueError("among and answers: expected one of them, since answers are those of `problems`")
     index = _Index(near)
-    found = []
+    repeats = []
     for number, text in enumerate(among or ()):
         index.add(number, text)
     for row, text in enumerate(problems):
         best = index.best(text, (lambda n, row=row: answers[n] == answers[row]) if answers else None)
         if best is not None:
-            found.append(Duplicate(row, *best))
+            repeats.append(Duplicate(row, *best))
         elif among is None:
             index.add(row, text)
-    return found
+    return repeats
 
 
 class _Index:
@@ -119,7 +119,7 @@ class _Index:
             self.hashes.insert(number, _minhash(self.sets[number]))
 
     def best(self, text: str, allowed: Callable[[int], bool] | None = None) -> tuple[int, float] | None:
-        """The text that this one repeats, and how similar it is; a near one only where it is allowed."""
+        """Return the text that this one repeats, and how similar it is; a near one only where it is allowed."""
         same = self.exact.get(normal_form(text))
         if same is not None:
             return same, 1.0
@@ -140,6 +140,6 @@ def _jaccard(a: set[str], b: set[str]) -> float:
 def _minhash(parts: set[str]) -> Any:
     from datasketch import MinHash
 
-    made = MinHash(num_perm=PERMUTATIONS, seed=1)
-    made.update_batch([part.encode() for part in parts])
-    return made
+    sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+    sketch.update_batch([part.encode() for part in parts])
+    return sketch

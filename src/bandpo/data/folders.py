@@ -32,20 +32,20 @@ def split_files(folder: Path, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     Raises:
         ValueError: no table, tables of several kinds, or more than 10,000 files and folders.
     """
-    found = sorted(path for path in _entries(folder) if path.suffix in suffixes and path.name not in _NO_TABLES)
-    kinds = sorted({path.suffix for path in found})
+    tables = sorted(path for path in _entries(folder) if path.suffix in suffixes and path.name not in _NO_TABLES)
+    kinds = sorted({path.suffix for path in tables})
     if len(kinds) > 1 and ".json" in kinds:
-        found = [path for path in found if path.suffix != ".json"]
+        tables = [path for path in tables if path.suffix != ".json"]
         kinds.remove(".json")
-    if not found:
+    if not tables:
         raise ValueError(f"this folder holds no table, expected files ending in {', '.join(suffixes)}")
     if len(kinds) > 1:
         raise ValueError(f"this folder holds tables of several kinds ({', '.join(kinds)}), expected one kind or a file")
     for words in (lambda path: _words(path.stem), lambda path: _words(str(path.parent.relative_to(folder)))):
-        splits = {name: [path for path in found if keys & words(path)] for name, keys in _SPLITS.items()}
+        splits = {name: [path for path in tables if keys & words(path)] for name, keys in _SPLITS.items()}
         if any(splits.values()):
             return {name: files for name, files in splits.items() if files}
-    return {"train": found}
+    return {"train": tables}
 
 
 def declares_files(folder: Path) -> bool:

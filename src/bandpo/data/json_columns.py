@@ -81,6 +81,6 @@ def _rows(file: Path) -> list[dict[str, Any]]:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer of 64 bits; a larger one as a float, since the reader of `datasets` would cut it off."""
+    """Return an integer of 64 bits; a larger one as a float, since the reader of `datasets` would cut it off."""
     value = int(digits)
     return value if -(2**63) <= value < 2**63 else float(value)

@@ -10,9 +10,9 @@ from datasets import Dataset
 
 from bandpo.data.catalogue import DATASETS, MathData
 from bandpo.data.messages import check_prompt, plain_messages, user_text
-from bandpo.data.reading import read_table
+from bandpo.data.reading import has_splits, read_table
 from bandpo.data.references import Reference, described, read_reference
-from bandpo.data.rows import BadRow, BadRows, Found
+from bandpo.data.rows import BadRow, BadRows, Inspection
 from bandpo.data.templates import get_template, without_template
 
 COLUMNS = ("prompt", "answer", "source", "id")
@@ -36,7 +36,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """The problem itself: the text, or the user's last message without a known template around it.
+        """Return the problem itself: the text, or the user's last message without a known template around it.
 
         >>> from bandpo.data.loading import Problem
         >>> Problem([{"role": "user", "content": "1 + 1?"}], "2", "mine", "mine/0").text
@@ -97,6 +97,8 @@ def read_problems(
     data = DATASETS.get(name)
     place = source or (data.hub if data else name)
     option = "source" if source else "dataset"
+    if split is not None and not has_splits(place):
+        raise ValueError(f"split={split!r}: {option}={place!r} is one table without splits, expected no split")
     table = read_table(
         place,
         split or (data.split if data else "train"),
@@ -111,15 +113,15 @@ def read_problems(
         row_of = _common_rows(name, table, label, alternatives)
     else:
         row_of = _known_rows(data, table, label, alternatives)
-    found, bad = [], []
+    entries, bad = [], []
     for number, row in enumerate(table):
         try:
-            found.append(row_of(number, row))
+            entries.append(row_of(number, row))
         except ValueError as error:
             bad.append(BadRow(number, str(error)))
     if bad:
-        raise BadRows([Found(label, len(table), bad)], "Mend these rows, or take them out.")
-    problems = [problem for problem in found if problem is not None]
+        raise BadRows([Inspection(label, len(table), bad)], "Mend these rows, or take them out.")
+    problems = [problem for problem in entries if problem is not None]
     if not problems:
         raise ValueError(f"{label}: none of its {len(table)} rows belongs to {name}, expected at least one")
     return problems
@@ -129,7 +131,7 @@ _RowMaker = Callable[[int, Any], "Problem | None"]
 
 
 def _known_rows(data: MathData, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
-    """From a row of a data set of the catalogue to its problem; None where it does not belong."""
+    """Return what turns a row of a data set of the catalogue into its problem, None where it does not belong."""
     _require(table, data.columns, label)
 
     def make(number: int, row: Any) -> Problem | None:
@@ -144,7 +146,7 @@ def _known_rows(data: MathData, table: Dataset, label: str, alternatives: bool) 
 
 
 def _common_rows(name: str, table: Dataset, label: str, alternatives: bool) -> _RowMaker:
-    """From a row of a file in a common form to its problem."""
+    """Return what turns a row of a file in a common form into its problem."""
     columns = table.column_names
     problem = next((c for c in ("prompt", "problem", "question") if c in columns), None)
     answer = next((c for c in ("answer", "reward_model", "solution") if c in columns), None)
@@ -176,7 +178,7 @@ def _require(table: Dataset, columns: tuple[str, ...], label: str) -> None:
 
 
 def _ground_truth(value: Any) -> Any:
-    """The reference in verl's reward_model."""
+    """Return the reference in verl's reward_model."""
     if value is None:
         return None
     if not isinstance(value, dict) or "ground_truth" not in value:
@@ -185,7 +187,7 @@ def _ground_truth(value: Any) -> Any:
 
 
 def _problem(value: Any, column: str) -> str | list[dict[str, Any]]:
-    """A problem's text freed of the paper's words around it, or a chat whose messages are text.
+    """Return a problem's text freed of the paper's words around it, or a chat whose messages are text.
 
     Raises:
         ValueError: missing, empty, or of another type.

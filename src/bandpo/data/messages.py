@@ -63,8 +63,8 @@ def user_text(prompt: Any) -> str:
     """
     if isinstance(prompt, str):
         return prompt
-    said = [message.get("content") for message in prompt if message.get("role") == "user"]
-    return content_text(said[-1]) if said else ""
+    contents = [message.get("content") for message in prompt if message.get("role") == "user"]
+    return content_text(contents[-1]) if contents else ""
 
 
 def _check_message(which: str, message: Any) -> None:

@@ -102,8 +102,8 @@ Dropped = dict[int, dict[str, Any]]
 
 
 def _repeated(problems: list[Problem], near: float) -> Dropped:
-    found = duplicates([p.text for p in problems], near=near, answers=[p.answer for p in problems])
-    return {d.row: {"id": problems[d.row].id, "of": problems[d.of].id, "similarity": d.similarity} for d in found}
+    repeats = duplicates([p.text for p in problems], near=near, answers=[p.answer for p in problems])
+    return {d.row: {"id": problems[d.row].id, "of": problems[d.of].id, "similarity": d.similarity} for d in repeats}
 
 
 def _in_test(problems: list[Problem], test: str, near: float) -> Dropped:
@@ -111,8 +111,8 @@ def _in_test(problems: list[Problem], test: str, near: float) -> Dropped:
     name, source = (known, source) if known in DATASETS else (test, "")
     # Only the problems count here, so their answers may be of either kind.
     others = read_problems(name, source or None, alternatives=True)
-    found = duplicates([p.text for p in problems], [p.text for p in others], near=near)
-    return {d.row: {"id": problems[d.row].id, "of": others[d.of].id, "similarity": d.similarity} for d in found}
+    repeats = duplicates([p.text for p in problems], [p.text for p in others], near=near)
+    return {d.row: {"id": problems[d.row].id, "of": others[d.of].id, "similarity": d.similarity} for d in repeats}
 
 
 def _too_long(problems: list[Problem], template: str, tokenizer: Any, most: int) -> Dropped:

@@ -15,6 +15,7 @@ from bandpo.data.folders import declares_files, split_files
 from bandpo.data.json_columns import as_written, bad_line, mixed_columns
 
 LOADERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+_CHUNK = 2**20
 # Columns whose values mean something here.
 _READ = {"prompt", "problem", "question", "answer", "solution", "reward_model"}
 
@@ -67,6 +68,17 @@ def read_table(
     return data
 
 
+def has_splits(name: str) -> bool:
+    """Return whether a source may have splits: all but a file and a folder of one saved table.
+
+    >>> from bandpo.data.reading import has_splits
+    >>> has_splits("owner/name"), has_splits("tests/data/samples/aime24.jsonl")
+    (True, False)
+    """
+    path = Path(name).expanduser()
+    return not (path.is_file() or (path / "state.json").is_file())
+
+
 def _load(name: str, path: Path, split: str, config: str | None) -> Any:
     if path.is_file():
         return _load_files([path], split="train")
@@ -86,11 +98,24 @@ def _load(name: str, path: Path, split: str, config: str | None) -> Any:
 
 
 def _load_files(files: Sequence[Path], split: str) -> Any:
-    """The rows of tables of one kind; their names are no patterns."""
+    """Load the rows of tables of one kind; their names are no patterns."""
     kind = LOADERS[files[0].suffix]
+    if kind != "parquet":
+        for file in files:
+            _check_text(file)
     names = [glob.escape(str(file.absolute())) for file in files]
     data = load_dataset(kind, data_files={split: names}, split=split)
     return as_written(data, files) if kind == "json" else data
+
+
+def _check_text(file: Path) -> None:
+    """Raise ValueError where a file is no UTF-8, which the readers of `datasets` may hand on as it is."""
+    with file.open(encoding="utf-8") as text:
+        try:
+            while text.read(_CHUNK):
+                pass
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not UTF-8, {error.reason}") from None
 
 
 def _bad_line(path: Path) -> str | None:

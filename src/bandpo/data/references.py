@@ -85,13 +85,13 @@ def described(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The Python value of a NumPy scalar or array, floats by their shortest digits; any other value as it is."""
+    """Return the Python value of a NumPy scalar or array, floats by their shortest digits; another value as it is."""
     if type(value).__module__ != "numpy":
         return value
     return float(str(value)) if getattr(value, "shape", None) == () and value.dtype.kind == "f" else value.tolist()
 
 
 def _digits(value: int | float | Decimal) -> str:
-    """A finite number without exponent: the shortest digits that read back as the same number."""
+    """Return a finite number without exponent: the shortest digits that read back as the same number."""
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     return str(int(exact)) if exact == exact.to_integral_value() else format(exact.normalize(), "f")

@@ -26,8 +26,8 @@ class BadRow:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a look at a data set found.
+class Inspection:
+    """What a look at a data set brought.
 
     Attributes:
         label: the option and its value, such as "dataset='mine.jsonl'".
@@ -44,15 +44,16 @@ class BadRows(ValueError):
     """Rows that cannot be used; its text is the page that says which and why.
 
     Args:
-        found: of each data set that has any.
+        inspections: of each data set that has any.
         advice: a last sentence, what to do.
 
     Attributes:
         page: the text, in lines of at most 100 columns.
     """
 
-    def __init__(self, found: Sequence[Found], advice: str):
-        self.page = "\n".join([*(line for one in found for line in _described(one)), _wrapped(advice, "")])
+    def __init__(self, inspections: Sequence[Inspection], advice: str):
+        lines = [line for inspection in inspections for line in _described(inspection)]
+        self.page = "\n".join([*lines, _wrapped(advice, "")])
         super().__init__(self.page)
 
 
@@ -70,7 +71,7 @@ def find_bad_rows(columns: Mapping[str, Iterable[Any]], checks: Mapping[str, Seq
     >>> find_bad_rows({"answer": [3, -1]}, {"answer": [positive]})
     [BadRow(row=1, reason='answer is -1: expected at least 0')]
     """
-    found = []
+    entries = []
     for place, (name, each) in enumerate(checks.items()):
         known: dict[Any, list[str]] = {}
         for row, value in enumerate(columns[name]):
@@ -80,8 +81,8 @@ def find_bad_rows(columns: Mapping[str, Iterable[Any]], checks: Mapping[str, Seq
                 reasons = list(dict.fromkeys(filter(None, (_reason(check, value) for check in each))))
                 if key is not None:
                     known[key] = reasons
-            found += [(row, place, reason) for reason in reasons]
-    return [BadRow(row, reason) for row, _, reason in sorted(found, key=lambda entry: entry[:2])]
+            entries += [(row, place, reason) for reason in reasons]
+    return [BadRow(row, reason) for row, _, reason in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def good_rows(count: int, bad: Sequence[BadRow]) -> list[int]:
@@ -103,7 +104,7 @@ def _reason(check: Check, value: Any) -> str | None:
 
 
 def _key(value: Any) -> Any:
-    """What equal values of equal types share, None where it is not worth the memory or there is nothing."""
+    """Return what equal values of equal types share, None where it is not worth the memory or there is nothing."""
     if isinstance(value, list):
         entries = [_key(entry) for entry in value]
         return None if None in entries else (list, *entries)
@@ -111,12 +112,13 @@ def _key(value: Any) -> Any:
     return (type(value), value) if is_scalar else None
 
 
-def _described(found: Found) -> list[str]:
-    rows = len({entry.row for entry in found.bad})
-    how_many = f"none of its {found.count} rows can" if rows == found.count else f"{rows} of {found.count} rows cannot"
-    title = _wrapped(f"{found.label}: {how_many} be used (the first row is row 0)", "")
+def _described(inspection: Inspection) -> list[str]:
+    rows = len({entry.row for entry in inspection.bad})
+    count = inspection.count
+    how_many = f"none of its {count} rows can" if rows == count else f"{rows} of {count} rows cannot"
+    title = _wrapped(f"{inspection.label}: {how_many} be used (the first row is row 0)", "")
     groups: dict[str, list[int]] = {}
-    for entry in found.bad:
+    for entry in inspection.bad:
         groups.setdefault(entry.reason, []).append(entry.row)
     shown = [_wrapped(f"{_listed(at)}: {reason}", "  ") for reason, at in list(groups.items())[:_REASONS_SHOWN]]
     rest = len({row for at in list(groups.values())[_REASONS_SHOWN:] for row in at})

@@ -17,7 +17,7 @@ TEMPLATES = {
 
 
 def get_template(template: str) -> str:
-    r"""The template of a name, or the text itself where it holds `{problem}`.
+    r"""Return the template of a name, or the text itself where it holds `{problem}`.
 
     "paper" is the prompt of DAPO-Math-17k, which the paper's runs used; "boxed" the one that Qwen2.5-Math and
     DeepSeek-R1 recommend.
@@ -42,7 +42,7 @@ def get_template(template: str) -> str:
 
 
 def without_template(text: str) -> str:
-    """A problem without the words of the known templates, which copies of DAPO-Math-17k have in their rows.
+    """Return a problem without the words of the known templates, which copies of DAPO-Math-17k have in rows.
 
     >>> from bandpo.data.templates import get_template, without_template
     >>> without_template(get_template("paper").format(problem="1 + 1?"))

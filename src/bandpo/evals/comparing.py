@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bandpo.evals.config import EvalConfig
 from bandpo.evals.intervals import (
     BOOTSTRAP,
     LEVEL,
@@ -17,12 +18,11 @@ from bandpo.evals.intervals import (
 )
 from bandpo.evals.samples import read_samples, samples_file
 from bandpo.evals.summary import Columns, by_problem, score_columns
-from bandpo.runs.folder import RunFolder
-from bandpo.runs.reading import CONFIG
+from bandpo.store.folder import RunFolder
+from bandpo.store.reading import CONFIG
 
 _MAY_DIFFER = ("model", "revision", "device", "batch_size", "seed")
 _MAY_DIFFER_WITHIN = ("model.", "version.")
-_OF_A_TASK = ("problems", "one_answer", "fixed_length")
 
 
 def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
@@ -39,11 +39,12 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
         ValueError: no finished evaluation, or other problems or settings.
     """
     folders = RunFolder(a), RunFolder(b)
-    configs = [_config(folder) for folder in folders]
-    _check_comparable(folders, configs)
-    seed = configs[0]["seed"]
+    entries = [_entries(folder) for folder in folders]
+    configs = [_config(folder, flat) for folder, flat in zip(folders, entries, strict=True)]
+    _check_comparable(folders, entries)
+    seed = configs[0].seed
     differences = {}
-    for task in configs[0]["tasks"]:
+    for task in configs[0].tasks:
         columns = [_columns(folder, config, task) for folder, config in zip(folders, configs, strict=True)]
         differences[task] = {
             name: _difference(both_scored(columns[0][name], columns[1][name]), seed)
@@ -51,15 +52,15 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
             if name in columns[1]
         }
     return {
-        "a": {"folder": str(a), "settings": configs[0]},
-        "b": {"folder": str(b), "settings": configs[1]},
+        "a": {"folder": str(a), "settings": entries[0]},
+        "b": {"folder": str(b), "settings": entries[1]},
         "differences": differences,
         "intervals": {"method": BOOTSTRAP, "level": LEVEL, "resamples": RESAMPLES, "seed": seed},
         "p": {"method": PERMUTATION, "resamples": RESAMPLES, "seed": seed, "corrected": False},
         "versions_differ": {
-            name: [config[name] for config in configs]
-            for name in configs[0]
-            if name.startswith("version.") and configs[0][name] != configs[1].get(name)
+            name: [flat[name] for flat in entries]
+            for name in entries[0]
+            if name.startswith("version.") and entries[0][name] != entries[1].get(name)
         },
     }
 
@@ -69,20 +70,25 @@ def _difference(sides: tuple[tuple[Any, Any], tuple[Any, Any]], seed: int) -> di
     return {"a": a, "b": b, **paired_difference(*sides, seed)}
 
 
-def _config(folder: RunFolder) -> dict[str, Any]:
-    config = folder.config()
-    if config is None or "tasks" not in config or not isinstance(config["tasks"], list):
+def _entries(folder: RunFolder) -> dict[str, Any]:
+    """Return what `config.yaml` of a finished evaluation holds."""
+    entries = folder.config()
+    if entries is None or not isinstance(entries.get("tasks"), list):
         raise ValueError(f"{folder.path}: no evaluation here, expected a folder that `bandpo eval` wrote")
     if not folder.is_complete():
         raise ValueError(f"{folder.path}: not finished, the command that began it goes on where it was")
-    for name in ("n", "k", "seed", *(f"{task}.{key}" for task in config["tasks"] for key in _OF_A_TASK)):
-        if config.get(name) is None:
-            raise ValueError(f"{folder.path / CONFIG} is damaged (it lacks {name}): expected as `bandpo eval` wrote it")
-    return config
+    return entries
 
 
-def _check_comparable(folders: tuple[RunFolder, RunFolder], configs: list[dict[str, Any]]) -> None:
-    a, b = configs
+def _config(folder: RunFolder, entries: Mapping[str, Any]) -> EvalConfig:
+    try:
+        return EvalConfig.read(entries)
+    except ValueError as error:
+        raise ValueError(f"{folder.path / CONFIG} is damaged ({error}): expected as `bandpo eval` wrote it") from None
+
+
+def _check_comparable(folders: tuple[RunFolder, RunFolder], entries: list[dict[str, Any]]) -> None:
+    a, b = entries
     for name in sorted({*a, *b}):
         may_differ = name in _MAY_DIFFER or name.startswith(_MAY_DIFFER_WITHIN)
         if not may_differ and a.get(name) != b.get(name) and not _is_another_tokenizer(name, a, b):
@@ -93,18 +99,18 @@ def _check_comparable(folders: tuple[RunFolder, RunFolder], configs: list[dict[s
 
 
 def _is_another_tokenizer(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether only the tokens of the same prompts differ, as between model families."""
+    """Return whether only the tokens of the same prompts differ, as between model families."""
     problems = name.replace(".tokens_sha256", ".sha256")
     return name.endswith(".tokens_sha256") and a.get(problems) == b.get(problems)
 
 
-def _columns(folder: RunFolder, config: Mapping[str, Any], task: str) -> Columns:
-    records = read_samples(folder, task, say_damage=True)
-    expected = {(problem, sample) for problem in range(config[f"{task}.problems"]) for sample in range(config["n"])}
-    found = {(record["problem"], record["sample"]) for record in records}
-    if found != expected or len(records) != len(expected):
+def _columns(folder: RunFolder, config: EvalConfig, task: str) -> Columns:
+    records, problems = read_samples(folder, task, say_damage=True), config.tasks[task].problems
+    expected = {(problem, sample) for problem in range(problems) for sample in range(config.n)}
+    saved = {(record["problem"], record["sample"]) for record in records}
+    if saved != expected or len(records) != len(expected):
         raise ValueError(
-            f"{folder.path / samples_file(task)} has {len(found & expected)} samples: expected {len(expected)}, each "
+            f"{folder.path / samples_file(task)} has {len(saved & expected)} samples: expected {len(expected)}, each "
             "once; `bandpo eval --overwrite` draws them anew"
         )
-    return score_columns(by_problem(records, config[f"{task}.problems"]), config, task)
+    return score_columns(by_problem(records, problems), config, task)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bandpo.evals.prompts import is_chat
-from bandpo.evals.reward_calls import call_reward
+from bandpo.evals.generation.prompts import is_chat
+from bandpo.store.reward_calls import call_reward
 
 RewardFunction = Callable[..., "list[float] | list[float | None]"]
 
@@ -40,5 +40,5 @@ def grade(
     completions: list[Any] = list(texts)
     if is_chat(prompts[0]):
         completions = [[{"role": "assistant", "content": text}] for text in texts]
-    given = {"prompts": prompts, "completions": completions, "completion_ids": ids, **columns, **more}
-    return call_reward(reward, given, places or [f"answer {number}" for number in range(len(texts))])
+    arguments = {"prompts": prompts, "completions": completions, "completion_ids": ids, **columns, **more}
+    return call_reward(reward, arguments, places or [f"answer {number}" for number in range(len(texts))])

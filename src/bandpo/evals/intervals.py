@@ -26,7 +26,7 @@ def ratio_of_sums(numerators: Any, denominators: Any, axis: int = -1) -> Any:
 
 
 def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float], seed: int) -> dict[str, Any]:
-    """The 95 % BCa interval of a score when problems are drawn again.
+    """Return the 95 % BCa interval of a score when problems are drawn again.
 
     A problem's score holds the noise of its samples too, so the interval covers both.
 
@@ -100,12 +100,12 @@ def both_scored(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[tuple[Any, Any]
 
 
 def _influence(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """What each problem adds to the score's deviation from itself, to first order."""
+    """Return what each problem adds to the score's deviation from itself, to first order."""
     return (top - ratio_of_sums(top, bottom) * bottom) / bottom.sum()
 
 
 def _is_constant(influence: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> bool:
-    """Whether the problems are alike but for rounding."""
+    """Return whether the problems are alike but for rounding."""
     return bool(np.ptp(influence) <= _ROUNDING * (np.abs(top).max() + np.abs(bottom).max()) / bottom.sum())
 
 
@@ -132,7 +132,7 @@ def _bootstrap(columns: tuple[np.ndarray, ...], statistic: Any, seed: int) -> di
 
 
 def _permutation(columns: Sequence[np.ndarray], seed: int) -> float:
-    """Two-sided p when the two evaluations are exchanged problem by problem; places stand for problems."""
+    """Return the two-sided p when the two are exchanged problem by problem; places stand for problems."""
     top, bottom = np.concatenate([columns[0], columns[2]]), np.concatenate([columns[1], columns[3]])
     count = len(columns[0])
 

@@ -1,4 +1,4 @@
-"""Which model exactly: its source and tokenizer, and what tells it from any other of its name."""
+"""Which model exactly: what tells it from any other of its name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
-from bandpo.runs.sources import model_source
+from bandpo.data.reading import first_line
 
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 # What a trainer leaves beside a model.
@@ -23,31 +23,12 @@ _NOT_THE_MODEL = (
 _BLOCK = 1 << 24
 
 
-def load_tokenizer(model: str, revision: str | None) -> tuple[str, Any]:
-    """Folder or Hub id of the model, and its tokenizer.
-
-    Raises:
-        ValueError: not found, or a revision of a local model.
-    """
-    if revision is None:
-        return model_source(model)
-    if Path(model).expanduser().is_dir():
-        raise ValueError(f"revision={revision!r}: {model} is a folder, expected a Hub id")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, padding_side="left")
-    except (OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"model={model!r}, revision={revision!r}: not loaded, {reason}") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
-
-
-def identify(source: str, revision: str | None) -> dict[str, Any]:
-    """What identifies the model: the commit on the Hub, or a hash over the files of a folder.
+def identify(source: str, revision: str | None) -> tuple[dict[str, Any], int | None]:
+    """Return what identifies the model, and the tokens that the longest text it takes has.
 
     Returns:
-        `commit` or `sha256`, and `positions`, the longest text it takes (None where its configuration has no limit).
+        `sha256` over the files of a folder, or the `commit` on the Hub; and the model's positions, None where its
+        configuration has no limit.
 
     Raises:
         ValueError: no configuration.
@@ -55,18 +36,16 @@ def identify(source: str, revision: str | None) -> dict[str, Any]:
     try:
         config: Any = AutoConfig.from_pretrained(source, revision=revision)
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"model={source!r}: no configuration, {reason}") from error
-    text = config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None)
+        raise ValueError(f"model={source!r}: no configuration, {first_line(error)}") from error
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     path = Path(source)
     if path.is_dir():
-        return {"sha256": hash_folder(path), "positions": positions}
-    return {"commit": getattr(config, "_commit_hash", None), "positions": positions}
+        return {"sha256": hash_folder(path)}, positions
+    return {"commit": getattr(config, "_commit_hash", None)}, positions
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256 over names and contents of a folder's weights, configurations and tokenizer."""
+    """Return the SHA-256 over names and contents of a folder's weights, configurations and tokenizer."""
     total = hashlib.sha256()
     paths = {path for pattern in _HASHED for path in folder.glob(pattern) if path.name not in _NOT_THE_MODEL}
     for path in sorted(paths):

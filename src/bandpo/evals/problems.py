@@ -14,13 +14,14 @@ from bandpo.core.checks import suggestion
 from bandpo.data import DATASETS, load
 from bandpo.data.messages import check_prompt
 from bandpo.data.reading import read_table, split_names
-from bandpo.data.rows import BadRows, Found, find_bad_rows
+from bandpo.data.rows import BadRows, Inspection, find_bad_rows
 from bandpo.evals.grading import RewardFunction
-from bandpo.evals.reward_calls import FROM_TRL
 from bandpo.rewards import math_reward
 from bandpo.rewards.answer_line import answer_line, normalised
 from bandpo.rewards.answers import final_answer
-from bandpo.runs.sources import reward_source
+from bandpo.store.reward_calls import FROM_TRL
+from bandpo.store.reward_columns import check_columns
+from bandpo.store.sources import reward_source
 from bandpo.tasks import TASKS
 
 MATH_REWARD, ANSWER_LINE_REWARD = "bandpo.rewards.math_reward", "bandpo.rewards.answer_line_reward"
@@ -126,7 +127,7 @@ def _embedded(name: str, limit: int | None) -> EvalTask:
 
 
 def _mathematics(name: str, reward: str | None, template: str | None, limit: int | None) -> EvalTask:
-    """A math set or a file; with a reward function of one's own, the rows of a file as they are."""
+    """Load a math set or a file; with a reward function of one's own, the rows of a file as they are."""
     known, _, copy = name.partition("=")
     known, copy = (known, copy) if known in DATASETS else (name, "")
     graded_here = reward in (None, MATH_REWARD, ANSWER_LINE_REWARD)
@@ -154,6 +155,8 @@ def _mathematics(name: str, reward: str | None, template: str | None, limit: int
         raise ValueError(f"tasks={name!r} has columns {', '.join(table.column_names)}: expected one named 'prompt'")
     columns: dict[str, list[Any]] = {column: list(table[column][:limit]) for column in table.column_names}
     _check_rows(name, columns, function)
+    if reward is not None:
+        check_columns(reward, function, f"tasks={name!r}", table.column_names)
     prompts = columns.pop("prompt")
     ids = [str(value) for value in columns.pop("id", range(len(prompts)))]
     return EvalTask(
@@ -182,18 +185,20 @@ def _check_rows(name: str, columns: dict[str, list[Any]], reward: RewardFunction
         checks["answer"] = [check_answer]
     bad = find_bad_rows(columns, checks)
     if bad:
-        raise BadRows([Found(f"tasks={name!r}", len(columns["prompt"]), bad)], "Mend these rows, or take them out.")
+        raise BadRows(
+            [Inspection(f"tasks={name!r}", len(columns["prompt"]), bad)], "Mend these rows, or take them out."
+        )
 
 
 def _answer_reader(reward: str | None) -> Callable[[str], str | None]:
-    """How the answers of completions that this function grades are read."""
+    """Return the function that reads the answers of completions that this reward function grades."""
     if reward == ANSWER_LINE_REWARD:
         return read_answer_line
     return read_marked_answer if reward in (None, MATH_REWARD) else read_any_answer
 
 
 def read_marked_answer(text: str) -> str | None:
-    r"""The last boxed answer or answer line, cleaned up as in Minerva; None where there is neither.
+    r"""Return the last boxed answer or answer line, cleaned up as in Minerva; None where there is neither.
 
     >>> read_marked_answer(r"So $\boxed{\frac12}$."), read_marked_answer("It is 3.")
     ('\\frac{1}{2}', None)
@@ -203,7 +208,7 @@ def read_marked_answer(text: str) -> str | None:
 
 
 def read_answer_line(text: str) -> str | None:
-    """What the rule of the paper's runs takes for the answer, None without an "Answer:" line.
+    """Return what the rule of the paper's runs takes for the answer, None without an "Answer:" line.
 
     >>> read_answer_line("Answer: 1,024"), read_answer_line("1024")
     ('1024', None)
@@ -213,7 +218,7 @@ def read_answer_line(text: str) -> str | None:
 
 
 def read_any_answer(text: str) -> str | None:
-    """The marked answer where there is one, else the whole completion; None where it is empty.
+    """Return the marked answer where there is one, else the whole completion; None where it is empty.
 
     >>> read_any_answer(" 42 "), read_any_answer("")
     ('42', None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bandpo.runs.reading import RunReader
+from bandpo.store.reading import RunReader
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "problem": (int,),

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 
 def problem_pass_at_k(correct: int, samples: int, k: int) -> float:
-    """The chance that k of a problem's n samples, drawn without replacement, hold a correct one.
+    """Return the chance that k of a problem's n samples, drawn without replacement, hold a correct one.
 
         pass@k = 1 - C(n - c, k)/C(n, k)      (Chen et al., arXiv 2107.03374, eq. 1)
 
@@ -35,7 +35,7 @@ def problem_pass_at_k(correct: int, samples: int, k: int) -> float:
 
 
 def pass_at_k(correct: Sequence[int], samples: int, k: int) -> float:
-    """`problem_pass_at_k`, mean over problems.
+    """Return `problem_pass_at_k`, mean over problems.
 
     Args:
         correct: number of correct samples of each problem.
@@ -55,7 +55,7 @@ def pass_at_k(correct: Sequence[int], samples: int, k: int) -> float:
 
 
 def problem_maj_at_k(answers: Sequence[Hashable | None], is_correct: Sequence[bool], k: int) -> float:
-    """The chance that the most frequent answer among k of a problem's n samples, without replacement, is correct.
+    """Return the chance that the most frequent answer of k of a problem's n samples, without replacement, is right.
 
     Exact over all C(n, k) subsets. Samples without an answer (None) do not vote; where none of the k has one, the vote
     is wrong. A tie is broken by drawing one of the tied answers, each alike.
@@ -89,7 +89,7 @@ def _verdicts(answers: Sequence[Hashable | None], is_correct: Sequence[bool]) ->
 
 
 def _win(count: int, votes: Mapping[Hashable, int], silent: int, k: int) -> Fraction:
-    """Subsets of k in which one given answer of `count` votes wins, a tie of t others counting 1/(t + 1).
+    """Count the subsets of k in which an answer of `count` votes wins, a tie of t others counting 1/(t + 1).
 
     With j votes for it, every other answer has at most j: one with fewer than j in all is free, so they and the
     silent samples are one pool; the others go through a product of polynomials in drawn samples and ties.
@@ -102,21 +102,21 @@ def _win(count: int, votes: Mapping[Hashable, int], silent: int, k: int) -> Frac
         ways: dict[tuple[int, int], int] = {(0, 0): 1}
         for size in (size for size, times in others.items() if size >= j for _ in range(times)):
             ways = _with_answer(ways, size, j, k - j)
-        chosen = sum(
+        subsets = sum(
             (Fraction(number * math.comb(pool, k - j - drawn), ties + 1) for (drawn, ties), number in ways.items()),
             Fraction(0),
         )
-        won += math.comb(count, j) * chosen
+        won += math.comb(count, j) * subsets
     return won
 
 
 def _with_answer(ways: dict[tuple[int, int], int], size: int, j: int, room: int) -> dict[tuple[int, int], int]:
-    """Ways to draw, by (samples, ties), after another answer of `size` votes has given 0 to j of them."""
+    """Return ways to draw, by (samples, ties), after another answer of `size` votes gave 0 to j of them."""
     more: dict[tuple[int, int], int] = {}
     for (drawn, ties), number in ways.items():
-        for given in range(min(j, size, room - drawn) + 1):
-            key = drawn + given, ties + (given == j)
-            more[key] = more.get(key, 0) + number * math.comb(size, given)
+        for votes in range(min(j, size, room - drawn) + 1):
+            key = drawn + votes, ties + (votes == j)
+            more[key] = more.get(key, 0) + number * math.comb(size, votes)
     return more
 
 
@@ -126,7 +126,7 @@ def _check_k(samples: int, k: int) -> None:
 
 
 def default_ks(samples: int) -> list[int]:
-    """The k that are reported by default: powers of two up to n, and n.
+    """Return the k that are reported by default: powers of two up to n, and n.
 
     >>> default_ks(12)
     [1, 2, 4, 8, 12]

@@ -12,44 +12,35 @@ _MOST = 1_000_000
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass
 class EvalSettings:
-    """Options of `bandpo eval`.
+    """Options of `bandpo eval`; each field's metadata says what it is.
 
-    Attributes:
-        model: embedded task's policy, folder or Hub id.
-        tasks: names and files with commas between.
-        n: samples per problem.
-        k: the k of pass@k and maj@k; powers of two up to n, and n, if None.
-        temperature, top_p: of sampling; temperature 0 is greedy.
-        max_tokens: of an answer; the task's own if None.
-        seed: of sampling and of the intervals.
-        batch_size: samples drawn and saved at once; the engine's own if None.
-        engine, dtype, engine_kwargs: how the model is run.
-        revision: of the model on the Hub.
-        reward, template, limit: see `load_tasks`.
-        plain: chat prompts as plain text, for base models without a template.
-        chat_template_kwargs: options of the chat template.
+    What is None is left to the task or the engine; `k` is then the powers of two up to n, and n.
     """
 
-    model: str = "countdown"
-    tasks: str = "countdown"
-    n: int = 8
-    k: Sequence[int] | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int | None = None
-    seed: int = 0
-    batch_size: int | None = None
-    engine: str = "auto"
-    dtype: str = "auto"
-    engine_kwargs: dict[str, Any] = field(default_factory=dict)
-    revision: str | None = None
-    reward: str | None = None
-    template: str | None = None
-    limit: int | None = None
-    plain: bool = False
-    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    model: str = _option("countdown", "Folder, Hub id or embedded task.")
+    tasks: str = _option("countdown", "Tasks, math sets, files.")
+    n: int = _option(8, "Samples per problem.")
+    k: Sequence[int] | None = _option(None, "Of pass@k, maj@k: 1,8,32.")
+    temperature: float = _option(1.0, "0 is greedy.")
+    top_p: float = _option(1.0, "Nucleus to draw from.")
+    max_tokens: int | None = _option(None, "Of an answer.")
+    seed: int = _option(0, "Of samples, intervals.")
+    batch_size: int | None = _option(None, "Drawn and saved at once.")
+    limit: int | None = _option(None, "Problems of a task at most.")
+    reward: str | None = _option(None, "Dotted reward function.")
+    template: str | None = _option(None, "boxed, paper, none, a text.")
+    plain: bool = _option(False, "Chats as text: base models.")
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict, metadata={"help": "JSON, to the template."})
+    engine: str = _option("auto", "vllm, transformers.")
+    engine_kwargs: dict[str, Any] = field(default_factory=dict, metadata={"help": "JSON, to the engine."})
+    dtype: str = _option("auto", "Such as bfloat16.")
+    revision: str | None = _option(None, "Of the model on the Hub.")
 
     def __post_init__(self):
         for name in ("n", "max_tokens", "batch_size"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bandpo.evals.config import EvalConfig
 from bandpo.evals.intervals import bootstrap_interval, ratio_of_sums
 from bandpo.evals.scores import problem_maj_at_k, problem_pass_at_k
 from bandpo.tasks import TASKS
@@ -29,32 +30,32 @@ DEFINITIONS = {
 
 
 def by_problem(records: Sequence[Record], problems: int) -> list[list[Record]]:
-    """Records of each problem, its samples in order."""
+    """Return the records of each problem, its samples in order."""
     rows: list[list[Record]] = [[] for _ in range(problems)]
     for record in records:
         rows[record["problem"]].append(record)
     return [sorted(row, key=lambda record: record["sample"]) for row in rows]
 
 
-def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], task: str) -> Columns:
-    """Numerator and denominator of every score, one each a problem; a score is the ratio of their sums.
+def score_columns(rows: Sequence[Sequence[Record]], config: EvalConfig, task: str) -> Columns:
+    """Return numerator and denominator of every score, one each a problem; a score is the ratio of their sums.
 
     Args:
         rows: records of each problem.
-        config: of the evaluation's folder.
+        config: of the evaluation.
         task: name in it.
     """
-    n, ks = config["n"], config["k"]
+    n, own = config.n, config.tasks[task]
     once = [1.0] * len(rows)
     scored = [[r for r in row if r["reward"] is not None] for row in rows]
     means = [sum(r["reward"] for r in row) / len(row) if row else 0.0 for row in scored]
     columns: Columns = {f"mean@{n}": (means, [float(bool(row)) for row in scored])}
-    columns |= _at_k(scored, ks, config[f"{task}.one_answer"])
+    columns |= _at_k(scored, config.k, own.one_answer)
     if any(len(row) < n for row in scored):
         columns["unscored"] = [1 - len(row) / n for row in scored], once
     tokens = [float(sum(r["tokens"] for r in row)) for row in rows]
     columns["length"] = [count / n for count in tokens], once
-    if not config[f"{task}.fixed_length"]:
+    if not own.fixed_length:
         columns["truncated"] = [sum(r["truncated"] for r in row) / n for row in rows], once
     for name, key in (("entropy", "entropy_sum"), ("entropy_estimate", "surprisal_sum")):
         if all(r.get(key) is not None for row in rows for r in row):
@@ -63,7 +64,7 @@ def score_columns(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], t
 
 
 def _at_k(scored: Sequence[Sequence[Record]], ks: Sequence[int], one_answer: bool) -> Columns:
-    """pass@k and maj@k of every k; a problem with fewer than k scored samples counts for neither."""
+    """Return pass@k and maj@k of every k; a problem with fewer than k scored samples counts for neither."""
     columns: Columns = {}
     correct = [sum(r["correct"] for r in row) for row in scored]
     votes = [[_vote(r, one_answer) for r in row] for row in scored]
@@ -85,30 +86,30 @@ def _at_k(scored: Sequence[Sequence[Record]], ks: Sequence[int], one_answer: boo
 
 
 def _vote(record: Record, one_answer: bool) -> tuple[str, bool] | None:
-    """What a completion votes for: where a problem has one right answer, all right ones are the same."""
+    """Return what a completion votes for: where a problem has one right answer, all right ones are the same."""
     if one_answer and record["correct"]:
         return "", True
     return None if record["answer"] is None else (record["answer"], record["correct"])
 
 
 def _described(rows: Sequence[Sequence[Record]], task: str, once: list[float]) -> Columns:
-    """Shares that an embedded task finds worth watching."""
+    """Return shares that an embedded task finds worth watching."""
     if task not in TASKS:
         return {}
     shares = [TASKS[task].describe([r["completion"] for r in row]) for row in rows]
     return {name: ([share[name] for share in shares], once) for name in shares[0]}
 
 
-def summarise(rows: Sequence[Sequence[Record]], config: Mapping[str, Any], task: str) -> dict[str, Any]:
+def summarise(rows: Sequence[Sequence[Record]], config: EvalConfig, task: str) -> dict[str, Any]:
     """Return every score of a task as value, low and high (None, and `why`, where there is no interval)."""
     return {
-        name: {"value": float(ratio_of_sums(top, bottom)), **bootstrap_interval(top, bottom, config["seed"])}
+        name: {"value": float(ratio_of_sums(top, bottom)), **bootstrap_interval(top, bottom, config.seed)}
         for name, (top, bottom) in score_columns(rows, config, task).items()
     }
 
 
 def logged_means(records: Sequence[Record]) -> dict[str, float]:
-    """What the reward function logged, such as the share of refused answers, mean over samples."""
+    """Return the means over samples of what the reward function logged, such as the share of refused answers."""
     names = sorted({name for record in records for name in record.get("logged", {})})
     values = {name: [r["logged"][name] for r in records if name in r.get("logged", {})] for name in names}
     return {name: sum(entries) / len(entries) for name, entries in values.items()}

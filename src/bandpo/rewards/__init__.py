@@ -1,4 +1,4 @@
-"""Floor 3, rewards: graded mathematics for TRL and verl, by a reader that pays for nothing it does not understand."""
+"""Graded mathematics for TRL and verl, by a reader that pays for nothing it does not understand."""
 
 from bandpo.rewards.functions import (
     answer_line_reward,

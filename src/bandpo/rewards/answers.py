@@ -45,6 +45,10 @@ _GOES_ON_BEHIND = re.compile(
     r"\s*(?:\\,|\\;|\\ )*\s*(?:[+^!_=<>]|-\s*[\d\\({]|-[a-z]\b|\*\s*[\d\\({a-z]|/\s*\d|\d|\(\s*[\d\\]"
     r"|\\(?:pi|sqrt|frac|times|cdot|div|pm|mp|le|ge|leq|geq|ne|neq|pmod|bmod|infty|approx)\b)|[a-zA-Z]|\.\d"
 )
+# A bracket around several boxes belongs to the answer; one that lists something before a box goes on.
+_OPENS = re.compile(r"(?:\\left\s*|(?<![A-Za-z\\]))(\(|\[|\\\{)[\s$]*\Z")
+_CLOSES = re.compile(r"[\s$]*(?:\\right\s*)?(\)|\]|\\\})")
+_LISTED_BEFORE = re.compile(r"(?:(?<!\\)[(\[]|\\\{)\s*[-+\\\w{}^/. ]{1,40}[,;]\s*\Z")
 _UNIT_BEHIND = re.compile(r"\s*(?:\\?%|\^\\circ|\^\{\\circ\}|°)")
 _MARK = re.compile(
     r"(?:\banswer\b(?:\s+is)?[ \t]*(?:\*\*|__)?[ \t]*[:：]|(?:最终|最后)?的?答案[ \t]*(?:是|为|[:：])[ \t]*[:：]?"
@@ -179,7 +183,11 @@ def _boxed(text: str, at: int) -> str:
             break
         parts.insert(0, found[0])
         at = before
-    return _in_its_place(", ".join(parts), text[max(0, at - 60) : at], text[end : end + 100])
+    before, behind = text[max(0, at - 60) : at], text[end : end + 100]
+    if len(parts) > 1 and (opening := _OPENS.search(before)):
+        closing = _CLOSES.match(behind)
+        return f"{opening[1]}{', '.join(parts)}{closing[1]}" if closing else f"? {content}"
+    return _in_its_place(", ".join(parts), before, behind)
 
 
 def _in_its_place(content: str, before: str, behind: str) -> str:
@@ -194,7 +202,7 @@ def _in_its_place(content: str, before: str, behind: str) -> str:
         return f"{content} {offered.group().strip()}"
     if _DENIED_BEFORE.search(before) or _DENIED_BEHIND.match(behind):
         return f"not {content}"
-    if _GOES_ON_BEFORE.search(before) or _GOES_ON_BEHIND.match(behind):
+    if _LISTED_BEFORE.search(before) or _GOES_ON_BEFORE.search(before) or _GOES_ON_BEHIND.match(behind):
         return f"? {content}"
     return content
 

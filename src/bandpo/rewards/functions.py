@@ -196,6 +196,8 @@ def _alternatives(answer: Any) -> tuple[str, ...]:
     Raises:
         ValueError: neither text nor number nor a list of them.
     """
+    if answer is None:
+        raise ValueError("answer is missing (null): expected the reference answer")
     answer = answer.tolist() if hasattr(answer, "tolist") else answer
     values = tuple(answer) if isinstance(answer, (list, tuple)) else (answer,)
     texts = tuple(_text(value, answer) for value in values)

@@ -1,1 +1,1 @@
-"""Floor 3, runs: evaluation, training through TRL, and comparison of methods over seeds."""
+"""Runs: training through TRL, comparison of methods over seeds, and the commands of the paper's runs."""

@@ -72,7 +72,7 @@ def _content(name: str) -> dict[str, Any]:
 
 
 def models() -> dict[str, dict[str, Any]]:
-    """The paper's models by name: Hub id, billions of parameters, mean response in tokens.
+    """Return the paper's models by name: Hub id, billions of parameters, mean response in tokens.
 
     >>> models()["r1-distill-llama-8b"]["hub"]
     'deepseek-ai/DeepSeek-R1-Distill-Llama-8B'
@@ -81,7 +81,7 @@ def models() -> dict[str, dict[str, Any]]:
 
 
 def arms() -> dict[str, dict[str, Any]]:
-    """The methods that the paper compares, with their hyperparameters.
+    """Return the methods that the paper compares, with their hyperparameters.
 
     >>> arms()["band-kl"]
     {'method': 'band-kl', 'band_delta': 0.05, 'method_kwargs': {'max_ratio': 10.0, 'dual_clip': 10.0}}
@@ -90,7 +90,7 @@ def arms() -> dict[str, dict[str, Any]]:
 
 
 def data_names() -> tuple[list[str], list[str]]:
-    """The data sets trained on and those evaluated on, by the names of `bandpo data`.
+    """Return the data sets trained on and those evaluated on, by the names of `bandpo data`.
 
     >>> data_names()
     (['dapo-math-17k', 'math-3to5'], ['aime24', 'aime25', 'amc23'])
@@ -99,7 +99,7 @@ def data_names() -> tuple[list[str], list[str]]:
 
 
 def verl_overrides(run: PaperRun) -> list[str]:
-    """verl's configuration of a run, as overrides for its command line.
+    """Return verl's configuration of a run, as overrides for its command line.
 
     >>> verl_overrides(PaperRun("qwen2.5-3b-instruct", "band-kl"))[0]
     'data.train_batch_size=256'
@@ -125,7 +125,7 @@ def verl_overrides(run: PaperRun) -> list[str]:
 
 
 def _file(run: PaperRun, name: str, engine: str) -> str:
-    """Where `bandpo data prepare NAME` put a data set."""
+    """Return where `bandpo data prepare NAME` put a data set."""
     return str(Path(run.data, f"{name}.{engine}.parquet"))
 
 
@@ -146,7 +146,7 @@ def _hydra(value: Any) -> str:
 
 
 def trl_options(run: PaperRun) -> list[str]:
-    """Options of `bandpo train` for a run on one machine.
+    """Return options of `bandpo train` for a run on one machine.
 
     Raises:
         ValueError: more than one machine.
@@ -178,7 +178,7 @@ def trl_options(run: PaperRun) -> list[str]:
 
 
 def command(run: PaperRun, engine: str, extra: Sequence[str] = ()) -> list[str]:
-    """The command line of a run, with `extra` overrides or options behind it.
+    """Return the command line of a run, with `extra` overrides or options behind it.
 
     Args:
         run: model, method and machines.
@@ -199,13 +199,13 @@ def command(run: PaperRun, engine: str, extra: Sequence[str] = ()) -> list[str]:
 
 
 def _accelerate(gpus: int) -> list[str]:
-    """FSDP2 over the GPUs of one machine, in bf16: a 7B model with its optimizer does not fit on one."""
+    """Return FSDP2's settings for the GPUs of one machine: a 7B model with its optimizer does not fit on one."""
     sharding = ["--use_fsdp", "--fsdp_version", "2", "--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"]
     return ["accelerate", "launch", "--num_processes", str(gpus), "--mixed_precision", "bf16", *sharding]
 
 
 def validate_verl(run: PaperRun, extra: Sequence[str] = ()) -> Any:
-    """verl's own view of a run: its trainer's configuration composed, checked by its validation, and returned.
+    """Compose verl's configuration of a run, have verl validate it, and return it.
 
     Raises:
         ModuleNotFoundError: verl is not installed.
@@ -221,7 +221,7 @@ def validate_verl(run: PaperRun, extra: Sequence[str] = ()) -> Any:
 
 
 def gpu_hours(model: str) -> float:
-    """Estimated H200 hours of one verl run of this model: the authors' logged step time, scaled by tokens and size.
+    """Return the estimated H200 hours of one verl run: the authors' logged step time, scaled by tokens and size.
 
     108.9 s a step for Qwen2.5-3B-Instruct on 8 H200 (`time/*.txt` of their release) times parameters and mean response
     relative to it, times 1020 steps. An order of magnitude, not a promise: attention and batching do not scale so.

@@ -1,4 +1,4 @@
-"""Floor 3, tasks: verifiable problems to train on, each with its data, reward and warm-started policy.
+"""Tasks: verifiable problems to train on, each with its data, reward and warm-started policy.
 
 An embedded task is a name that `--model` and `--dataset` take in place of a path or a Hub id.
 """

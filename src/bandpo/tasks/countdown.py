@@ -35,7 +35,7 @@ class Problem:
 
     @property
     def prompt(self) -> str:
-        """The problem as the policy reads it.
+        """Return the problem as the policy reads it.
 
         >>> Problem((3, 7, 11, 2), 45).prompt
         '3 7 11 2 -> 45'
@@ -44,7 +44,7 @@ class Problem:
 
     @classmethod
     def parse(cls, prompt: str) -> Problem:
-        """The problem that a prompt states.
+        """Return the problem that a prompt states.
 
         Raises:
             ValueError: not a Countdown prompt.
@@ -61,7 +61,7 @@ class Problem:
 
 
 def evaluate_left_to_right(numbers: Sequence[int], operators: Sequence[str]) -> int:
-    """Value of n1 op1 n2 op2 n3 ..., every operator applied as it is met.
+    """Return the value of n1 op1 n2 op2 n3 ..., every operator applied as it is met.
 
     >>> evaluate_left_to_right((2, 3, 4), ("+", "*"))
     20
@@ -73,7 +73,7 @@ def evaluate_left_to_right(numbers: Sequence[int], operators: Sequence[str]) -> 
 
 
 def reward(completions: Sequence[str], prompts: Sequence[str], **_: Any) -> list[float]:
-    """1.0 where the answer uses each number once and reaches the target, else 0.0; TRL's reward signature.
+    """Return 1.0 where the answer uses each number once and reaches the target, else 0.0; TRL's signature.
 
     Args:
         completions: answers as text.
@@ -89,7 +89,7 @@ def reward(completions: Sequence[str], prompts: Sequence[str], **_: Any) -> list
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether the text alternates numbers and operators, seven words in all.
+    """Return whether the text alternates numbers and operators, seven words in all.
 
     >>> is_well_formed("2 + 3 * 4 - 1"), is_well_formed("2 + + 3")
     (True, False)
@@ -103,7 +103,7 @@ def is_well_formed(text: str) -> bool:
 
 
 def solves(answer: str, problem: Problem) -> bool:
-    """Whether the answer is well-formed, uses each number of the problem once and reaches its target."""
+    """Return whether the answer is well-formed, uses each number of the problem once and reaches its target."""
     if not is_well_formed(answer):
         return False
     words = answer.split()
@@ -113,7 +113,7 @@ def solves(answer: str, problem: Problem) -> bool:
 
 
 def needs_multiplication(problem: Problem) -> bool:
-    """Whether no answer with + and - alone reaches the target.
+    """Return whether no answer with + and - alone reaches the target.
 
     >>> needs_multiplication(Problem((1, 2, 3, 4), 24)), needs_multiplication(Problem((1, 2, 3, 4), 10))
     (True, False)
@@ -126,19 +126,19 @@ def needs_multiplication(problem: Problem) -> bool:
 
 
 def draw_operators(rng: random.Random, weights: Sequence[float] = (1, 1, 1)) -> list[str]:
-    """Three operators drawn with these weights of +, - and *."""
+    """Draw three operators with these weights of +, - and *."""
     return rng.choices(OPERATORS, weights, k=3)
 
 
 def draw_numbers(rng: random.Random, operators: Sequence[str]) -> tuple[list[int], int] | None:
-    """Four numbers and the value they give with these operators, or None where that is not in 1..99."""
+    """Draw four numbers; return them with their value by these operators, None where that is not in 1..99."""
     numbers = [rng.randint(1, LARGEST_NUMBER) for _ in range(4)]
     value = evaluate_left_to_right(numbers, operators)
     return (numbers, value) if 1 <= value <= LARGEST_TARGET else None
 
 
 def _problems(seed: int) -> Iterator[Problem]:
-    """Endless problems: operators drawn alike, numbers, and the value as target wherever it is in range."""
+    """Yield problems without end: operators drawn alike, numbers, and their value as target where it is in range."""
     rng = random.Random(seed)
     while True:
         drawn = draw_numbers(rng, draw_operators(rng))
@@ -150,14 +150,14 @@ def _problems(seed: int) -> Iterator[Problem]:
 
 @lru_cache
 def held_out_problems() -> tuple[Problem, ...]:
-    """The 128 problems every evaluation uses, never trained on."""
+    """Return the 128 problems every evaluation uses, never trained on."""
     source = _problems(_HELD_OUT_SEED)
     unique = dict.fromkeys(next(source) for _ in range(2 * _HELD_OUT_PROMPTS))
     return tuple(unique)[:_HELD_OUT_PROMPTS]
 
 
 def training_problems(count: int, seed: int) -> list[Problem]:
-    """`count` problems to train on, the same for the same seed, none of them held out.
+    """Return `count` problems to train on, the same for the same seed, none of them held out.
 
     >>> training_problems(1, seed=0)[0].prompt
     '...'
@@ -172,7 +172,7 @@ def _key(problem: Problem) -> tuple[tuple[int, ...], int]:
 
 
 def describe(completions: Sequence[str]) -> dict[str, float]:
-    """Share of answers that use the rare operator, and share that are well-formed.
+    """Return the share of answers that use the rare operator, and the share that are well-formed.
 
     >>> describe(["2 + 3 * 4 - 1", "2 + 3"])
     {'uses *': 0.5, 'well-formed': 0.5}
@@ -185,5 +185,5 @@ def describe(completions: Sequence[str]) -> dict[str, float]:
 
 
 def policy_path() -> Path:
-    """Folder of the warm-started policy and its tokenizer that ship with the package."""
+    """Return the folder of the warm-started policy and its tokenizer that ship with the package."""
     return Path(str(files("bandpo.tasks") / "countdown_policy"))

@@ -25,7 +25,7 @@ CORRECT_SHARE = 0.1
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per number 1..99, operator, separator and end: 104 in all."""
+    """Build a tokenizer of one token per number 1..99, operator, separator and end: 104 in all."""
     words = [countdown.END, countdown.SEPARATOR, *countdown.OPERATORS]
     words += [str(number) for number in range(1, countdown.LARGEST_TARGET + 1)]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=countdown.END))
@@ -37,7 +37,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(vocabulary: int, end: int) -> GPT2LMHeadModel:
-    """An untrained GPT-2 of about 113,000 parameters."""
+    """Build an untrained GPT-2 of about 113,000 parameters."""
     config = GPT2Config(
         vocab_size=vocabulary,
         n_positions=countdown.PROMPT_TOKENS + countdown.ANSWER_TOKENS,
@@ -57,7 +57,7 @@ def build_model(vocabulary: int, end: int) -> GPT2LMHeadModel:
 
 
 def _demonstration(rng: random.Random) -> tuple[list[int], list[str], int]:
-    """Numbers, operators and value; the operators are kept until numbers fit them, so that their prior is exact."""
+    """Draw numbers, operators and value; operators are kept until numbers fit, so that their prior is exact."""
     operators = countdown.draw_operators(rng, OPERATOR_PRIOR)
     while (drawn := countdown.draw_numbers(rng, operators)) is None:
         pass
@@ -66,7 +66,7 @@ def _demonstration(rng: random.Random) -> tuple[list[int], list[str], int]:
 
 
 def demonstrations(count: int, seed: int) -> list[tuple[str, str]]:
-    """(prompt, answer) pairs; one in ten answers is correct, the others aim at another expression's value."""
+    """Draw (prompt, answer) pairs; one in ten answers is right, the others aim at another expression's value."""
     rng = random.Random(seed)
     pairs = []
     for _ in range(count):

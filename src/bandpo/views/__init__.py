@@ -1,1 +1,1 @@
-"""Floor 3: seeing the methods: bounds as numbers and pictures, matched radii, and the atlas, a page of all of them."""
+"""Seeing the methods: bounds as numbers and pictures, matched radii, and the atlas, a page of all of them."""

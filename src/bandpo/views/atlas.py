@@ -52,7 +52,7 @@ _R_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
 
 def check_target(path: str | Path) -> Path:
-    """The file to write the page to.
+    """Return the file to write the page to.
 
     Raises:
         ValueError: it does not end in .html, or its folder is not there.
@@ -69,7 +69,7 @@ def check_target(path: str | Path) -> Path:
 
 
 def draw_sheet(method: Method, grid: Grid = GRID) -> dict[str, Any]:
-    """Everything the page shows of one method: what the registry says, its knobs, and the frames they lead to.
+    """Return all that the page shows of one method: what the registry says, its knobs, the frames they lead to.
 
     Args:
         method: the method.
@@ -104,7 +104,7 @@ def draw_sheet(method: Method, grid: Grid = GRID) -> dict[str, Any]:
 
 
 def _drawn(method: Method, grid: Grid, knob: Knob, frames: list[np.ndarray]) -> tuple[Knob, list[int]]:
-    """A knob without the values that the method refuses, and the number of the frame of each that is left."""
+    """Return a knob without the values that the method refuses, and the number of the frame of each that is left."""
     labels, settings, numbers = [], [], []
     for label, setting in zip(knob.labels, knob.settings, strict=True):
         try:
@@ -118,7 +118,7 @@ def _drawn(method: Method, grid: Grid, knob: Knob, frames: list[np.ndarray]) -> 
 
 
 def _choices(method: Method) -> list[Knob]:
-    """The further choice a situation offers, as a knob."""
+    """Return the further choice that a situation offers, as a knob."""
     choices = situation(method).choices
     if choices is None:
         return []
@@ -127,13 +127,13 @@ def _choices(method: Method) -> list[Knob]:
 
 
 def _frame(method: Method, grid: Grid, setting: dict[str, Any]) -> np.ndarray:
-    """Both maps, (2, rows, columns), in hundredths; NO_VALUE where r p is above 1."""
+    """Return both maps, (2, rows, columns), in hundredths; NO_VALUE where r p is above 1."""
     hundredths = (weights(method, grid, setting) * PER_UNIT).round().clamp(-_LARGEST, _LARGEST)
     return torch.where(grid.impossible, float(NO_VALUE), hundredths).numpy().astype(np.int16)
 
 
 def _number_of(frame: np.ndarray, frames: list[np.ndarray]) -> int:
-    """The number of a frame, which joins the others unless it is there already."""
+    """Return the number of a frame, which joins the others unless it is there already."""
     for number, known in enumerate(frames):
         if np.array_equal(frame, known):
             return number
@@ -142,7 +142,7 @@ def _number_of(frame: np.ndarray, frames: list[np.ndarray]) -> int:
 
 
 def render(sheets: Sequence[dict[str, Any]], grid: Grid = GRID) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         sheets: of the methods, family by family, see `draw_sheet`.
@@ -179,19 +179,19 @@ def render(sheets: Sequence[dict[str, Any]], grid: Grid = GRID) -> str:
 
 
 def _carried(sheet: dict[str, Any]) -> dict[str, Any]:
-    """What the page's code needs of a sheet."""
+    """Return what the page's code needs of a sheet."""
     knobs = [{key: knob[key] for key in ("name", "labels", "start", "frames")} for knob in sheet["knobs"]]
     return {"knobs": knobs, "frames": sheet["frames"]}
 
 
 def _linked(citation: str) -> Markup:
-    """A citation with its arXiv numbers as links."""
+    """Return a citation with its arXiv numbers as links."""
     link = r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv \1</a>'
     return Markup(re.sub(r"arXiv (\d{4}\.\d{4,5})", link, str(escape(citation))))
 
 
 def _figure(grid: Grid) -> dict[str, Any]:
-    """A map without its values and colours, as Plotly's JSON."""
+    """Return a map without its values and colours, as Plotly's JSON."""
     edge = torch.linspace(*LOG_ODDS, 200, dtype=torch.float64)
     p = torch.sigmoid(edge * np.log(10))
     highest = LARGEST_RATIO * 1.2
@@ -246,6 +246,6 @@ def _figure(grid: Grid) -> dict[str, Any]:
 
 
 def _theme(scale: Sequence[str], ink: str, veil: str, hatch: str) -> dict[str, Any]:
-    """A theme's colours as Plotly takes them."""
+    """Return a theme's colours as Plotly takes them."""
     places = [number / (len(scale) - 1) for number in range(len(scale))]
     return {"scale": list(zip(places, scale, strict=True)), "ink": ink, "veil": veil, "hatch": hatch}

@@ -43,12 +43,12 @@ class Batch(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """How many tokens count."""
+        """Return how many tokens count."""
         return int(self.mask.sum())
 
 
 def load_batch(path: str | Path) -> Batch:
-    """A batch from a .safetensors or .npz file with logp, logp_old, advantages and, where not all count, mask.
+    """Load a batch from .safetensors or .npz with logp, logp_old, advantages and, where not all count, mask.
 
     Args:
         path: the file.
@@ -66,12 +66,13 @@ def load_batch(path: str | Path) -> Batch:
     if missing:
         held = ", ".join(tensors) or "nothing"
         raise ValueError(f"batch={str(path)!r} holds {held}: expected also {', '.join(missing)}")
-    mask = tensors["mask"] != 0 if "mask" in tensors else torch.ones_like(tensors["logp"], dtype=torch.bool)
+    mask = tensors["mask"] if "mask" in tensors else torch.ones_like(tensors["logp"], dtype=torch.bool)
     batch = Batch(tensors["logp"], tensors["logp_old"], tensors["advantages"], mask)
     try:
         policy_loss(*batch, method="no-clip")
     except (ValueError, TypeError) as error:
         raise ValueError(f"batch={str(path)!r}: {error}") from None
+    batch = batch._replace(mask=mask != 0)
     if not batch.tokens:
         raise ValueError(f"batch={str(path)!r}: mask is 0 everywhere, expected some tokens that count")
     return batch
@@ -94,7 +95,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def clip_share(batch: Batch, method: str, **options: Any) -> float:
-    """The share of a batch's tokens whose gradient a method removes, `policy_loss`'s metric `clip`.
+    """Return the share of a batch's tokens whose gradient a method removes, `policy_loss`'s metric `clip`.
 
     The ratio is logp_old's for every method, also for those whose authors divide by the sampler's.
 
@@ -111,7 +112,7 @@ def clip_share(batch: Batch, method: str, **options: Any) -> float:
 
 @torch.no_grad()
 def needed_radius(batch: Batch, measure: str = "kl") -> Tensor:
-    """The radius each token would need to go on: how far it has moved, 0 where its advantage does not push outward.
+    """Return the radius each token would need to go on: how far it moved, 0 where its advantage does not push outward.
 
     Args:
         batch: the batch.
@@ -144,7 +145,7 @@ def needed_radius(batch: Batch, measure: str = "kl") -> Tensor:
 
 
 def matching_radius(batch: Batch, share: float, measure: str = "kl") -> float:
-    """The radius at which a region stops this share of the batch's tokens, to the nearest token.
+    """Return the radius at which a region stops this share of the batch's tokens, to the nearest token.
 
     Args:
         batch: the batch.
@@ -185,7 +186,7 @@ def _widest(measure: str) -> float:
 
 
 def matched(batch: Batch, share: float) -> dict[str, float | None]:
-    """For every region with one radius, the specification that stops this share, and the share that it then stops.
+    """Return, for every region with one radius, the specification that stops this share, and the share it stops.
 
     Args:
         batch: the batch.

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
     @classmethod
     def of(cls, p: float, low: float, high: float) -> Row:
-        """The row of a token of probability p between two log-ratios; a probability is at most 1."""
+        """Return the row of a token of probability p between two log-ratios; a probability is at most 1."""
         ratio = math.exp(low), math.exp(high) if high < 700 else math.inf
         probability = p * ratio[0], min(1.0, p * ratio[1])
         change = p * math.expm1(low), min(p * math.expm1(high) if high < 700 else math.inf, 1 - p)
@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 def bound_rows(method: str, probabilities: Sequence[float], **options: Any) -> list[Row]:
-    """One row for each probability.
+    """Return one row for each probability.
 
     Args:
         method: a name from `bandpo.methods()`.
@@ -66,7 +66,7 @@ def bound_rows(method: str, probabilities: Sequence[float], **options: Any) -> l
 
 
 def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
-    """The log-ratios between which a method lets a token go on, whether it is an interval or not.
+    """Return the log-ratios between which a method lets a token go on, whether it is an interval or not.
 
     Args:
         method: a name from `bandpo.methods()`.
@@ -84,27 +84,27 @@ def method_bounds(method: str, logp_old: Tensor, **options: Any) -> Interval:
     >>> method_bounds("dppo-tv", p.log(), delta=0.15).high.exp() * p
     tensor([0.2500, 0.6500], dtype=torch.float64)
     """
-    chosen = get_method(method)
-    if isinstance(chosen, IntervalMethod):
-        numbers = {name: 0.0 for name, needed in chosen.inputs.items() if needed.shape == ""}
-        return chosen.interval(logp_old, **{**numbers, **options})
-    chosen.resolve(options)
-    depends_on = _beyond_the_token(chosen)
+    rule = get_method(method)
+    if isinstance(rule, IntervalMethod):
+        numbers = {name: 0.0 for name, needed in rule.inputs.items() if needed.shape == ""}
+        return rule.interval(logp_old, **{**numbers, **options})
+    rule.resolve(options)
+    depends_on = _beyond_the_token(rule)
     if depends_on:
         raise ValueError(f"method {method!r} has no bounds that follow from p: it depends on {depends_on}")
-    return Interval(_edge(chosen, logp_old, -1, options), _edge(chosen, logp_old, +1, options))
+    return Interval(_edge(rule, logp_old, -1, options), _edge(rule, logp_old, +1, options))
 
 
 def _beyond_the_token(method: Method) -> str:
-    """What a method looks at besides a token and its probability, "" if nothing."""
-    needed = [name for name, given in method.inputs.items() if not given.optional]
+    """Return what a method looks at besides a token and its probability, "" if nothing."""
+    needed = [name for name, description in method.inputs.items() if not description.optional]
     if needed:
         return " and ".join(needed)
     return "" if method.scope == "token" else f"the whole {method.scope}"
 
 
 def _edge(method: Method, logp: Tensor, sign: int, options: dict[str, Any]) -> Tensor:
-    """The log-ratio of that sign at which the gradient of an advantage of that sign ends, by bisection."""
+    """Return the log-ratio of that sign at which the gradient of an advantage of that sign ends, by bisection."""
 
     def is_stopped(log_ratio: Tensor) -> Tensor:
         weight = gradient_weight(method, logp, log_ratio, float(sign), **options)

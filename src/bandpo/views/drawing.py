@@ -70,10 +70,10 @@ def _figure(curves: Sequence[Curve], marked: Sequence[float] = ()) -> Figure:
 
 
 def _with_marks(p: Tensor, marked: Sequence[float]) -> tuple[Tensor, list[int]]:
-    """Probabilities with the marked ones among them, in order, and where those are."""
-    inside = [one for one in marked if p.min() <= one <= p.max()]
+    """Return the probabilities with the marked ones among them, in order, and where those are."""
+    inside = [mark for mark in marked if p.min() <= mark <= p.max()]
     p = torch.cat([p, p.new_tensor(inside)]).unique()
-    return p, [int((p == one).nonzero()[0]) for one in inside]
+    return p, [int((p == mark).nonzero()[0]) for mark in inside]
 
 
 def _draw_change(
@@ -162,13 +162,13 @@ def _label_ends(axis: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _height(ratio: float) -> float:
-    """Where a ratio is in the panel, 0 at its bottom and 1 at its top."""
+    """Return where a ratio is in the panel, 0 at its bottom and 1 at its top."""
     low, high, value = torch.tensor([*_RATIOS, ratio], dtype=torch.float64).log().tolist()
     return (value - low) / (high - low)
 
 
 def _apart(ratios: Sequence[float], gap: float = 0.055) -> list[float]:
-    """Heights for labels of these ratios, moved so that no two are closer than `gap`.
+    """Return heights for labels of these ratios, moved so that no two are closer than `gap`.
 
     >>> [round(place, 3) for place in _apart([1.0, 1.0], gap=0.1)]
     [0.45, 0.55]

@@ -56,7 +56,7 @@ class Knob(NamedTuple):
 
 
 def knobs(method: Method, fixed: Mapping[str, Any] | None = None) -> list[Knob]:
-    """Every option of a method that has values to move through; the method may refuse some of them.
+    """Return every option of a method that has values to move through; the method may refuse some of them.
 
     Args:
         method: the method.
@@ -68,8 +68,8 @@ def knobs(method: Method, fixed: Mapping[str, Any] | None = None) -> list[Knob]:
     fixed = fixed or {}
     numbers = {name: fixed[name] for name, needed in method.inputs.items() if needed.shape == "" and name in fixed}
     options = {name: value for name, value in method.hyperparameters.items() if name not in fixed}
-    found = (_knob(name, value) for name, value in {**numbers, **options}.items())
-    return [knob for knob in found if len(knob.labels) > 1]
+    candidates = (_knob(name, value) for name, value in {**numbers, **options}.items())
+    return [knob for knob in candidates if len(knob.labels) > 1]
 
 
 def _knob(name: str, start: Any) -> Knob:
@@ -79,7 +79,7 @@ def _knob(name: str, start: Any) -> Knob:
 
 
 def _candidates(name: str, start: Any) -> list[Any]:
-    """The values to try, the authors' among them, in order; off comes first, where a slider is empty."""
+    """Return the values to try, the authors' among them, in order; off first, where a slider is empty."""
     if name in _VALUES:
         values: Iterable[Any] = _VALUES[name]
     elif isinstance(start, float) and math.isfinite(start):

@@ -28,6 +28,13 @@ SCOPES = {
 }
 
 
+def by_family() -> list[Method]:
+    """Return every method, family by family, in the registry's order."""
+    from bandpo.core.methods.registry import methods
+
+    return sorted(methods().values(), key=lambda method: list(FAMILIES).index(method.family))
+
+
 # Options whose rule has no docstring of its own, or one that points elsewhere.
 _SHARED = {
     "delta": "radius δ of both sides",
@@ -51,17 +58,17 @@ def option_words(method: Method) -> dict[str, str]:
     """
     # A family of rules is documented once.
     function: Any = getattr(method.rule, "documented", method.rule)
-    said = _arguments(inspect.getdoc(function) or "")
-    return {name: _own_or_shared(said.get(name, ""), name) for name in method.hyperparameters}
+    summaries = _arguments(inspect.getdoc(function) or "")
+    return {name: _own_or_shared(summaries.get(name, ""), name) for name in method.hyperparameters}
 
 
-def _own_or_shared(said: str, name: str) -> str:
-    is_complete = said and not said.startswith(("see ", '"'))
-    return said if is_complete else _SHARED.get(name, said)
+def _own_or_shared(words: str, name: str) -> str:
+    is_complete = words and not words.startswith(("see ", '"'))
+    return words if is_complete else _SHARED.get(name, words)
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """The first clause of each argument of a docstring, by name."""
+    """Return the first clause of each argument of a docstring, by name."""
     block = docstring.partition("Args:\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^    (\w[\w, ]*): (.*(?:\n     +.*)*)", block, re.MULTILINE)
     return {
@@ -72,10 +79,10 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 
 def describe(method: Method) -> dict[str, Any]:
-    """Everything the registry says of a method, as strict JSON can hold it; infinities become "inf".
+    """Return all that the registry says of a method, as strict JSON can hold it; infinities become "inf".
 
     >>> describe(bandpo.get_method("clip-higher"))["hyperparameters"]
-    {'dual_clip': None, 'eps_low': 0.2, 'eps_high': 0.28}
+    {'eps_low': 0.2, 'eps_high': 0.28, 'dual_clip': None}
     """
     return {
         "name": method.name,
@@ -101,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def written(value: Any) -> str:
-    """A hyperparameter's value as a person writes it.
+    """Return a hyperparameter's value as a person writes it.
 
     >>> written(10000.0), written(2e-4), written(None), written(True)
     ('10000', '0.0002', 'none', 'true')

@@ -33,24 +33,24 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, columns: int, rows: int) -> Grid:
-        """A grid of that size."""
+        """Return a grid of that size."""
         u = torch.linspace(-1, 1, rows, dtype=torch.float64)
         crowded = torch.sinh(_CROWDING * u) / math.sinh(_CROWDING)
         return cls(torch.linspace(*LOG_ODDS, columns, dtype=torch.float64), math.log(LARGEST_RATIO) * crowded)
 
     @property
     def logp(self) -> Tensor:
-        """log p of each column."""
+        """Return log p of each column."""
         return torch.nn.functional.logsigmoid(self.log_odds * math.log(10))
 
     @property
     def p(self) -> Tensor:
-        """p of each column."""
+        """Return p of each column."""
         return self.logp.exp()
 
     @property
     def impossible(self) -> Tensor:
-        """(rows, columns): True where r p is above 1 in the whole cell."""
+        """Return (rows, columns), True where r p is above 1 in the whole cell."""
         lowest = torch.cat((self.log_ratio[:1], self.log_ratio[:-1])).unsqueeze(1)
         rarest = torch.cat((self.logp[:1], self.logp[:-1])).unsqueeze(0)
         return lowest + rarest > 0
@@ -107,7 +107,7 @@ _SITUATIONS = {
 
 
 def situation(method: Method) -> Situation:
-    """The situation a method is shown in.
+    """Return the situation a method is shown in.
 
     >>> situation(bandpo.get_method("quatro")).advantages
     (0.75, -0.25)
@@ -126,7 +126,7 @@ _MADE_UP: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
-    """`bandpo.gradient_weight` of a good and of a bad token at every point of the grid, (2, rows, columns).
+    """Return `gradient_weight` of a good and of a bad token at every point of the grid, (2, rows, columns).
 
     Args:
         method: the method, in its `situation`.

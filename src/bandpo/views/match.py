@@ -20,7 +20,7 @@ KL3 = "kl3"
 
 
 def measures() -> list[str]:
-    """What a move can be measured in: every registered divergence, and ATR-GRPO's KL3 = r - 1 - log r.
+    """Return what a move can be measured in: every registered divergence, and ATR-GRPO's KL3 = r - 1 - log r.
 
     >>> measures()[0], measures()[-1]
     ('kl', 'kl3')
@@ -29,7 +29,7 @@ def measures() -> list[str]:
 
 
 def clip_of_radius(p: float, delta: float, measure: str = "kl") -> tuple[float, float]:
-    """(ε_low, ε_high): the fixed clip 1 - ε_low .. 1 + ε_high that a radius equals for tokens of probability p.
+    """Return (ε_low, ε_high): the fixed clip 1 - ε_low .. 1 + ε_high that a radius equals at probability p.
 
     Args:
         p: old probability, 0 < p < 1.
@@ -49,7 +49,7 @@ def clip_of_radius(p: float, delta: float, measure: str = "kl") -> tuple[float, 
 
 
 def radius_of_ratio(p: float, ratio: float, measure: str = "kl") -> float:
-    """The radius at which the bound of a token of probability p is exactly this ratio.
+    """Return the radius at which the bound of a token of probability p is exactly this ratio.
 
     Args:
         p: old probability, 0 < p < 1.

@@ -22,7 +22,7 @@ class Spec:
 
     @property
     def folder_name(self) -> str:
-        """The name of the method's folder in a comparison."""
+        """Return the name of the method's folder in a comparison."""
         return self.label.replace(":", ",")
 
 
@@ -61,7 +61,7 @@ def parse_specs(text: str, *, with_inputs: bool = False, option: str = "--method
 
 
 def _value(text: str, default: Any = None) -> Any:
-    """A number, true, false or null, or else a word; what is a word by default stays one, as in lower=none.
+    """Return a number, true, false or null, or else a word; what is a word by default stays one, as in lower=none.
 
     >>> _value("1e-3"), _value("none"), _value("none", default="band")
     (0.001, None, 'none')

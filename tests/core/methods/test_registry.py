@@ -81,7 +81,7 @@ def test_malformed_alpha_methods_say_what_alpha_must_be():
 
 def test_unknown_hyperparameters_list_the_known_ones():
     with pytest.raises(
-        TypeError, match=r"method 'grpo' takes no 'delta'; its hyperparameters: dual_clip, eps_low, eps_high"
+        TypeError, match=r"method 'grpo' takes no 'delta'; its hyperparameters: eps_low, eps_high, dual_clip"
     ):
         bandpo.get_method("grpo").interval(LOGP, delta=0.05)
 

@@ -57,8 +57,9 @@ def test_what_has_no_spelling(written):
         ("2^n", "2ⁿ"),
         (r"\mathbb{R}", "ℝ"),
         (r"\$1000", "$1,000"),
-        open=[("2^x", "2ˣ"), ("a^b", "aᵇ"), ("x_i", "xᵢ")],
-        reason="raised and lowered letters are read as plain ones",
+        ("2^x", "2ˣ"),
+        ("a^b", "aᵇ"),
+        ("x_i", "xᵢ"),
     ),
 )
 def test_unicode_says_the_same(reference, answer):
@@ -80,8 +81,10 @@ def test_unicode_says_the_same(reference, answer):
         ("5", "5′"),
         ("12", "1²"),
         ("0.5", "0,5"),
-        open=[("2x", "2ˣ"), ("ax", "aˣ"), ("3t", "3ᵗ"), ("25", "2⑤")],
-        reason="compatibility forms join their neighbours",
+        ("2x", "2ˣ"),
+        ("ax", "aˣ"),
+        ("3t", "3ᵗ"),
+        ("25", "2⑤"),
     ),
 )
 def test_unicode_that_says_something_else(reference, answer):

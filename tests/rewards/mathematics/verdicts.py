@@ -32,5 +32,5 @@ def parsed(text: str) -> Any:
 
 def table(*rows: Any, open: Sequence[Any] = (), reason: str = "") -> Any:
     """Return parameters: rows that must hold, and rows of a finding, some of which do not hold yet."""
-    mark = pytest.mark.xfail(strict=False, reason=reason)
+    mark = pytest.mark.xfail(strict=True, reason=reason)
     return [*rows, *(pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=mark) for row in open)]

@@ -34,7 +34,6 @@ class Region:
         """Return the region as numbers for a kernel, or None where no kernel has its formula."""
         return None
 
-    @torch.no_grad()
     def interval(
         self, logp_old: Tensor, *, toward: Tensor | None = None, kernel: str = "auto", check: bool = True
     ) -> Interval:
@@ -59,7 +58,9 @@ class Region:
                 f"kernel='triton' with {self} and {logp_old.dtype}: expected a band of kl, tv, chi2 or hellinger "
                 "with number radii and no mirrored side, fp32 or less, eager code and no `toward`"
             )
-        return self.bounds(working(logp_old), toward)
+        # A context, for a compiler does not follow a decorated method of an object it has made itself.
+        with torch.no_grad():
+            return self.bounds(working(logp_old), toward)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bandpo.engines.areal.adapter import ADAPTER
 from bandpo.engines.areal.processes import RELEASES
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number, prefixed
+from bandpo.engines.common.options import Options, count, method_options, prefixed
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts
 
@@ -32,7 +32,7 @@ def check(options: Options) -> list[Finding]:
 
 def _updates(options: Options) -> Finding:
     """Return whether a batch is used for more than one optimizer step."""
-    if number(options, "actor.ppo_n_minibatches", 4) > 1:
+    if count(options, "actor.ppo_n_minibatches", 4) > 1:
         return acts("several mini-batches a step")
     text = "ppo_n_minibatches=1: only staleness (prox_logp_method) moves the ratio away from 1"
     return Finding("warn", text, "actor.ppo_n_minibatches=4")

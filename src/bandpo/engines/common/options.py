@@ -5,6 +5,7 @@ Without a leading + or --, and with underscores for hyphens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -64,6 +65,21 @@ def number(options: Options, name: str, default: Any = None) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         raise ValueError(f"{name}={value!r}: expected a number") from None
+
+
+def count(options: Options, name: str, default: int | None = None) -> Any:
+    """Return the option as a whole number of at least 1, `default` where it is not given or null.
+
+    Raises:
+        ValueError: it is anything else.
+
+    >>> count({"epochs": "2"}, "epochs"), count({}, "epochs", 1)
+    (2, 1)
+    """
+    value = number(options, name, default)
+    if value is not None and not (1 <= value < math.inf and value == int(value)):
+        raise ValueError(f"{name}={options.get(name)!r}: expected a whole number of at least 1")
+    return None if value is None else int(value)
 
 
 def method_options(options: Options, prefix: str) -> dict[str, Any]:

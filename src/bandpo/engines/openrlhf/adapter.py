@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import runpy
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bandpo.core.json_objects import read_object
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.handover import clip_settings
 from bandpo.engines.common.objective import Objective
@@ -116,9 +116,9 @@ def policy_actor(stock: Any, options: Mapping[str, Any]) -> Any:
 
 def main() -> None:
     """Run OpenRLHF's `train_ppo_ray`; the first argument is the JSON object with the method, the others are its own."""
-    options = json.loads(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].startswith("{") else None
-    if not isinstance(options, dict):
+    if len(sys.argv) < 2 or not sys.argv[1].startswith("{"):
         sys.exit('usage: python -m bandpo.engines.openrlhf \'{"method": "band-kl"}\' OPTIONS OF train_ppo_ray')
+    options = read_object("the first argument", sys.argv[1])
     check_release()
     ADAPTER.objective_for(options, loss_settings(sys.argv[2:]))
     from openrlhf.trainer.ray import ppo_actor  # pyright: ignore[reportMissingImports]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number
+from bandpo.engines.common.options import Options, count, method_options, number
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts, cannot_act
 from bandpo.engines.openrlhf.adapter import ADAPTER, RELEASES
@@ -32,11 +32,13 @@ def check(options: Options) -> list[Finding]:
     ['ok', 'ok']
     """
     release = installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3")
-    low, high = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    sides = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    if not isinstance(sides, (list, tuple)) or len(sides) != 2:
+        raise ValueError(f"actor.eps_clip_low_high={sides!r}: expected two numbers")
     stock = SimpleNamespace(
         policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
-        clip_eps_low=low,
-        clip_eps_high=high,
+        clip_eps_low=sides[0],
+        clip_eps_high=sides[1],
         dual_clip=number(options, "actor.dual_clip"),
     )
     return [
@@ -48,9 +50,9 @@ def check(options: Options) -> list[Finding]:
 
 def _updates(options: Options) -> Finding:
     """Return whether a rollout is used for more than one optimizer step."""
-    epochs = number(options, "train.max_epochs", 1)
-    rollouts = number(options, "rollout.batch_size", 1024) * number(options, "rollout.n_samples_per_prompt", 1)
-    updates = epochs * rollouts / number(options, "train.batch_size", 128)
+    epochs = count(options, "train.max_epochs", 1)
+    rollouts = count(options, "rollout.batch_size", 1024) * count(options, "rollout.n_samples_per_prompt", 1)
+    updates = epochs * rollouts / count(options, "train.batch_size", 128)
     if updates > 1:
         return acts(f"{updates:g} updates a rollout")
     return cannot_act("each rollout is used for one update", "--train.max_epochs 2")

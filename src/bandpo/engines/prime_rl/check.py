@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options
+from bandpo.engines.common.options import Options, method_options, number
 from bandpo.engines.common.releases import installed
 from bandpo.engines.prime_rl.adapter import ADAPTER, IMPORT_PATH
 
@@ -30,7 +30,10 @@ def check(options: Options) -> list[Finding]:
         text = f"trainer.loss.type={kind!r}, trainer.loss.import_path={path!r}: another loss"
         findings.append(Finding("fail", text, f'type = "custom", import_path = "{IMPORT_PATH}"'))
     findings.append(ADAPTER.finding(method_options(options, "trainer.loss.kwargs")))
-    if findings[-1].level == "ok" and options.get("orchestrator.max_off_policy_steps") == 0:
+    lag = number(options, "orchestrator.max_off_policy_steps")
+    if lag is not None and not lag >= 0:
+        raise ValueError(f"orchestrator.max_off_policy_steps={lag!r}: expected at least 0")
+    if findings[-1].level == "ok" and lag == 0:
         text = "max_off_policy_steps=0: sampler and trainer differ by rounding alone, next to nothing is clipped"
         findings.append(Finding("warn", text, "see docs/when-does-it-act.md"))
     return findings

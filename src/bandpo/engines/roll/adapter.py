@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from bandpo.core.json_objects import read_object
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.handover import clip_settings, metric_floats
 from bandpo.engines.common.objective import Objective
@@ -78,11 +78,9 @@ def objective_for(config: Any, environment: Mapping[str, str]) -> Objective:
     """
     text = environment.get(VARIABLE)
     try:
-        options = json.loads(text or "")
-    except ValueError:
-        options = None
-    if not isinstance(options, dict):
-        raise ValueError(f"actor_train.system_envs.{VARIABLE}={text!r}: expected a JSON object with a method")
+        options = read_object(f"actor_train.system_envs.{VARIABLE}", text or "")
+    except ValueError as error:
+        raise ValueError(f"{error}; expected a JSON object with a method") from None
     return ADAPTER.objective_for(options, config)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number
+from bandpo.engines.common.options import Options, count, method_options, number
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts
 from bandpo.engines.roll.adapter import ADAPTER, VARIABLE, objective_for
@@ -63,9 +64,12 @@ def _objective(options: Options) -> Finding:
 
 def _updates(options: Options) -> Finding:
     """Return whether a batch is used for more than one optimizer step, as far as two settings tell."""
-    if number(options, "ppo_epochs", 1) > 1:
+    if count(options, "ppo_epochs", 1) > 1:
         return acts("several passes over a batch")
-    if number(options, "async_generation_ratio", 0) > 0:
+    ahead = number(options, "async_generation_ratio", 0)
+    if not 0 <= ahead < math.inf:
+        raise ValueError(f"async_generation_ratio={ahead!r}: expected a finite number of at least 0")
+    if ahead > 0:
         return acts("generation runs ahead of training")
     text = "ppo_epochs=1: the ratio leaves 1 only where a rollout batch is split into several optimizer steps"
     return Finding("warn", text, "compare actor/ratio_max in the logs with 1")

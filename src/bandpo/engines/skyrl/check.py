@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number
+from bandpo.engines.common.options import Options, count, method_options
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts, cannot_act
 from bandpo.engines.skyrl.adapter import ADAPTER, CLIP_SETTINGS, NAME, objective_for
@@ -61,9 +61,9 @@ def _objective(options: Options) -> Finding:
 
 def _updates(options: Options) -> Finding:
     """Return whether a batch is used for more than one optimizer step; the numbers not given are SkyRL's."""
-    epochs = number(options, "trainer.update_epochs_per_batch", 1)
-    batch = number(options, "trainer.train_batch_size", 1024)
-    mini_batch = number(options, "trainer.policy_mini_batch_size", 256)
+    epochs = count(options, "trainer.update_epochs_per_batch", 1)
+    batch = count(options, "trainer.train_batch_size", 1024)
+    mini_batch = count(options, "trainer.policy_mini_batch_size", 256)
     if options.get("trainer.fully_async.enabled") in (True, "true"):
         return Finding("ok", "the sampler lags behind the trainer: ratios to it leave 1")
     if epochs * batch > mini_batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number
+from bandpo.engines.common.options import Options, count, method_options
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts, cannot_act
 from bandpo.engines.slime.adapter import ADAPTER, PATH
@@ -51,10 +51,10 @@ def _loss(options: Options) -> Finding:
 
 def _updates(options: Options, sampler: bool) -> Finding:
     """Return whether a rollout is used for more than one optimizer step."""
-    steps = number(options, "num_steps_per_rollout")
+    steps, batch = count(options, "num_steps_per_rollout"), count(options, "global_batch_size")
+    prompts, answers = count(options, "rollout_batch_size"), count(options, "n_samples_per_prompt", 1)
     if steps is None:
-        steps = number(options, "rollout_batch_size", 0) * number(options, "n_samples_per_prompt", 1)
-        steps /= number(options, "global_batch_size", 0) or float("inf")
+        steps = 0 if prompts is None or batch is None else prompts * answers / batch
     if steps > 1:
         return acts(f"{steps:g} updates a rollout")
     if sampler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bandpo.engines.common.findings import Finding, known_names
-from bandpo.engines.common.options import Options, method_options, number
+from bandpo.engines.common.options import Options, count, method_options
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts
 from bandpo.engines.tinker.adapter import ADAPTER
@@ -26,7 +26,7 @@ def check(options: Options) -> list[Finding]:
     if options.get("loss_fn_config") not in (None, {}) or any(n.startswith("loss_fn_config.") for n in options):
         text = "loss_fn_config is of tinker's own losses: the client computes this loss whatever it is asked for"
         findings.append(Finding("fail", text, "leave it out, hyperparameters go into band_loss's method_kwargs"))
-    substeps = number(options, "num_substeps", 1)
+    substeps = count(options, "num_substeps", 1)
     if substeps > 1 or any(name.startswith("async_config.") for name in options):
         findings.append(acts("the policy moves away from the sampler"))
     else:

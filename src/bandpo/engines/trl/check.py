@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from bandpo.engines.common.findings import Finding, FindingWarning, names_findings
-from bandpo.engines.common.options import Options
+from bandpo.engines.common.options import Options, number, prefixed
 from bandpo.engines.common.releases import installed
 from bandpo.engines.common.updates import acts, inactivity
 
@@ -27,11 +27,16 @@ def check(options: Options) -> list[Finding]:
     if findings[0].level == "fail":
         return findings
     from bandpo.engines.trl.config import BandGRPOConfig
+    from bandpo.engines.trl.ranges import RANGES
 
     fields = {field.name for field in dataclasses.fields(BandGRPOConfig) if field.init}
     findings += _names(options, fields)
+    values = {name: value for name, value in options.items() if name in fields}
+    mappings = {name: prefixed(options, name) for name in fields if name.endswith("_kwargs")}
+    values |= {name: mapping for name, mapping in mappings.items() if mapping}
+    values |= {name: number(values, name) for name in RANGES if values.get(name) not in (None, "auto")}
     try:
-        config, warned = _configuration({name: value for name, value in options.items() if name in fields})
+        config, warned = _configuration(values)
     except (TypeError, ValueError) as error:
         return [*findings, Finding("fail", f"BandGRPOConfig refuses these options: {error}")]
     return [*findings, *warned, _method(config), *_log_probs(config), _updates(config)]
@@ -67,7 +72,7 @@ def _names(options: Options, fields: set[str]) -> list[Finding]:
     mistakes = [one for one in names_findings("BandGRPOConfig", options, fields | _of_scripts()) if one.level == "fail"]
     if mistakes:
         return mistakes
-    unknown = sorted(options.keys() - fields)
+    unknown = sorted(name for name in options if name.partition(".")[0] not in fields)
     text = f"not options of BandGRPOConfig, and not looked at: {', '.join(unknown)}"
     return [Finding("warn", text)] if unknown else []
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
+from bandpo.core.json_objects import read_object
 from bandpo.core.methods.registry import get_method
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.findings import FindingWarning
 from bandpo.engines.common.objective import Objective
+from bandpo.engines.trl.ranges import check_ranges
 from bandpo.engines.trl.refusals import notices, refuse_for_method, refuse_options
 
 # What the trainer computes, or TRL has, besides old log-probs.
@@ -63,13 +64,11 @@ class BandGRPOConfig(GRPOConfig):
     band_metrics: bool = field(default=True, metadata={"help": "Log what the trust region did, as `band/*`."})
 
     def __post_init__(self):
+        check_ranges(vars(self))
+        self._read_mappings()
         get_method(self.method)
         options = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
         try:
-            if isinstance(self.method_kwargs, str):
-                self.method_kwargs = json.loads(self.method_kwargs)
-            if not isinstance(self.method_kwargs, dict | None):
-                raise TypeError("expected method_kwargs to be a dict or a JSON object")
             self.objective()
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -79,6 +78,16 @@ class BandGRPOConfig(GRPOConfig):
             warnings.warn(FindingWarning(finding), stacklevel=3)
         super().__post_init__()
         refuse_for_method(self)
+
+    def _read_mappings(self) -> None:
+        """Make every option of names and values a dict, JSON objects too."""
+        for name in (option.name for option in fields(self) if option.name.endswith("_kwargs")):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                value = read_object(name, value)
+                setattr(self, name, value)
+            if not isinstance(value, dict | None):
+                raise TypeError(f"{name}={value!r}: expected a dict or a JSON object")
 
     def objective(self) -> Objective:
         """Return the method with all of its hyperparameters, whichever field they came from.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 import trl
 from packaging.version import Version
-from transformers import TrainingArguments
+from transformers import GenerationConfig, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
+from bandpo.core.checks import suggestion
 from bandpo.core.methods.registry import methods
 from bandpo.engines.common.findings import Finding
 from bandpo.engines.common.names import did_you_mean
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
 if Version(trl.__version__) >= Version("1.10"):
     CLIPPED_LOSSES += ("luspo",)
+# What `generation_kwargs` would set behind the back of the option that the log-probs and the doctor go by.
+_OF_SAMPLING = {"max_new_tokens": "max_completion_length", "num_return_sequences": "num_generations"}
+_OF_SAMPLING |= {name: name for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
 # How TRL averages a loss of its own whose rule is a method here.
 AVERAGED_AS = {"cispo": "dapo", "sapo": "grpo"}
 
@@ -40,6 +45,7 @@ def refuse_options(config: BandGRPOConfig) -> None:
             raise ValueError(f"{name}={value!r} has no effect with method={config.method!r}: {FIELDS[name].note}")
     _refuse_clip_range(config)
     _refuse_delta(config)
+    _refuse_generation_kwargs(config)
 
 
 def _refuse_loss_type(config: BandGRPOConfig) -> None:
@@ -60,6 +66,18 @@ def _refuse_loss_type(config: BandGRPOConfig) -> None:
         f"loss_type={loss_type!r} does not bound single tokens in TRL {trl.__version__}: "
         f"expected one of {', '.join(CLIPPED_LOSSES)}{instead}"
     )
+
+
+def _refuse_generation_kwargs(config: BandGRPOConfig) -> None:
+    """Refuse what is an option of its own, and names that transformers would keep and never read."""
+    known = vars(GenerationConfig())
+    options: Any = config.generation_kwargs or {}
+    for name, value in options.items():
+        if name in _OF_SAMPLING:
+            raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: expected the option {_OF_SAMPLING[name]}")
+        if name not in known and not config.use_vllm:
+            near = suggestion(name, known)
+            raise ValueError(f"generation_kwargs={{{name!r}: {value!r}}}: no option of generation{near}")
 
 
 def notices(config: BandGRPOConfig) -> list[Finding]:
@@ -109,7 +127,7 @@ def _refuse_delta(config: BandGRPOConfig) -> None:
     delta, objective = config.delta, config.objective()
     if delta is None:
         return
-    if not isinstance(delta, (int, float)) or not delta > 1:
+    if not isinstance(delta, (int, float)) or not 1 < delta < math.inf:
         meant = "did you mean band_delta?" if "delta" in objective.options else "expected above 1"
         raise ValueError(f"delta={delta!r} is TRL's two-sided clip, a cap on the ratio above 1: {meant}")
     if objective.dual_clip is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from bandpo.engines.common.adapter import OPTIONS
 from bandpo.engines.common.findings import Finding
 from bandpo.engines.common.objective import Objective
-from bandpo.engines.common.options import Options, flat, number, prefixed
+from bandpo.engines.common.options import Options, count, flat, number, prefixed
 from bandpo.engines.common.own_settings import is_off
 from bandpo.engines.common.releases import installed, release
 from bandpo.engines.common.updates import acts, why_one_update
@@ -196,7 +196,7 @@ def _averages(options: Options, objective: Objective) -> list[Finding]:
 def _activity(options: Options, objective: Objective) -> Finding:
     """Return whether the ratio can leave 1."""
     names = {"data.train_batch_size": 1024, f"{ACTOR}.ppo_mini_batch_size": 256, f"{ACTOR}.ppo_epochs": 1}
-    batch, mini_batch, epochs = (int(number(options, name, default)) for name, default in names.items())
+    batch, mini_batch, epochs = (count(options, name, default) for name, default in names.items())
     inactive = why_one_update(batch, mini_batch, epochs)
     if inactive is None:
         return acts(f"each batch is used for {epochs * max(batch // mini_batch, 1)} updates")

@@ -67,7 +67,7 @@ class Calls(Cursor, ABC):
             return self._root(name)
         name = function(name) or name
         base, power = self._decorations()
-        arguments = self._arguments_of(name)
+        arguments = self._arguments_of(name, power is not None)
         if power == MINUS_ONE and name in TRIGONOMETRIC:
             name, power = f"arc{name}", None
         if base is not None and name != "log":
@@ -94,11 +94,16 @@ class Calls(Cursor, ABC):
                 raise Unreadable(f"{sign} twice behind a function")
         return base, power
 
-    def _arguments_of(self, name: str) -> tuple[Node, ...]:
+    def _is_turned(self) -> bool:
+        """Return whether the exponent that comes next makes degrees or, for some, an inverse function."""
+        following = [self.peek(n).text for n in (1, 2)]
+        return following[0] in ("\\circ", "-") or (following[0] in ("{", "(") and following[1] in ("\\circ", "-"))
+
+    def _arguments_of(self, name: str, is_raised: bool) -> tuple[Node, ...]:
         if self.sees("(") or (name in MANY and self.sees("\\{")):
             arguments = self.arguments()
-            if self.sees("^"):
-                raise Unreadable("an exponent behind the argument of a function")
+            if self.sees("^") and (is_raised or self._is_turned()):
+                raise Unreadable("an exponent behind the argument of a function that may not be one of its value")
         elif self.sees("{"):
             arguments = (self.group(),)
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from itertools import pairwise
 
 from bandpo.rewards.mathematics.errors import Unreadable
-from bandpo.rewards.mathematics.forms import Conditional, Congruence, Form, Quantity, Relation
-from bandpo.rewards.mathematics.nodes import Applied, Symbol, symbols
+from bandpo.rewards.mathematics.forms import Conditional, Congruence, Form, Numbers, Quantity, Relation, Span
+from bandpo.rewards.mathematics.nodes import INFINITY, Applied, Number, Symbol, negative, rewritten, symbols
+from bandpo.rewards.mathematics.ordering import order
 from bandpo.rewards.mathematics.quantities import Quantities
+from bandpo.rewards.mathematics.values import Budget
 
 _OPENING = frozenset(["for", "where", "when", "whenever", "if", "with", "provided", "given"])
 _RESTRICTING = frozenset(["when", "whenever", "if", "provided"])
@@ -18,6 +21,7 @@ _WORDS = frozenset(
         r"of being be fixed function functions whole such non odd even prime"
     ).split()
 )
+_SIGNS = {"<": (-1,), "<=": (-1, 0), ">": (1,), ">=": (1, 0), "!=": (-1, 1)}
 
 
 class Conditions(Quantities):
@@ -92,7 +96,46 @@ def folded(items: list[Form]) -> list[Form]:
         conditions.insert(0, kept.pop())
     if not conditions:
         return kept
-    return [Conditional(form, tuple(conditions)) if _free(form) else form for form in kept]
+    return [_under(form, tuple(conditions)) for form in kept]
+
+
+def _under(form: Form, conditions: tuple[Form, ...]) -> Form:
+    """Return a form under conditions; one that is a known number must fulfil those about its name.
+
+    Raises:
+        Unreadable: it does not, or the condition is one that offers other values.
+    """
+    if _free(form):
+        return Conditional(form, conditions)
+    if isinstance(form, Relation):
+        known = {side: form.sides[-1] for side in form.sides if isinstance(side, Quantity) and symbols(side)}
+        about = [condition for condition in conditions if symbols(condition) & symbols(tuple(known))]
+        if not all(_holds(rewritten(condition, known)) for condition in about):
+            raise Unreadable("a value that its condition excludes")
+    return form
+
+
+def _holds(condition: Form) -> bool:
+    """Return whether a condition on a number is true."""
+    if not isinstance(condition, Relation):
+        return False
+    *before, last = condition.sides
+    if condition.operators == ("in",) and isinstance(last, (Span, Numbers)):
+        return last == Span(negative(INFINITY), INFINITY, True, True) or _is_integer(before[0], last)
+    sides = [side.value for side in condition.sides if isinstance(side, Quantity) and side.unit is None]
+    if len(sides) != len(condition.sides) or symbols(tuple(sides)):
+        return False
+    signs = [order(a, b, Budget()) for a, b in pairwise(sides)]
+    return all(sign in _SIGNS[operator] for sign, operator in zip(signs, condition.operators, strict=True))
+
+
+def _is_integer(side: Form, numbers: Form) -> bool:
+    """Return whether a side is an integer that belongs to a set of numbers."""
+    if not (isinstance(side, Quantity) and isinstance(side.value, Number) and isinstance(numbers, Numbers)):
+        return False
+    value = side.value.value
+    is_positive = numbers.name == "integers" or value > 0
+    return numbers.name in ("integers", "naturals", "integers+") and value.denominator == 1 and is_positive
 
 
 def _is_condition_on(form: Form, others: list[Form]) -> bool:
@@ -108,7 +151,7 @@ def _is_condition_on(form: Form, others: list[Form]) -> bool:
         len(values) > 0
         and any(names & symbols(other) for other in values)
         and not any(
-            isinstance(other, Relation) and other.operators[-1] != "=" and not names & symbols(values)
+            isinstance(other, Relation) and other.operators[-1] != "=" and not names & symbols(tuple(values))
             for other in others
         )
     )

@@ -6,9 +6,10 @@ from math import gcd
 
 from bandpo.rewards.mathematics.forms import Based, Clock, Day, Form, Quantity, Ratio, Words
 from bandpo.rewards.mathematics.nodes import ONE, PI, Node, Number, Quotient, number, product, walk
+from bandpo.rewards.mathematics.ordering import order
 from bandpo.rewards.mathematics.rules import either, pair
-from bandpo.rewards.mathematics.same import order, same
-from bandpo.rewards.mathematics.units import DEGREES, PERCENTS, Unit
+from bandpo.rewards.mathematics.same import same
+from bandpo.rewards.mathematics.units import DEGREES, PERCENTS, UNITS, Unit
 from bandpo.rewards.mathematics.values import Budget
 
 _KINDS = ("function", "triangle", "number", "integer", "quadrilateral", "angle", "lines")
@@ -22,7 +23,7 @@ def _quantities(reference: Quantity, answer: Quantity, budget: Budget) -> bool:
     if not _same_power(reference.unit, answer.unit):
         return False
     expected, given = _unit(reference), _unit(answer)
-    if expected is not None and given is not None:
+    if expected is not None and given is not None and not _is_bare_degree(expected, given):
         is_same_kind = expected.dimension == given.dimension
         return is_same_kind and same(_measured(reference, expected), _measured(answer, given), budget)
     unit = expected or given
@@ -34,6 +35,11 @@ def _quantities(reference: Quantity, answer: Quantity, budget: Budget) -> bool:
         degrees, radians = (reference, answer) if expected else (answer, reference)
         return same(product((degrees.value, Quotient(PI, number(180)))), radians.value, budget)
     return same(reference.value, answer.value, budget)
+
+
+def _is_bare_degree(left: Unit, right: Unit) -> bool:
+    """Return whether degrees stand beside degrees of a scale of temperature, which is understood then."""
+    return DEGREES in (left, right) and {UNITS["celsius"], UNITS["fahrenheit"]} & {left, right} != set()
 
 
 def _same_power(left: Unit | None, right: Unit | None) -> bool:

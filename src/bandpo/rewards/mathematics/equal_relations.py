@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandpo.rewards.mathematics.forms import UNNAMED, Conditional, Congruence, Form, Numbers, Quantity, Relation
-from bandpo.rewards.mathematics.nodes import Number, Symbol, negative, rewritten, symbols, total
+from flint import fmpq
+
+from bandpo.rewards.mathematics.errors import TooLarge, Undefined, Unreadable
+from bandpo.rewards.mathematics.forms import (
+    UNNAMED,
+    Conditional,
+    Congruence,
+    Form,
+    Listing,
+    Numbers,
+    Quantity,
+    Relation,
+)
+from bandpo.rewards.mathematics.nodes import (
+    Applied,
+    Node,
+    Number,
+    Symbol,
+    negative,
+    number,
+    product,
+    rewritten,
+    symbols,
+    total,
+)
+from bandpo.rewards.mathematics.ordering import ratio
 from bandpo.rewards.mathematics.real_sets import pieces, same_set
 from bandpo.rewards.mathematics.rules import either, equal, matched
-from bandpo.rewards.mathematics.same import ratio, same
+from bandpo.rewards.mathematics.same import same
 from bandpo.rewards.mathematics.statements import FalseChain, Statement, statement
-from bandpo.rewards.mathematics.values import Budget
+from bandpo.rewards.mathematics.values import Budget, Evaluator, precision
 
 _FUNCTION_LABELS = frozenset({"y", "f()", "g()", "h()", "F()", "P()", "Q()"})
 _TURNED = {">": "<", ">=": "<="}
@@ -24,7 +48,15 @@ def _conditional(reference: Form, answer: Form, budget: Budget) -> bool:
     (form, conditions), (given, stated) = _parts(reference), _parts(answer)
     by = _renamed_parameter(form, given, (*conditions, *stated))
     given, stated = rewritten(given, by), rewritten(stated, by)
-    return equal(form, given, budget) and (not (conditions and stated) or matched(conditions, stated, equal, budget))
+    return equal(form, given, budget) and (not (conditions and stated) or _same_conditions(conditions, stated, budget))
+
+
+def _same_conditions(expected: tuple[Form, ...], given: tuple[Form, ...], budget: Budget) -> bool:
+    """Return whether conditions are the same one by one, or leave the same numbers: 0 < x < 5 and x > 0, x < 5."""
+    if matched(expected, given, equal, budget):
+        return True
+    is_one_variable = len(symbols((expected, given))) == 1
+    return is_one_variable and _same_numbers(Listing(expected, "and"), Listing(given, "and"), budget)
 
 
 def _parts(form: Form) -> tuple[Form, tuple[Form, ...]]:
@@ -49,6 +81,9 @@ def _renamed_parameter(reference: Form, answer: Form, conditions: Sequence[Form]
 @either(Relation)
 def _relation(reference: Form, answer: Form, budget: Budget) -> bool:
     """Compare what stands behind labels, else sets of numbers, else equations up to a factor."""
+    for one, other in ((reference, answer), (answer, reference)):
+        if isinstance(one, Relation) and isinstance(other, Congruence):
+            return _progression(one, other, budget)
     if isinstance(reference, Relation) and isinstance(answer, Relation):
         return _relations(reference, answer, budget)
     is_reference = isinstance(reference, Relation)
@@ -79,6 +114,9 @@ def _shows_digits(rounded: Quantity) -> bool:
 
 
 def _relations(reference: Relation, answer: Relation, budget: Budget) -> bool:
+    names, others = _defined_of(reference), _defined_of(answer)
+    if names and others and names != others:
+        return _same_definition(reference, answer, budget)
     expected, given = (
         statement(form, budget, is_reference=is_reference)
         for form, is_reference in ((reference, True), (answer, False))
@@ -90,6 +128,23 @@ def _relations(reference: Relation, answer: Relation, budget: Budget) -> bool:
     if len((symbols(reference) | symbols(answer)) - {UNNAMED}) <= 1 and _same_numbers(reference, answer, budget):
         return True
     return _same_equation(reference, answer, budget)
+
+
+def _defined_of(form: Relation) -> tuple[Node, ...]:
+    """Return the arguments of what an equation such as f(x) = x² defines, none of any other."""
+    first = form.sides[0].value if isinstance(form.sides[0], Quantity) else None
+    names = first.arguments if isinstance(first, Applied) and form.operators == ("=",) else ()
+    is_plain = all(isinstance(name, Symbol) and name.name.islower() for name in names)
+    return names if is_plain and len(set(names)) == len(names) else ()
+
+
+def _same_definition(reference: Relation, answer: Relation, budget: Budget) -> bool:
+    """Compare what functions are defined as, whatever their arguments are called."""
+    names, others = _defined_of(reference), _defined_of(answer)
+    if len(names) != len(others) or (symbols(names) - symbols(others)) & symbols(answer.sides[1]):
+        return False
+    renamed = rewritten(answer.sides[1], dict(zip(others, names, strict=True)))
+    return equal(reference.sides[1], renamed, budget)
 
 
 def _same_numbers(reference: Form, answer: Form, budget: Budget) -> bool:
@@ -114,6 +169,35 @@ def _same_equation(left: Relation, right: Relation, budget: Budget) -> bool:
         return False
     sign = ratio(expected, given, budget) if symbols(expected) else None
     return sign is not None and (sign > 0 or operator in ("=", "!="))
+
+
+def _progression(relation: Relation, congruence: Congruence, budget: Budget) -> bool:
+    """Compare n = 4k + 1, where k runs through the integers, with n ≡ 1 (mod 4)."""
+    (name, *_), value, right = relation.sides, relation.sides[-1], congruence.right
+    parameters = symbols(value) - symbols(name)
+    is_about_name = relation.operators == ("=",) and name == congruence.left and not symbols(value) & symbols(name)
+    if not is_about_name or len(parameters) != 1:
+        return False
+    if not (isinstance(value, Quantity) and isinstance(right, Quantity) and value.unit is None):
+        return False
+    [parameter] = (Symbol(name) for name in parameters)
+    first, second = (rewritten(value.value, {parameter: number(n)}) for n in (0, 1))
+    remainder, modulus = _integer(first), _integer(congruence.modulus)
+    step, residue = _integer(total((second, negative(first)))), _integer(right.value)
+    if remainder is None or modulus is None or step is None or residue is None:
+        return False
+    is_same_class = abs(step) == abs(modulus) > 0 and (remainder - residue) % modulus == 0
+    return is_same_class and same(value.value, total((first, product((number(step), parameter)))), budget)
+
+
+def _integer(node: Node) -> int | None:
+    """Return the value of an expression that is an integer, None for any other."""
+    with precision(96):
+        try:
+            value = Evaluator({}, 96, True, Budget())(node)
+        except (Undefined, TooLarge, Unreadable):
+            return None
+    return int(value.p) if isinstance(value, fmpq) and value.q == 1 else None
 
 
 @either(Congruence)

@@ -12,7 +12,9 @@ from bandpo.rewards.mathematics.atoms import Atoms
 from bandpo.rewards.mathematics.errors import Unreadable
 from bandpo.rewards.mathematics.functions import GREEK, function
 from bandpo.rewards.mathematics.nodes import (
+    CELSIUS,
     DEGREE,
+    FAHRENHEIT,
     PERCENT,
     Call,
     Node,
@@ -221,7 +223,15 @@ class Expressions(Atoms):
             if self.peek().kind == "number" and ahead[:marks] == ["'"] * marks and ahead[marks] != "'":
                 parts.append(number(Fraction(self.next().text) / sixtieths))
                 self.at += marks
-        return product((total(tuple(parts)), DEGREE))
+        return product((total(tuple(parts)), self._scale_of_temperature() or DEGREE))
+
+    def _scale_of_temperature(self) -> Node | None:
+        """Read the letter of 20°C or 68°F, behind which no formula goes on."""
+        is_last = self.peek(1).kind in ("end", "word") or self.peek(1).text in (",", ")", ";", "\\}")
+        scale = {"C": CELSIUS, "F": FAHRENHEIT}.get(self.peek().text) if is_last else None
+        if scale is not None:
+            self.next()
+        return scale
 
 
 def _mixed(whole: Node, above: Node, below: Node) -> Number:

@@ -29,7 +29,7 @@ class Symbol(Node):
 
 @dataclass(frozen=True)
 class Constant(Node):
-    """`pi`, `e`, `i`, and `degree` and `percent` until a unit is made of them."""
+    """`pi`, `e`, `i`, and `degree`, `percent` and the like until a unit is made of them."""
 
     name: str
 
@@ -111,6 +111,7 @@ class Matrix(Node):
 ZERO, ONE, MINUS_ONE = Number(Fraction(0)), Number(Fraction(1)), Number(Fraction(-1))
 PI, E, IMAGINARY = Constant("pi"), Constant("e"), Constant("i")
 DEGREE, PERCENT = Constant("degree"), Constant("percent")
+CELSIUS, FAHRENHEIT = Constant("celsius"), Constant("fahrenheit")
 INFINITY = Infinity()
 
 

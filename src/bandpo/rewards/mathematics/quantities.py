@@ -6,7 +6,9 @@ from bandpo.rewards.mathematics.errors import Unreadable
 from bandpo.rewards.mathematics.expressions import Expressions
 from bandpo.rewards.mathematics.forms import Quantity
 from bandpo.rewards.mathematics.nodes import (
+    CELSIUS,
     DEGREE,
+    FAHRENHEIT,
     PERCENT,
     Node,
     Number,
@@ -21,7 +23,15 @@ from bandpo.rewards.mathematics.nodes import (
 from bandpo.rewards.mathematics.units import CURRENCIES, DEGREES, LETTERS, PERCENTS, UNITS, Unit, unit_of
 from bandpo.rewards.mathematics.words import SCALES, counted
 
-_CURRENCIES = {"\\currency": UNITS["dollar"], "\\othercurrency": UNITS["currency"]}
+_CURRENCIES = {
+    "\\currency": UNITS["dollar"], "\\sterling": UNITS["gbp"], "\\euro": UNITS["euro"], "\\rupee": UNITS["rupee"],
+    "\\othercurrency": UNITS["currency"],
+}  # fmt: skip
+_MULTIPLES = SCALES | {"dozen": 12}
+_TEMPERATURES = {"c": "celsius", "f": "fahrenheit"}
+_SIGNS = {
+    DEGREE: DEGREES, PERCENT: PERCENTS, CELSIUS: UNITS["celsius"], FAHRENHEIT: UNITS["fahrenheit"],
+}  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3, "平方": 2, "立方": 3}
 _LONGEST_NOUN = 4
 
@@ -39,14 +49,14 @@ class Quantities(Expressions):
         value = negative(self.expression()) if is_negative else self.expression()
         if self.take("\\over"):
             value = Quotient(value, self.expression())
-        if isinstance(value, Number) and (scale := self.take_word(*SCALES)):
-            value = Number(value.value * SCALES[scale])
+        if isinstance(value, Number) and (scale := self.take_word(*_MULTIPLES)):
+            value = Number(value.value * _MULTIPLES[scale])
         value, unit = _unit_within(value)
         unit = _CURRENCIES[currency] if currency else unit
         behind = self._unit()
         if behind is not None and unit is not None and not self._agree(unit, behind):
             raise Unreadable("two units of one value")
-        unit = behind or unit
+        unit = unit if unit == UNITS["gbp"] else behind or unit
         if unit is not None and self.peek(1).kind == "end":
             self.take_word("old", "long", "tall", "high", "wide", "deep", "away", "apart", "each", "ago", "later")
         noun = self._noun()
@@ -56,7 +66,9 @@ class Quantities(Expressions):
 
     def _agree(self, before: Unit, behind: Unit) -> bool:
         """Return whether two signs say the same unit, such as $5 dollars."""
-        return before == behind or (before == UNITS["currency"] and behind.dimension[0][0] in CURRENCIES)
+        is_pounds = before == UNITS["gbp"] and behind == UNITS["pounds"]
+        is_any = before == UNITS["currency"] and behind.dimension[0][0] in CURRENCIES
+        return before == behind or is_pounds or is_any
 
     def _mixed(self, quantity: Quantity) -> Quantity:
         """Read the smaller units of `3 hours 20 minutes` or `5 dollars and 25 cents`."""
@@ -115,7 +127,8 @@ class Quantities(Expressions):
         self.next()
         self.take(".")
         if token.text in ("degrees", "degree", "度"):
-            self.take_word("celsius", "fahrenheit", "c", "f")
+            scale = self.take_word("celsius", "fahrenheit", "c", "f")
+            unit = UNITS[_TEMPERATURES[scale[0]]] if scale else unit
         if self.take("^"):
             power = self._unit_exponent()
         behind = _POWERS.get(self.peek().text.lower())
@@ -154,7 +167,7 @@ def _unit_within(value: Node) -> tuple[Node, Unit | None]:
     Raises:
         Unreadable: such a sign elsewhere than behind the value.
     """
-    for sign, unit in ((DEGREE, DEGREES), (PERCENT, PERCENTS)):
+    for sign, unit in _SIGNS.items():
         if any(node == sign for node in walk(value)):
             inner = coefficient(value, sign)
             if inner is None:

@@ -24,13 +24,15 @@ from bandpo.rewards.mathematics.words import (
     UNDEFINED,
     as_words,
     counted,
+    fraction_in_words,
     number_in_words,
 )
 
 _WRAPPER = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox|operatorname|boxed|emph)\s*\{([^{}]*)\}"
 )
-_CLOCK = re.compile(r"(\d{1,2}) ?: ?(\d{2})(?: ?: ?(\d{2}))? ?(?:([ap])\.? ?m\.?)?", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,2})(?: ?: ?(\d{2})(?: ?: ?(\d{2}))?)? ?(?:([ap])\.? ?m\.?)?", re.IGNORECASE)
+_MIDDAY = re.compile(r"(?:12(?: ?: ?00)? )?(noon|midnight)", re.IGNORECASE)
 _DIGITS = r"\(?([0-9A-Za-z]{1,60})\)?"
 _BASED = re.compile(
     rf"{_DIGITS}(?:_ ?\{{? ?\(?(\d{{1,2}}|[a-z]+)\)? ?\}}?|_? ?\(?(?:in )?base[ -](\d{{1,2}}|[a-z]+)\)?)"
@@ -139,6 +141,9 @@ def _phrase(flat: str) -> tuple[Form, ...]:
         return (REALS,)
     if words in UNDEFINED:
         return (Words("undefined"),)
+    part = fraction_in_words(flat)
+    if part is not None:
+        return (Quantity(number(part)),)
     parts = tuple(words.split()) if "," not in flat else ()
     for count in range(len(parts), 0, -1):
         value = number_in_words(parts[:count])
@@ -157,10 +162,14 @@ def _all_but(flat: str) -> tuple[Form, ...]:
 
 
 def _clock(flat: str) -> tuple[Clock, ...]:
+    if said := _MIDDAY.fullmatch(flat):
+        return (Clock(12 if said[1].lower() == "noon" else 0, 0, 0, "p" if said[1].lower() == "noon" else "a"),)
     match = _CLOCK.fullmatch(flat)
-    if match is None or int(match[1]) > 23 or int(match[2]) > 59 or int(match[3] or 0) > 59:
+    if match is None or int(match[1]) > 23 or int(match[2] or 0) > 59 or int(match[3] or 0) > 59:
         return ()
-    return (Clock(int(match[1]), int(match[2]), int(match[3] or 0), (match[4] or "").lower()),)
+    if match[2] is None and (match[4] is None or not 1 <= int(match[1]) <= 12):
+        return ()
+    return (Clock(int(match[1]), int(match[2] or 0), int(match[3] or 0), (match[4] or "").lower()),)
 
 
 def _date(flat: str) -> tuple[Day, ...]:

@@ -30,7 +30,8 @@ from bandpo.rewards.mathematics.nodes import (
     symbols,
     total,
 )
-from bandpo.rewards.mathematics.same import order, same
+from bandpo.rewards.mathematics.ordering import order
+from bandpo.rewards.mathematics.same import same
 from bandpo.rewards.mathematics.values import Budget
 
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}

@@ -6,13 +6,14 @@ where one of them is undefined nothing is learned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from flint import acb, arb, fmpq
+from flint import fmpq
 
 from bandpo.rewards.mathematics.errors import Spent, TooLarge, Undefined
+from bandpo.rewards.mathematics.functions import LOGARITHMS
 from bandpo.rewards.mathematics.nodes import (
     IMAGINARY,
     Applied,
@@ -24,19 +25,16 @@ from bandpo.rewards.mathematics.nodes import (
     Number,
     Product,
     Quotient,
-    Sum,
     Symbol,
     negative,
-    number,
     product,
     rewritten,
     symbols,
     walk,
 )
-from bandpo.rewards.mathematics.powers import contains_zero
 from bandpo.rewards.mathematics.values import Budget, Evaluator, Value, precision
 
-_BITS, _BITS_AT_POINT = (96, 512, 4096), (96, 512)
+BITS, BITS_AT_POINT = (96, 512, 4096), (96, 512)
 _MARGIN, _MOST_BITS = 512, 131_072
 _ENOUGH = 3
 
@@ -63,7 +61,7 @@ def same(left: Node, right: Node, budget: Budget) -> bool:
     if Dots in found:
         return False
     if Infinity in found:
-        signs = _infinite(left), _infinite(right)
+        signs = infinite(left), infinite(right)
         return None not in signs and signs[0] == signs[1]
     if Matrix in found and (as_matrix(left) or as_matrix(right)):
         return _same_matrix(left, right, budget)
@@ -104,25 +102,47 @@ def _same_value(left: Node, right: Node, budget: Budget) -> bool:
         if found is None and not has_imaginary:
             found = _at(left, right, {}, False, budget)
         return bool(found)
-    agreed = 0
-    for point in _points(len(names)):
+    agreed, is_for_all_signs = 0, any(_is_logarithm_of_bars(node) for node in walk(left))
+    for point in points(len(names)):
         try:
             found = _at(left, right, dict(zip(names, point, strict=True)), not has_imaginary, budget)
         except Spent:
             raise
         except TooLarge:
             continue
-        if found is False:
+        if found is False or (found is None and is_for_all_signs and _is_narrower(right, left, names, point, budget)):
             return False
         agreed += found is True
     return agreed >= _ENOUGH
+
+
+def _is_logarithm_of_bars(node: Node) -> bool:
+    """Return whether a node is ln|u|, written for u of either sign."""
+    if not isinstance(node, Call) or node.name not in LOGARITHMS:
+        return False
+    return any(isinstance(part, Call) and part.name == "abs" for part in walk(node.arguments))
+
+
+def _is_narrower(node: Node, other: Node, names: Sequence[str], point: Sequence[Value], budget: Budget) -> bool:
+    """Return whether an expression has no real value at a point where another has one."""
+    with precision(BITS_AT_POINT[0]):
+        evaluate = Evaluator(dict(zip(names, point, strict=True)), BITS_AT_POINT[0], True, budget)
+        try:
+            evaluate(other)
+        except Undefined:
+            return False
+        try:
+            evaluate(node)
+        except Undefined:
+            return True
+    return False
 
 
 _REACH = ("3/10", "-2/5", "7/10", "13/10", "-27/10", "51/10", "-113/10", "379/10", "-832/10", "12345/10", "-23456/10")
 
 
 @lru_cache(maxsize=64)
-def _points(count: int) -> tuple[tuple[fmpq, ...], ...]:
+def points(count: int) -> tuple[tuple[fmpq, ...], ...]:
     """Return points to compare at: fractions from small to far on either side, then integers fit for factorials."""
     rationals = []
     for k, text in enumerate(_REACH):
@@ -139,7 +159,7 @@ def _at(left: Node, right: Node, point: Mapping[str, Value], is_real: bool, budg
 
     Balls that overlap are taken for equal once their precision covers the range of magnitudes that was met.
     """
-    ladder = _BITS_AT_POINT if point else _BITS
+    ladder = BITS_AT_POINT if point else BITS
     bits = ladder[0]
     while True:
         with precision(bits):
@@ -168,56 +188,7 @@ def _same_here(left: Value, right: Value) -> bool | None:
     return None if (left - right).contains(0) else False
 
 
-def order(left: Node, right: Node, budget: Budget) -> int | None:
-    """Return the sign of left − right for constants, None where there is none to be had.
-
-    >>> from bandpo.rewards.mathematics.nodes import INFINITY, PI, number
-    >>> from bandpo.rewards.mathematics.same import order
-    >>> from bandpo.rewards.mathematics.values import Budget
-    >>> order(number(3), PI, Budget()), order(INFINITY, PI, Budget())
-    (-1, 1)
-    """
-    signs = _infinite(left) or 0, _infinite(right) or 0
-    if signs != (0, 0):
-        return (signs[0] > signs[1]) - (signs[0] < signs[1])
-    if symbols((left, right)):
-        return None
-    if isinstance(left, Number) and isinstance(right, Number):
-        return (left.value > right.value) - (left.value < right.value)
-    if same(left, right, budget):
-        return 0
-    for bits in _BITS:
-        try:
-            with precision(bits):
-                difference = Evaluator({}, bits, True, budget)(Sum((left, negative(right))))
-        except Undefined:
-            continue
-        if not isinstance(difference, acb) and (difference > 0 or difference < 0):
-            return 1 if difference > 0 else -1
-    return None
-
-
-def ratio(left: Node, right: Node, budget: Budget) -> int | None:
-    """Return the sign of the constant c with left = c · right, None where there is none."""
-    names = sorted(symbols(left) | symbols(right))
-    point = dict(zip(names, _points(len(names))[0], strict=True))
-    try:
-        with precision(_BITS[1]):
-            evaluator = Evaluator(point, _BITS[1], True, budget)
-            values = evaluator(left), evaluator(right)
-    except Undefined:
-        return None
-    if not all(isinstance(value, (fmpq, arb)) for value in values) or any(contains_zero(value) for value in values):
-        return None
-    here = {Symbol(name): number(Fraction(int(value.p), int(value.q))) for name, value in point.items()}
-    scaled = product((right, Quotient(rewritten(left, here), rewritten(right, here))))
-    if not same(left, scaled, budget):
-        return None
-    quotient = values[0] / values[1]
-    return 1 if quotient > 0 else -1
-
-
-def _infinite(node: Node) -> int | None:
+def infinite(node: Node) -> int | None:
     """Return the sign of an infinite value, None where it is finite or no value at all."""
     if isinstance(node, Infinity):
         return 1

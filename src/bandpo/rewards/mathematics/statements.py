@@ -130,7 +130,8 @@ def _name(node: Node, is_reference: bool) -> str | None:
     if isinstance(node, Symbol):
         return node.name
     if isinstance(node, Applied):
-        return f"{node.name}()"
+        is_of_variables = all(isinstance(a, Symbol) and a.name.islower() for a in node.arguments)
+        return f"{node.name}()" if is_of_variables else f"{node.name}({node.arguments})"
     if isinstance(node, Call) and node.name == "abs":
         inside = _name(node.arguments[0], is_reference)
         is_length = inside is not None and (

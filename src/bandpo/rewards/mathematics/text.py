@@ -41,7 +41,7 @@ _SIGNS = {
     "±": r"\pm ", "∓": r"\mp ", "…": r"\ldots ", "⋯": r"\ldots ", "∠": r"\angle ", "△": r"\triangle ",
     "⟨": r"\langle ", "⟩": r"\rangle ", "∣": "|", "ⅇ": "e", "ⅈ": "i", "℃": r"^\circ\text{C}", "∑": r"\sum ",
     "∏": r"\prod ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∨": r"\lor ", "∧": r"\land ",
-    "€": r"\othercurrency ", "₹": r"\othercurrency ", "£": r"\othercurrency ", "¥": r"\othercurrency ",
+    "€": r"\euro ", "₹": r"\rupee ", "£": r"\sterling ", "¥": r"\othercurrency ",
     "￥": r"\othercurrency ",
     "和": " and ", "与": " and ", "及": " and ", "或": " or ", "、": ",", "。": ".", "，": ",", "；": ";", "：": ":",
     "【": "[", "】": "]",
@@ -63,8 +63,8 @@ _SYNONYMS = {
     "thickapprox": "approx", "vee": "lor", "wedge": "land", "R": "reals", "Z": "integers", "N": "naturals",
     "Q": "rationals", "C": "complexes", "C\\hspace": "complexes", "tg": "tan", "ctg": "cot", "arctg": "arctan",
     "cosec": "csc", "ge": "ge", "varphi": "phi", "varepsilon": "epsilon", "vartheta": "theta", "textpi": "pi",
-    "textdollar": "currency", "euro": "othercurrency", "pounds": "othercurrency", "yen": "othercurrency",
-    "rupee": "othercurrency",
+    "textdollar": "currency", "pounds": "sterling", "textsterling": "sterling", "texteuro": "euro",
+    "yen": "othercurrency",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _BLACKBOARD = re.compile(r"\\(?:mathbb|mathbf|Bbb)\s*\{?\s*([RZNQC])(?![a-zA-Z])\s*\}?")
@@ -74,6 +74,11 @@ _SIZES = re.compile(
     r"|(?:left|right)(?![a-z])\.?|[bB]igg?[lrm]?(?![a-zA-Z]))|\\(?:hspace|vspace|phantom|hphantom)\*?\{[^{}]*\}"
 )
 _SPACES = re.compile(r"(?:\\[;: ]|\\q?quad(?![a-zA-Z])|~|\s)+")
+# A wide space between two formulas separates them as a comma does; beside words or a bracket it is only a space.
+_QUAD = re.compile(
+    r"(?<=[\w})\]])\s*(?:\\q?quad(?![a-zA-Z])\s*)+(?=[-\w\\])(?!\\q?quad|\\[a-z]*(?:text|mathrm|mod|cup|cap|in|le|ge|cdot|"
+    r"times)|\\[\\})\]]|(?:and|or|for|if|where|when|with|mod)\b)"
+)
 _TRAILING = re.compile(r"[\s.,;:]+$")
 _EXPLICIT_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|\\,|,\\!|\{,\}\\!|,\\,)\d{3})+)(?!\d)")
 _SPACED_THOUSANDS = re.compile(r"(?<![\d.,_^]) ?(?<!\d )(\d{1,3})((?: \d{3})+)(?![\d/,.]|\s*\d|\s*\\frac)")
@@ -100,6 +105,7 @@ def clean(text: str) -> str:
         raise Unreadable("digits in groups that are not of three")
     text = _without_dollars(text.replace(r"\!", ""))
     text = _BLACKBOARD.sub(lambda m: rf"\{_SETS[m[1]]} ", text)
+    text = _QUAD.sub(", ", text)
     text = text.replace("\\\\", r"\newline ").replace(r"\|", "|").replace(r"\&", " and ").replace(r"\#", "#")
     text = _SIZES.sub(" ", text.replace(r"\,", " "))
     text = _COMMAND.sub(_synonym, text)

@@ -80,7 +80,7 @@ UNITS: dict[str, Unit] = {
     **_named("rupee", rupee="1 rupee rupees rs inr"),
     **_named("yuan", yuan="1 yuan rmb cny 元"),
     **_named("yen", yen="1 yen jpy"),
-    **_named("sterling", sterling="1 gbp"),
+    **_named("sterling", pence="1/100 pence", sterling="1 gbp"),
     **_named("currency", any="1 currency"),
     **_named(
         "length",

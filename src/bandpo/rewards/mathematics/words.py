@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 _ONES = (
     r"zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -106,6 +107,36 @@ def number_in_words(words: tuple[str, ...]) -> int | None:
     return whole + group
 
 
+_PARTS = {
+    word: n
+    for n, names in enumerate(
+        "half halves,third thirds,quarter quarters fourth fourths,fifth fifths,sixth sixths,seventh sevenths,"
+        "eighth eighths,ninth ninths,tenth tenths".split(","),
+        2,
+    )
+    for word in names.split()
+}
+
+
+def fraction_in_words(text: str) -> Fraction | None:
+    """Return the fraction that words write, None for anything else.
+
+    >>> from bandpo.rewards.mathematics.words import fraction_in_words
+    >>> fraction_in_words("two thirds"), fraction_in_words("one and a half"), fraction_in_words("half of it")
+    (Fraction(2, 3), Fraction(3, 2), None)
+    """
+    before, joint, last = text.lower().strip(" .").rpartition(" and ")
+    whole = number_in_words(tuple(before.split())) if joint else 0
+    *count, part = last.replace("-", " ").split() or [""]
+    above = 1 if count in ([], ["a"], ["an"]) else number_in_words(tuple(count))
+    below = _PARTS.get(part)
+    is_counted = bool(count) or (part == "half" and not joint)
+    is_plural = part.endswith("s")
+    if whole is None or above is None or below is None or not is_counted or is_plural != (above > 1):
+        return None
+    return None if joint and above >= below else whole + Fraction(above, below)
+
+
 def counted(words: Sequence[str]) -> str | None:
     """Return the noun of words that a number counts, in the singular: "apples", "red marbles left"; None for others.
 
@@ -143,10 +174,19 @@ def as_words(text: str) -> str | None:
     if not re.search(r"[A-Za-z]{2}|[\u4e00-\u9fff]", bare) or re.search(r"\b[A-Za-z]-|-[A-Za-z]\b", bare):
         return None
     words = [word for word in re.findall(r"[^\s,;.]+", bare.casefold()) if word not in ("a", "an", "the", "and")]
-    echoes = _ECHOES | {"not"} if words[:1] in (["no"], ["false"]) else _ECHOES
-    if len(words) > 1 and words[0] in ("yes", "no", "true", "false") and set(words[1:]) <= echoes:
-        words = words[:1]
-    return " ".join(words) or None
+    return " ".join(words[:1] if _is_echoed(words) else words) or None
 
 
-_ECHOES = frozenset(("it he she they this that is does are do did was were can will has have statement").split())
+_VERBS = frozenset("is does are do did was were can will has have".split())
+_NEGATED = frozenset({"not", "cannot", "can't", "won't"}) | {f"{verb}n't" for verb in _VERBS}
+_PRONOUNS = frozenset("it he she they this that statement".split())
+
+
+def _is_echoed(words: Sequence[str]) -> bool:
+    """Return whether words are yes or no and then the same once more: "no, it does not", never "no, it does"."""
+    if len(words) < 2 or words[0] not in ("yes", "no", "true", "false"):
+        return False
+    said = set(words[1:])
+    is_negated = bool(said & _NEGATED)
+    is_negation = words[0] in ("no", "false") and bool(said & _VERBS or is_negated)
+    return said <= _PRONOUNS | _VERBS | _NEGATED and is_negated == is_negation

@@ -1,1 +1,0 @@
-"""Floor 3, benchmark: peers side by side in one process, ratios and machine recorded; `bandpo bench` runs it."""

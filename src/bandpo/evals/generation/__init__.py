@@ -1,0 +1,1 @@
+"""Generation: prompts as tokens and seeds in, samples out, by transformers or vLLM."""
