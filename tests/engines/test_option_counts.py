@@ -2,7 +2,8 @@
 
 import pytest
 
-from bandpo.engines.doctor import count, diagnose
+from bandpo.engines.common.options import count
+from bandpo.engines.doctor import diagnose
 
 SIZES = [
     ("areal", "actor.ppo_n_minibatches"),

@@ -37,7 +37,7 @@ from bandpo.engines.trl.fields import FIELDS, KINDS
         ({"method_kwargs": {"dual_clip": 1.0}}, ValueError, ["dual_clip=1.0", "expected 1 < dual_clip"]),
         ({"method_kwargs": {"delta": 0.1}, "band_delta": 0.2}, ValueError, ["band_delta", "give one"]),
         ({"method_kwargs": "max_ratio=3"}, ValueError, ["method_kwargs='max_ratio=3'"]),
-        ({"method_kwargs": "[3]"}, TypeError, ["method_kwargs='[3]'", "JSON object"]),
+        ({"method_kwargs": "[3]"}, ValueError, ["method_kwargs='[3]'", "JSON object"]),
         ({"method": "clip-higher", "epsilon": 0.3}, ValueError, ["epsilon=0.3", "no effect", "method_kwargs"]),
         ({"epsilon_high": 0.28}, ValueError, ["epsilon_high=0.28", "no effect with method='band-kl'"]),
         ({"method": "grpo", "epsilon": 0.3, "method_kwargs": {"eps_low": 0.1}}, ValueError, ["epsilon=0.3", "0.1"]),

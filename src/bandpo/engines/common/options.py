@@ -71,7 +71,7 @@ def count(options: Options, name: str, default: int | None = None) -> Any:
     """Return the option as a whole number of at least 1, `default` where it is not given or null.
 
     Raises:
-        ValueError: any other number, or none.
+        ValueError: it is anything else.
 
     >>> count({"epochs": "2"}, "epochs"), count({}, "epochs", 1)
     (2, 1)

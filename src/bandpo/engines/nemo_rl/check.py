@@ -43,12 +43,10 @@ def check(options: Options) -> list[Finding]:
 
 def _updates(options: Options) -> Finding:
     """Return whether a batch is used for more than one optimizer step."""
-    prompts = count(options, "grpo.num_prompts_per_step")
-    answers = count(options, "grpo.num_generations_per_prompt")
-    batch = count(options, "policy.train_global_batch_size")
+    names = ("grpo.num_prompts_per_step", "grpo.num_generations_per_prompt", "policy.train_global_batch_size")
+    prompts, answers, batch = (count(options, name) for name in names)
     if None in (prompts, answers, batch):
-        names = "grpo.num_prompts_per_step, grpo.num_generations_per_prompt and policy.train_global_batch_size"
-        return Finding("warn", f"whether the ratio leaves 1 depends on {names}", "give all three")
+        return Finding("warn", f"whether the ratio leaves 1 depends on {', '.join(names)}", "give all three")
     if prompts * answers > batch:
         return acts(f"{prompts * answers / batch:g} updates a step")
     return cannot_act("each step is one update", "policy.train_global_batch_size below prompts times generations")

@@ -32,14 +32,13 @@ def check(options: Options) -> list[Finding]:
     ['ok', 'ok']
     """
     release = installed("openrlhf", RELEASES[0], RELEASES, below="0.11.3")
-    both = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
-    if not isinstance(both, (list, tuple)) or len(both) != 2:
-        raise ValueError(f"actor.eps_clip_low_high={both!r}: expected two numbers")
-    low, high = both
+    sides = options.get("actor.eps_clip_low_high") or [options.get("actor.eps_clip", 0.2)] * 2
+    if not isinstance(sides, (list, tuple)) or len(sides) != 2:
+        raise ValueError(f"actor.eps_clip_low_high={sides!r}: expected two numbers")
     stock = SimpleNamespace(
         policy_loss_type=options.get("actor.policy_loss_type", "ppo"),
-        clip_eps_low=low,
-        clip_eps_high=high,
+        clip_eps_low=sides[0],
+        clip_eps_high=sides[1],
         dual_clip=number(options, "actor.dual_clip"),
     )
     return [

@@ -80,7 +80,7 @@ def objective_for(config: Any, environment: Mapping[str, str]) -> Objective:
     try:
         options = read_object(f"actor_train.system_envs.{VARIABLE}", text or "")
     except ValueError as error:
-        raise ValueError(f"{error}; expected one with a method") from None
+        raise ValueError(f"{error}; expected a JSON object with a method") from None
     return ADAPTER.objective_for(options, config)
 
 

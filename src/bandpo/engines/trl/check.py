@@ -27,11 +27,16 @@ def check(options: Options) -> list[Finding]:
     if findings[0].level == "fail":
         return findings
     from bandpo.engines.trl.config import BandGRPOConfig
+    from bandpo.engines.trl.ranges import RANGES
 
     fields = {field.name for field in dataclasses.fields(BandGRPOConfig) if field.init}
     findings += _names(options, fields)
+    values = {name: value for name, value in options.items() if name in fields}
+    mappings = {name: prefixed(options, name) for name in fields if name.endswith("_kwargs")}
+    values |= {name: mapping for name, mapping in mappings.items() if mapping}
+    values |= {name: number(values, name) for name in RANGES if values.get(name) not in (None, "auto")}
     try:
-        config, warned = _configuration(_values(options, fields))
+        config, warned = _configuration(values)
     except (TypeError, ValueError) as error:
         return [*findings, Finding("fail", f"BandGRPOConfig refuses these options: {error}")]
     return [*findings, *warned, _method(config), *_log_probs(config), _updates(config)]

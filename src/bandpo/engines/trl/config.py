@@ -81,13 +81,13 @@ class BandGRPOConfig(GRPOConfig):
 
     def _read_mappings(self) -> None:
         """Make every option of names and values a dict, JSON objects too."""
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if option.name.endswith("_kwargs") and isinstance(value, str):
-                value = read_object(option.name, value)
-                setattr(self, option.name, value)
-            if option.name.endswith("_kwargs") and not isinstance(value, dict | None):
-                raise TypeError(f"{option.name}={value!r}: expected a dict or a JSON object")
+        for name in (option.name for option in fields(self) if option.name.endswith("_kwargs")):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                value = read_object(name, value)
+                setattr(self, name, value)
+            if not isinstance(value, dict | None):
+                raise TypeError(f"{name}={value!r}: expected a dict or a JSON object")
 
     def objective(self) -> Objective:
         """Return the method with all of its hyperparameters, whichever field they came from.
