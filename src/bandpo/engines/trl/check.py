@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bandpo.engines.common.findings import Finding, FindingWarning, names_findings
 from bandpo.engines.common.options import Options, number, prefixed
@@ -40,16 +40,6 @@ def check(options: Options) -> list[Finding]:
     except (TypeError, ValueError) as error:
         return [*findings, Finding("fail", f"BandGRPOConfig refuses these options: {error}")]
     return [*findings, *warned, _method(config), *_log_probs(config), _updates(config)]
-
-
-def _values(options: Options, fields: set[str]) -> dict[str, Any]:
-    """Return the options of the configuration with numbers as numbers and mappings as mappings."""
-    from bandpo.engines.trl.ranges import RANGES
-
-    values = {name: value for name, value in options.items() if name in fields}
-    mappings = {name: prefixed(options, name) for name in fields if name.endswith("_kwargs")}
-    values |= {name: mapping for name, mapping in mappings.items() if mapping}
-    return values | {name: number(values, name) for name in RANGES if values.get(name) not in (None, "auto")}
 
 
 def _configuration(options: Options) -> tuple[BandGRPOConfig, list[Finding]]:

@@ -48,7 +48,7 @@ def unknown_names(options: Options, config: Mapping[str, Any] | None) -> list[Fi
     policy = {name: value for name, value in options.items() if name.startswith(f"{POLICY}.")}
     rest = {name: value for name, value in options.items() if name not in policy}
     ours = [f"{POLICY}.{name}" for name in POLICY_FIELDS]
-    values = [name for name in rest if any(known.startswith(f"{name}.") for known in KNOWN) and rest[name] is not None]
+    values = [name for name in rest if any(one.startswith(f"{name}.") for one in KNOWN) and rest[name] is not None]
     return [
         *(Finding("fail", f"{name}={rest[name]!r}: a group of verl's, expected options below it") for name in values),
         *names_findings("BandPolicyLossConfig", policy, ours, is_complete=True),
