@@ -74,6 +74,7 @@ def test_a_revision_is_of_the_hub(here, name, expected):
 
 
 def test_a_reward_in_the_current_folder(here):
+    sys.modules.pop("my_rewards", None)
     (here / "my_rewards.py").write_text("def fn(completions, **_):\n    return [1.0] * len(completions)\n")
     assert reward_source("my_rewards.fn")(completions=["a", "b"]) == [1.0, 1.0]
     assert reward_source("bandpo.tasks.countdown.reward") is countdown.reward

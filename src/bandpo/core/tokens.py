@@ -24,6 +24,10 @@ class Tokens(NamedTuple):
         logp_anchor: log-probs under the policy the ratio is divided by; detached.
         advantages: A, detached.
         mask: bool, True for the tokens that count.
+
+    >>> x = torch.full((1, 2), -1.0)
+    >>> bandpo.Tokens(log_ratio=x * 0, logp=x, logp_anchor=x, advantages=x + 2, mask=x < 0).advantages
+    tensor([[1., 1.]])
     """
 
     log_ratio: Tensor
@@ -60,6 +64,9 @@ class Surrogate(NamedTuple):
     Attributes:
         loss: ℓ per token, to be minimised; its gradient with respect to logp comes from autograd.
         gradient: the same ∂ℓ/∂logp in closed form, detached. Where it is 0 the method has stopped the token.
+
+    >>> bandpo.Surrogate(loss=torch.tensor([[-1.0]]), gradient=torch.tensor([[-1.0]])).gradient
+    tensor([[-1.]])
     """
 
     loss: Tensor

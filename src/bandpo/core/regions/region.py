@@ -19,9 +19,17 @@ class Region:
 
     Attributes:
         dual_clip: ratio above which bad tokens are left alone, None for never.
+
+    >>> isinstance(bandpo.band_region("kl"), bandpo.Region)
+    True
     """
 
     dual_clip: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What errors call the region."""
+        return type(self).__name__
 
     def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:
         """Return the interval of log-probs that are checked and in a working dtype; see `interval`."""
@@ -55,7 +63,7 @@ class Region:
             return Interval(*band_bounds(logp_old.detach(), packed))
         if kernel == "triton":
             raise ValueError(
-                f"kernel='triton' with {self} and {logp_old.dtype}: expected a band of kl, tv, chi2 or hellinger "
+                f"kernel='triton' with {self.label} and {logp_old.dtype}: expected a band of kl, tv, chi2 or hellinger "
                 "with number radii and no mirrored side, fp32 or less, eager code and no `toward`"
             )
         # A context, for a compiler does not follow a decorated method of an object it has made itself.

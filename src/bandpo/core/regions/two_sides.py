@@ -41,6 +41,11 @@ class Band(Region):
     max_ratio: float | None = None
     relax: Sequence[float] | None = None
 
+    @property
+    def label(self) -> str:
+        """What errors call the region."""
+        return "a fixed clip" if self.divergence is None else f"divergence={self.divergence.name!r}"
+
     def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:
         """Return both sides' bounds, widened and capped; with `toward` the one that each advantage pushes to."""
         if toward is not None and self._has_one_radius():
