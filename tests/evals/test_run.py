@@ -293,7 +293,7 @@ def test_a_known_set_from_a_copy_and_the_papers_rule(here, model_folder, pytestc
     source = pytestconfig.rootpath / "tests/data/samples/aime24.jsonl"
     options = {"model": str(model_folder), "tasks": f"aime24={source}", "limit": 2, "max_tokens": 9, "plain": True}
     with pytest.raises(
-        ValueError, match=r"aime24: problem 1 has 192 tokens, expected fewer than the model's 128 positions"
+        ValueError, match=r"aime24: problem 1 has 192 tokens, expected fewer than .* 128 positions"
     ):
         plan(settings(**options), "out")
     reward = "bandpo.rewards.answer_line_reward"
