@@ -292,9 +292,7 @@ def test_math_problems_from_a_file_are_graded_and_vote(here, model_folder):
 def test_a_known_set_from_a_copy_and_the_papers_rule(here, model_folder, pytestconfig):
     source = pytestconfig.rootpath / "tests/data/samples/aime24.jsonl"
     options = {"model": str(model_folder), "tasks": f"aime24={source}", "limit": 2, "max_tokens": 9, "plain": True}
-    with pytest.raises(
-        ValueError, match=r"aime24: problem 1 has 192 tokens, expected fewer than .* 128 positions"
-    ):
+    with pytest.raises(ValueError, match=r"aime24: problem 1 has 192 tokens, expected fewer than .* 128 positions"):
         plan(settings(**options), "out")
     reward = "bandpo.rewards.answer_line_reward"
     planned = plan(settings(**{**options, "limit": 1}, template="{problem:.20}", reward=reward), "out")
