@@ -11,7 +11,8 @@ import bandpo
 from bandpo.core.divergences.kl_solver import kl_lower, kl_upper
 from bandpo.core.divergences.kl_table import kl_table, table_bound
 from benchmarks import oracle
-from tests.core.helpers import LOGPS, logps, ulp_error, underflows
+
+from ..helpers import LOGPS, logps, ulp_error, underflows
 
 DELTAS = (1e-6, 1e-4, 0.01, 0.05, 0.3, 1.0, 5.0, 19.9)
 SIDES = ((False, kl_lower), (True, kl_upper))

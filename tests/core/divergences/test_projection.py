@@ -6,7 +6,8 @@ import torch
 import bandpo
 from bandpo.core.divergences.moved import log_complement_ratio, probability_change
 from benchmarks import oracle
-from tests.core.helpers import logps, underflows
+
+from ..helpers import logps, underflows
 
 mp = oracle.mp
 NAMES = tuple(name for name in oracle.GENERATORS if name not in ("alpha=-0.5", "alpha=3"))
