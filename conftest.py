@@ -1,4 +1,4 @@
-"""Names that the doctests use without importing them."""
+"""What every test and doctest runs with: names that need no import, and registries that it cannot pollute."""
 
 import importlib.util
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import bandpo
+from bandpo.core.divergences.divergence import REGISTRY
+from bandpo.core.methods.registry import METHODS
 
 # An adapter that cannot be imported without its engine.
 collect_ignore = ["src/bandpo/engines/verl/adapter.py"] if importlib.util.find_spec("verl") is None else []
@@ -14,3 +16,13 @@ collect_ignore = ["src/bandpo/engines/verl/adapter.py"] if importlib.util.find_s
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace.update(torch=torch, bandpo=bandpo)
+
+
+@pytest.fixture(autouse=True)
+def _own_registries():
+    """Forget after a test, or an example, what it registered."""
+    known = [(names, dict(names)) for names in (REGISTRY, METHODS)]
+    yield
+    for names, before in known:
+        names.clear()
+        names.update(before)

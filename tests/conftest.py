@@ -41,6 +41,28 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, and the current one, whose modules no other test imports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def one_line():
+    """(function, its arguments) -> the one line, with what was expected, of the ValueError it raises."""
+
+    def refusal(function, *arguments, **options):
+        with pytest.raises(ValueError) as caught:
+            function(*arguments, **options)
+        text = str(caught.value)
+        assert "\n" not in text and "expected" in text
+        return text
+
+    return refusal
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """Options of `bandpo train` under which the embedded task takes a second."""

@@ -21,12 +21,6 @@ def write(path, *rows):
     return str(path)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_files_name_is_no_pattern(here, name):
     for other in {*NAMES, *DECOYS} - {name}:

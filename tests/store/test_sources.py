@@ -10,21 +10,6 @@ from bandpo.store.sources import model_source, reward_source
 from bandpo.tasks import countdown
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return tmp_path
-
-
-def message(function, *arguments, **options):
-    with pytest.raises(ValueError) as caught:
-        function(*arguments, **options)
-    text = str(caught.value)
-    assert "\n" not in text and "expected" in text
-    return text
-
-
 def test_the_task_is_a_model(here):
     source, tokenizer = model_source("countdown")
     assert source == str(countdown.policy_path())
@@ -46,30 +31,30 @@ def test_a_tokenizer_without_padding_pads_with_its_end(here):
 
 
 @pytest.mark.parametrize("name", ["./absent", "/absent", "~/absent", "a/b/absent"])
-def test_an_absent_folder(here, name):
-    assert f"model={name!r}: no such folder" in message(model_source, name)
+def test_an_absent_folder(here, name, one_line):
+    assert f"model={name!r}: no such folder" in one_line(model_source, name)
 
 
 @pytest.mark.parametrize("name", ["absent", "someone/absent"])
-def test_a_hub_model_without_a_connection(here, name):
-    assert f"model={name!r}: not loaded" in message(model_source, name)
+def test_a_hub_model_without_a_connection(here, name, one_line):
+    assert f"model={name!r}: not loaded" in one_line(model_source, name)
 
 
 @pytest.mark.parametrize("content", [{}, {"config.json": "{}"}, {"notes.txt": "mine"}])
-def test_a_folder_that_is_no_model(here, content):
+def test_a_folder_that_is_no_model(here, content, one_line):
     (here / "mine").mkdir()
     for name, text in content.items():
         (here / "mine" / name).write_text(text)
-    assert "model='mine': no model and tokenizer in this folder" in message(model_source, "mine")
+    assert "model='mine': no model and tokenizer in this folder" in one_line(model_source, "mine")
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("countdown", "countdown is an embedded task"), ("mine", "mine is a folder"), ("someone/absent", "not loaded")],
 )
-def test_a_revision_is_of_the_hub(here, name, expected):
+def test_a_revision_is_of_the_hub(here, name, expected, one_line):
     (here / "mine").mkdir()
-    text = message(model_source, name, "main")
+    text = one_line(model_source, name, "main")
     assert text.startswith(f"model={name!r}, revision='main': ") and expected in text
 
 
@@ -90,8 +75,8 @@ def test_a_reward_in_the_current_folder(here):
         ("bandpo.tasks.countdown.END", "is a str: expected a function"),
     ],
 )
-def test_a_reward_that_is_none(here, dotted, expected):
-    text = message(reward_source, dotted)
+def test_a_reward_that_is_none(here, dotted, expected, one_line):
+    text = one_line(reward_source, dotted)
     assert text.startswith(f"reward={dotted!r}") and expected in text
 
 

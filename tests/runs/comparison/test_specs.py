@@ -1,34 +1,8 @@
-"""Methods and seeds as a user writes them."""
+"""Seeds as a user writes them, and where each run is; methods are tested with `views.specs`."""
 
 import pytest
 
-from bandpo.runs.comparison.specs import Spec, parse_seeds, parse_specs, run_folder
-
-
-def test_methods_and_their_options():
-    plain, with_options = parse_specs(" grpo , clip-higher:eps_high=0.6:eps_low=1e-1,")
-    assert plain == Spec("grpo", "grpo")
-    assert with_options.method == "clip-higher"
-    assert dict(with_options.hyperparameters) == {"eps_high": 0.6, "eps_low": 0.1}
-    assert with_options.folder_name == "clip-higher,eps_high=0.6,eps_low=1e-1"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ",",
-        "nope",
-        "grpo,grpo",
-        "grpo:",
-        "clip-higher:eps_high",
-        "clip-higher:nope=1",
-        "band-kl:delta=0.1,band-kl:delta=0.1",
-    ],
-)
-def test_what_is_no_list_of_methods(text):
-    with pytest.raises((ValueError, TypeError)):
-        parse_specs(text)
+from bandpo.runs.comparison.specs import parse_seeds, parse_specs, run_folder
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,6 @@ from bandpo.tasks import countdown
 ROWS = [{"prompt": "1 2 3 4 -> 10", "answer": "x"}, {"prompt": "5 -> 5", "answer": "longer"}]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def message(function, *arguments, **options):
-    with pytest.raises(ValueError) as caught:
-        function(*arguments, **options)
-    text = str(caught.value)
-    assert "\n" not in text and "expected" in text
-    return text
-
-
 def save(data, path):
     {".jsonl": data.to_json, ".json": data.to_json, ".parquet": data.to_parquet, ".csv": data.to_csv}[path.suffix](path)
 
@@ -43,11 +29,11 @@ def test_saved_folders(here):
         dataset_source("splits", "dev", option="eval_dataset")
 
 
-def test_a_folder_of_data_files(here):
+def test_a_folder_of_data_files(here, one_line):
     (here / "data").mkdir()
     Dataset.from_list(ROWS).to_json(here / "data" / "train.jsonl")
     assert dataset_source("data", "train").to_list() == ROWS
-    assert "data" in message(dataset_source, "data", "dev")
+    assert "data" in one_line(dataset_source, "data", "dev")
 
 
 def test_the_task_is_a_data_set(here):
@@ -57,28 +43,28 @@ def test_the_task_is_a_data_set(here):
 
 
 @pytest.mark.parametrize("name", ["absent.jsonl", "./absent", "a/b/absent", "~/absent.parquet"])
-def test_an_absent_file(here, name):
-    assert f"dataset={name!r}: no such file or folder" in message(dataset_source, name, "train")
+def test_an_absent_file(here, name, one_line):
+    assert f"dataset={name!r}: no such file or folder" in one_line(dataset_source, name, "train")
 
 
-def test_a_hub_data_set_without_a_connection(here):
-    assert "dataset='someone/absent': not loaded" in message(dataset_source, "someone/absent", "train")
+def test_a_hub_data_set_without_a_connection(here, one_line):
+    assert "dataset='someone/absent': not loaded" in one_line(dataset_source, "someone/absent", "train")
 
 
 @pytest.mark.parametrize(("name", "near"), [("absent", ""), ("countdwn", "; did you mean 'countdown'?")])
-def test_a_name_without_an_owner_is_not_looked_for_on_the_hub(here, name, near):
+def test_a_name_without_an_owner_is_not_looked_for_on_the_hub(here, name, near, one_line):
     expected = f"dataset={name!r}: no such file or folder, and no Hub id of the form owner/name{near}; expected"
-    assert expected in message(dataset_source, name, "train")
+    assert expected in one_line(dataset_source, name, "train")
 
 
-def test_several_files_are_put_one_after_another(here):
+def test_several_files_are_put_one_after_another(here, one_line):
     for name in "ab":
         Dataset.from_list([{**row, "source": name} for row in ROWS]).to_parquet(f"{name}.parquet")
     found = dataset_source("a.parquet, b.parquet", "train")
     assert found["source"] == ["a", "a", "b", "b"]
     Dataset.from_list(ROWS).to_parquet("other.parquet")
-    assert "columns differ" in message(dataset_source, "a.parquet,other.parquet", "train")
-    assert "no such file" in message(dataset_source, "a.parquet,absent.parquet", "train")
+    assert "columns differ" in one_line(dataset_source, "a.parquet,other.parquet", "train")
+    assert "no such file" in one_line(dataset_source, "a.parquet,absent.parquet", "train")
 
 
 @pytest.mark.parametrize(
@@ -91,9 +77,9 @@ def test_several_files_are_put_one_after_another(here):
         ("rows.csv", "prompt,answer\n", "no data"),
     ],
 )
-def test_a_file_that_does_not_fit(here, name, content, expected):
+def test_a_file_that_does_not_fit(here, name, content, expected, one_line):
     (here / name).write_text(content)
-    text = message(dataset_source, name, "train", option="eval_dataset")
+    text = one_line(dataset_source, name, "train", option="eval_dataset")
     assert text.startswith(f"eval_dataset={name!r}") and expected in text
 
 
