@@ -57,7 +57,7 @@ def option_words(method: Method) -> dict[str, str]:
     {'tau_pos': 'temperatures τ for A > 0 and for A <= 0', 'tau_neg': 'temperatures τ for A > 0 and for A <= 0'}
     """
     # A family of rules is documented once.
-    function: Any = getattr(method.rule, "documented", method.rule)
+    function: Any = getattr(method.rule, "documented", getattr(method.rule, "func", method.rule))
     summaries = _arguments(inspect.getdoc(function) or "")
     return {name: _own_or_shared(summaries.get(name, ""), name) for name in method.hyperparameters}
 

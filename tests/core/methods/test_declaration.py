@@ -1,5 +1,6 @@
 """A method of one's own: declared above its rule, known everywhere by its name, refused where it makes no sense."""
 
+import math
 from typing import Annotated
 
 import pytest
@@ -46,6 +47,30 @@ def test_a_region_of_ones_own_is_a_method():
     bandpo.testing.check_method("upper-tv", options={"delta": 0.02})
 
 
+def measured(tokens, *, divergence: str, delta: float = 0.1):
+    """Stop tokens that have moved by more than δ."""
+    moved = bandpo.projected_divergence(tokens.logp_anchor, tokens.log_ratio.detach(), divergence)
+    gradient = torch.where(moved > delta, 0.0, -tokens.advantages * torch.exp(tokens.log_ratio.detach()))
+    return bandpo.Surrogate(gradient * tokens.logp, gradient)
+
+
+def test_one_rule_serves_several_methods():
+    for name, presets in (("by-tv", {"divergence": "tv"}), ("by-kl", {"divergence": "kl", "delta": 0.01})):
+        bandpo.register_method(name, **{**FACTS, "presets": presets})(measured)
+    assert [bandpo.get_method(name).hyperparameters for name in ("by-tv", "by-kl")] == [{"delta": 0.1}, {"delta": 0.01}]
+    old = torch.tensor([[0.5]]).log()
+    # At p = 1/2 and r = 1.18: |q - p| = 0.09, KL = -log(4 q (1 - q))/2 = 0.0165.
+    for ratio, expected in ((1.1, [False, False]), (1.18, [False, True])):
+        stopped = []
+        for name in ("by-tv", "by-kl"):
+            logp = (old + math.log(ratio)).requires_grad_()
+            bandpo.policy_loss(logp, old, torch.ones(1), torch.ones(1, 1), method=name).loss.backward()
+            stopped.append(logp.grad.item() == 0)
+        assert stopped == expected
+    with pytest.raises(TypeError, match="method 'by-kl' takes no 'divergence'"):
+        bandpo.get_method("by-kl").resolve({"divergence": "tv"})
+
+
 def no_docstring(tokens):
     return bandpo.Surrogate(tokens.log_ratio, tokens.log_ratio)
 
@@ -83,6 +108,8 @@ def no_tokens(*, factor: float = 1.0):
         ("new", no_docstring, {}, ValueError, "expected a docstring"),
         ("new", no_default, {}, TypeError, "factor of method 'new': expected a keyword with a default"),
         ("new", no_tokens, {}, TypeError, "expected a rule whose first argument is the tokens"),
+        ("new", measured, {}, TypeError, "divergence of method 'new': expected a keyword with a default"),
+        ("new", scaled, {"presets": {"size": 1}}, TypeError, "presets of method 'new': its rule takes no 'size'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name, rule, changes, error, said):

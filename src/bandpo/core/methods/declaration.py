@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -10,7 +11,9 @@ from typing import Any
 from bandpo.core.methods.method import ANCHORS, FAMILIES, SCOPES, Input, IntervalMethod, Method, RuleMethod
 
 
-def declared(name: str, rule: Callable[..., Any], family: str, **facts: Any) -> Method:
+def declared(
+    name: str, rule: Callable[..., Any], family: str, presets: Mapping[str, Any] | None = None, **facts: Any
+) -> Method:
     """Return the method that a rule is.
 
     Keyword-only parameters with a default are its hyperparameters; those annotated `Annotated[Tensor, Input(...)]` are
@@ -20,6 +23,8 @@ def declared(name: str, rule: Callable[..., Any], family: str, **facts: Any) -> 
         name: lower-case letters, digits and hyphens.
         rule: the function, with a docstring.
         family: "interval", "mask", "gate", "sequence" or "bonus".
+        presets: where one rule serves several methods, what sets this one apart: a default of its own for a
+            hyperparameter, or the value of a keyword without a default, which is then none of its hyperparameters.
         **facts: other attributes of `Method`.
 
     Raises:
@@ -43,13 +48,20 @@ def declared(name: str, rule: Callable[..., Any], family: str, **facts: Any) -> 
     summary = (inspect.getdoc(rule) or "").partition("\n")[0].rstrip(".")
     if not summary:
         raise ValueError(f"method {name!r}: expected a docstring, whose first line says what the method does")
-    hyperparameters, inputs = _options(name, rule, takes_tokens=family != "interval")
+    hyperparameters, inputs = _options(name, rule, family != "interval", presets or {})
     kind = IntervalMethod if family == "interval" else RuleMethod
+    bound = {name: value for name, value in (presets or {}).items() if name not in hyperparameters}
+    rule = functools.partial(rule, **bound) if bound else rule
     return kind(name, summary, family=family, rule=rule, hyperparameters=hyperparameters, inputs=inputs, **facts)
 
 
-def _options(name: str, rule: Callable[..., Any], takes_tokens: bool) -> tuple[Mapping[str, Any], Mapping[str, Input]]:
+def _options(
+    name: str, rule: Callable[..., Any], takes_tokens: bool, presets: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Input]]:
     parameters = list(inspect.signature(rule).parameters.values())
+    unknown = presets.keys() - {parameter.name for parameter in parameters}
+    if unknown:
+        raise TypeError(f"presets of method {name!r}: its rule takes no {unknown.pop()!r}")
     if takes_tokens:
         if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
             raise TypeError(f"method {name!r}: expected a rule whose first argument is the tokens")
@@ -61,8 +73,8 @@ def _options(name: str, rule: Callable[..., Any], takes_tokens: bool) -> tuple[M
         if found:
             inputs[parameter.name] = found[0]
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not inspect.Parameter.empty:
-            hyperparameters[parameter.name] = parameter.default
-        else:
+            hyperparameters[parameter.name] = presets.get(parameter.name, parameter.default)
+        elif parameter.name not in presets:
             raise TypeError(
                 f"{parameter.name} of method {name!r}: expected a keyword with a default, or an input annotated "
                 "Annotated[Tensor, Input(...)]"

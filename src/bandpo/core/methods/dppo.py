@@ -20,6 +20,7 @@ from bandpo.core.methods.registry import register_method as method
 from bandpo.core.methods.top_k import top_k_divergence
 from bandpo.core.tokens import Surrogate, Tokens
 
+_LISTED = "eq. 15 and 16"
 _TOPK_LOGP = Input("BTK", "log-probs of the sampler's top-k tokens under the policy", example=-2.0)
 _TOPK_LOGP_ROLLOUT = Input("BTK", "their log-probs under the sampler, see bandpo.with_sampled_token", example=-2.0)
 
@@ -74,119 +75,63 @@ def _moved(tokens: Tokens, divergence: str) -> Tensor:
     return projected_divergence(tokens.logp_anchor, logp - tokens.logp_anchor, divergence)
 
 
-@method(
-    "dppo-tv",
-    family="mask",
-    formula="-A min(r, max_ratio) logp where |q - μ| <= δ or A pulls back, else 0",
-    citation="DPPO, arXiv 2602.04879, eq. 13",
-    anchor="rollout",
-)
-def dppo_tv(
+def _about(what: str, equation: str) -> dict[str, str]:
+    return {
+        "family": "mask",
+        "formula": f"-A min(r, max_ratio) logp where {what} <= δ or A pulls back, else 0",
+        "citation": f"DPPO, arXiv 2602.04879, {equation}",
+        "anchor": "rollout",
+    }
+
+
+@method("dppo-kl", **_about("KL(Bern μ || Bern q)", "eq. 14"), presets={"divergence": "kl", "delta": 0.05})
+@method("dppo-tv", **_about("|q - μ|", "eq. 13"), presets={"divergence": "tv"})
+def dppo_binary(
     tokens: Tokens,
     *,
+    divergence: str,
     delta: float = 0.15,
     delta_low: float | None = None,
     delta_high: float | None = None,
     max_ratio: float = 1e4,
     two_sided: bool = False,
 ) -> Surrogate:
-    """Drop tokens whose probability has moved by more than δ.
+    """Drop tokens whose own probability has moved by more than δ, measured as two events.
 
     Args:
         tokens: the batch, its anchor the rollout policy.
+        divergence: "tv" or "kl", of "the sampled token" against "any other".
         delta, delta_low, delta_high, two_sided: see `divergence_mask`.
         max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
     """
     radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    keep = divergence_mask(tokens, _moved(tokens, "tv"), **radii, two_sided=two_sided)
+    keep = divergence_mask(tokens, _moved(tokens, divergence), **radii, two_sided=two_sided)
     return masked_policy_gradient(tokens, keep, max_ratio)
 
 
-@method(
-    "dppo-kl",
-    family="mask",
-    formula="-A min(r, max_ratio) logp where KL(Bern μ || Bern q) <= δ or A pulls back, else 0",
-    citation="DPPO, arXiv 2602.04879, eq. 14",
-    anchor="rollout",
-)
-def dppo_kl(
-    tokens: Tokens,
-    *,
-    delta: float = 0.05,
-    delta_low: float | None = None,
-    delta_high: float | None = None,
-    max_ratio: float = 1e4,
-    two_sided: bool = False,
-) -> Surrogate:
-    """Drop tokens whose two-event KL exceeds δ.
-
-    Args:
-        tokens: the batch, its anchor the rollout policy.
-        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
-    """
-    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    keep = divergence_mask(tokens, _moved(tokens, "kl"), **radii, two_sided=two_sided)
-    return masked_policy_gradient(tokens, keep, max_ratio)
-
-
-@method(
-    "dppo-topk-tv",
-    family="mask",
-    formula="-A min(r, max_ratio) logp where TV over top-k and rest <= δ or A pulls back, else 0",
-    citation="DPPO, arXiv 2602.04879, eq. 15 and 16",
-    anchor="rollout",
-)
-def dppo_top_k_tv(
+@method("dppo-topk-kl", **_about("KL over top-k and rest", _LISTED), presets={"divergence": "kl", "delta": 0.05})
+@method("dppo-topk-tv", **_about("TV over top-k and rest", _LISTED), presets={"divergence": "tv"})
+def dppo_top_k(
     tokens: Tokens,
     *,
     topk_logp: Annotated[Tensor, _TOPK_LOGP],
     topk_logp_rollout: Annotated[Tensor, _TOPK_LOGP_ROLLOUT],
+    divergence: str,
     delta: float = 0.15,
     delta_low: float | None = None,
     delta_high: float | None = None,
     max_ratio: float = 1e4,
     two_sided: bool = False,
 ) -> Surrogate:
-    """Drop tokens at positions whose top-k TV exceeds δ.
+    """Drop tokens at positions whose divergence over the top-k list and the rest exceeds δ.
 
     Args:
         tokens: the batch, its anchor the rollout policy.
         topk_logp, topk_logp_rollout: see `top_k_divergence`.
+        divergence: "tv" or "kl".
         delta, delta_low, delta_high, two_sided: see `divergence_mask`.
         max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
     """
+    distance = top_k_divergence(topk_logp, topk_logp_rollout, divergence)
     radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    keep = divergence_mask(tokens, top_k_divergence(topk_logp, topk_logp_rollout, "tv"), **radii, two_sided=two_sided)
-    return masked_policy_gradient(tokens, keep, max_ratio)
-
-
-@method(
-    "dppo-topk-kl",
-    family="mask",
-    formula="-A min(r, max_ratio) logp where KL over top-k and rest <= δ or A pulls back, else 0",
-    citation="DPPO, arXiv 2602.04879, eq. 15 and 16",
-    anchor="rollout",
-)
-def dppo_top_k_kl(
-    tokens: Tokens,
-    *,
-    topk_logp: Annotated[Tensor, _TOPK_LOGP],
-    topk_logp_rollout: Annotated[Tensor, _TOPK_LOGP_ROLLOUT],
-    delta: float = 0.05,
-    delta_low: float | None = None,
-    delta_high: float | None = None,
-    max_ratio: float = 1e4,
-    two_sided: bool = False,
-) -> Surrogate:
-    """Drop tokens at positions whose top-k KL exceeds δ.
-
-    Args:
-        tokens: the batch, its anchor the rollout policy.
-        topk_logp, topk_logp_rollout: see `top_k_divergence`.
-        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
-    """
-    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    keep = divergence_mask(tokens, top_k_divergence(topk_logp, topk_logp_rollout, "kl"), **radii, two_sided=two_sided)
-    return masked_policy_gradient(tokens, keep, max_ratio)
+    return masked_policy_gradient(tokens, divergence_mask(tokens, distance, **radii, two_sided=two_sided), max_ratio)
