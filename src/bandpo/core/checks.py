@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher, get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Rounding can push the log-prob of a near-certain token above 0: a little in fp32, visibly in 16-bit formats.
 _POSITIVE_SLACK = {torch.bfloat16: 0.125, torch.float16: 0.02}
@@ -32,6 +34,15 @@ def is_fake(tensor: Tensor) -> bool:
 def is_traced() -> bool:
     """Return whether this code is being compiled, exported or traced by make_fx rather than run."""
     return torch.compiler.is_compiling() or get_proxy_mode() is not None
+
+
+def constant_in_compiled_code(function: Function) -> Function:
+    """Have a compiler call the function once, with constants, and keep what it returns instead of tracing it.
+
+    What `torch.compiler.assume_constant_result` does; calling that would import the whole compiler with this module.
+    """
+    function._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
+    return function
 
 
 def can_inspect(*tensors: Tensor | None) -> bool:

@@ -160,7 +160,7 @@ def bounds(
 
 
 def launch_arguments(region: PackedRegion, device: torch.device) -> list[Any]:
-    """What `bounds` takes for this region, from low_table to log_cap."""
+    """Return what `bounds` takes for this region, from low_table to log_cap."""
     kinds = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
     unused = torch.empty(1, device=device)
     tables = [kl_table(*v.as_integer_ratio(), device) if kind == KL else unused for kind, v in kinds]

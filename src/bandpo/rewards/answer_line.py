@@ -58,7 +58,7 @@ def normalised(answer: str) -> str:
 
 
 def answer_line_equal(completion: str, reference: str) -> tuple[bool, str]:
-    """Whether the answer line equals the reference, and the normalised answer ("[INVALID]" without a line).
+    """Return whether the answer line equals the reference, and the normalised answer ("[INVALID]" without a line).
 
     >>> from bandpo.rewards.answer_line import answer_line_equal
     >>> answer_line_equal("So it is 34.\\nAnswer: 34", "34"), answer_line_equal("$\\\\boxed{34}$", "34")

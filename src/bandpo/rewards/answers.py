@@ -85,7 +85,7 @@ class Answer:
 
     @property
     def is_marked(self) -> bool:
-        """Whether it stood in a box, in a tag or after "Answer:"."""
+        """Tell whether it stood in a box, in a tag or after "Answer:"."""
         return self.mark in ("box", "line", "tag")
 
 

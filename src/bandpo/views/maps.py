@@ -115,7 +115,8 @@ def situation(method: Method) -> Situation:
     return _SITUATIONS.get(method.name, Situation())
 
 
-# Inputs that are not numbers, for N tokens with these old log-probs and log-ratios, each a response of its own.
+# Inputs whose `example` would hide what a method does; for N tokens with these old log-probs and log-ratios, each a
+# response of its own.
 _MADE_UP: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "topk_logp": lambda logp, d: (logp + d).clamp_max(0.0).reshape(-1, 1, 1),
     "topk_logp_rollout": lambda logp, d: logp.reshape(-1, 1, 1),
@@ -146,7 +147,7 @@ def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
     logp = grid.logp.unsqueeze(0)
     d = torch.minimum(grid.log_ratio.unsqueeze(1), -logp)
     made_up = {
-        name: _MADE_UP[name](logp.expand_as(d), d)
+        name: _MADE_UP[name](logp.expand_as(d), d) if name in _MADE_UP else needed.made_up(d.numel(), 1)
         for name, needed in method.inputs.items()
         if needed.shape and not needed.optional
     }

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.checks import constant_in_compiled_code
 from bandpo.core.divergences.special import expm1, log1mexp, root_of_scale
 
 Radius = float | Tensor
@@ -99,6 +100,7 @@ def _floor_of_number(divergence: str, numerator: int, denominator: int, is_doubl
         return coarse, float(exact - Decimal(coarse))
 
 
+@constant_in_compiled_code
 def log_floor(divergence: str, numerator: int, denominator: int, dtype: torch.dtype) -> tuple[float, float]:
     """log floor in two parts, so that log floor - logp keeps every digit where p is close to it and the ratio to 0.
 
@@ -112,10 +114,6 @@ def log_floor(divergence: str, numerator: int, denominator: int, dtype: torch.dt
     (True, True)
     """
     return _floor_of_number(divergence, numerator, denominator, dtype == torch.float64)
-
-
-# What torch.compiler.assume_constant_result sets; calling that would import the whole compiler with this module.
-log_floor._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _floor_of_tensor(divergence: str, delta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

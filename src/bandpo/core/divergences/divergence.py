@@ -76,7 +76,7 @@ class Divergence:
 
     @property
     def limits(self) -> RadiusLimits:
-        """What a radius must lie between."""
+        """Return what a radius must lie between."""
         return RadiusLimits(self.smallest_delta, self.supremum, MAX_DELTA)
 
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import is_fake
+from bandpo.core.checks import constant_in_compiled_code, is_fake
 from bandpo.core.divergences.kl_solver import LOGP_MIN, kl_lower, kl_toward, kl_upper
 
 PER_OCTAVE_LOG2 = 4
@@ -50,6 +50,7 @@ def _made(numerator: int, denominator: int, device: torch.device) -> Tensor:
     return cubics.T.float().contiguous().to(device)
 
 
+@constant_in_compiled_code
 def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
     """The table of δ = numerator/denominator on a device, made once; a constant in compiled code.
 
@@ -61,10 +62,6 @@ def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
     torch.Size([8, 1760])
     """
     return _made(numerator, denominator, device)
-
-
-# What torch.compiler.assume_constant_result sets; calling that would import the whole compiler with this module.
-kl_table._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class Method:
 
     @property
     def per_token(self) -> bool:
-        """Whether what a token may do depends on the token; False for a fixed clip."""
+        """Tell whether what a token may do depends on the token; False for a fixed clip."""
         return True
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +172,9 @@ class Method:
         """
         raise ValueError(f"method {self.name!r} has no interval, it is a {self.family}")
 
+    def _has_no_root(self) -> ValueError:
+        return ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+
     def validate(self, hyperparameters: Mapping[str, Any]) -> None:
         """Raise what the method raises for these hyperparameters, by running it on one made-up token."""
         logp = torch.full((1, 1), -1.0)
@@ -186,7 +189,7 @@ class IntervalMethod(Method):
 
     @property
     def per_token(self) -> bool:
-        """Whether the bounds depend on the token; False where they are 1 - eps_low and 1 + eps_high for all."""
+        """Tell whether the bounds depend on the token; False where they are 1 - eps_low and 1 + eps_high for all."""
         region = self.region()
         return not isinstance(region, Band) or region.divergence is not None
 
@@ -215,7 +218,7 @@ class IntervalMethod(Method):
     def _without_bounds(self, region: Region, tokens: Tokens, check: bool) -> Surrogate:
         """Return gradient -A r inside the band and 0 outside, the clipped surrogate's; the loss is -A r on both."""
         if not isinstance(region, Band) or region.divergence is None:
-            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+            raise self._has_no_root()
         region.check(tokens.logp_anchor, check)
         loss = -tokens.advantages * torch.exp(tokens.log_ratio)
         return Surrogate(loss, torch.where(region.outside(tokens), 0.0, loss.detach()))
@@ -230,5 +233,5 @@ class RuleMethod(Method):
     ) -> tuple[Surrogate, Interval | None]:
         """Return what the rule returns, see `Method.apply`."""
         if not bounds:
-            raise ValueError(f"bounds=False with method={self.name!r}: expected a band, whose bounds are solved for")
+            raise self._has_no_root()
         return self.rule(tokens, **options), None

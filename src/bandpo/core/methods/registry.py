@@ -32,7 +32,7 @@ def register(method: Method) -> Method:
 
 
 def register_method(name: str, *, family: str, formula: str, citation: str, **facts: Any) -> Callable[[Rule], Rule]:
-    """Declare the function below as a method that `policy_loss` and every engine take by name.
+    """Declare the function below as a method that `policy_loss` and engines take by name in this process.
 
     Its keyword-only parameters and their defaults are the method's hyperparameters, its docstring's first line is the
     summary. An interval's function returns a region, any other takes `Tokens` first and returns a `Surrogate`, the loss
@@ -43,7 +43,7 @@ def register_method(name: str, *, family: str, formula: str, citation: str, **fa
         family: "interval", "mask", "gate", "sequence" or "bonus".
         formula: loss, bounds or weight of a token, as one line of text.
         citation: paper and equation.
-        **facts: anchor, scope, ours, experimental, scales_with_advantage: see `Method`.
+        **facts: anchor, scope, ours, experimental, scales_with_advantage: see `Method`; presets: see `declared`.
 
     Raises:
         TypeError, ValueError: see `declared`; the name is taken.

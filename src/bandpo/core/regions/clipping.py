@@ -23,7 +23,7 @@ from bandpo.core.tokens import Surrogate, Tokens
 def clipped_surrogate(
     log_ratio: Tensor, advantages: Tensor, interval: Interval, dual_clip: float | None = None
 ) -> Tensor:
-    """PPO's pessimistic surrogate, elementwise: ℓ = max(-A r, -A clip(r, e^low, e^high)), r = e^log_ratio.
+    """Return PPO's pessimistic surrogate, elementwise: ℓ = max(-A r, -A clip(r, e^low, e^high)), r = e^log_ratio.
 
     With a dual clip c > 1, ℓ = min(ℓ, -A c) where A < 0 (arXiv 1912.09729, eq. 4).
 
@@ -49,13 +49,13 @@ def clipped_surrogate(
 
 
 def stopped(interval: Interval, tokens: Tokens) -> Tensor:
-    """Whether a token is past the bound its advantage pushes it to."""
+    """Return whether a token is past the bound its advantage pushes it to."""
     d = tokens.log_ratio
     return torch.where(tokens.advantages > 0, d > interval.high, (tokens.advantages < 0) & (d < interval.low))
 
 
 def clip_to(interval: Interval, tokens: Tokens, dual_clip: float | None = None) -> Surrogate:
-    """The clipped surrogate over given bounds, with its gradient -A r inside them and 0 outside."""
+    """Return the clipped surrogate over given bounds, with its gradient -A r inside them and 0 outside."""
     d, advantages = tokens.log_ratio, tokens.advantages
     is_stopped = stopped(interval, tokens)
     if dual_clip is not None:

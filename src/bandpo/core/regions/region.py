@@ -28,7 +28,7 @@ class Region:
 
     @property
     def label(self) -> str:
-        """What errors call the region."""
+        """Name the region for errors."""
         return type(self).__name__
 
     def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:

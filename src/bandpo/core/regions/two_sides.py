@@ -43,7 +43,7 @@ class Band(Region):
 
     @property
     def label(self) -> str:
-        """What errors call the region."""
+        """Name the region for errors."""
         return "a fixed clip" if self.divergence is None else f"divergence={self.divergence.name!r}"
 
     def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:
@@ -92,7 +92,7 @@ class Band(Region):
         """Raise TypeError or ValueError for a number out of range, or log-probs that are none."""
         check_floating("logp_old", logp_old)
         inspect = inspect and can_inspect(logp_old)
-        if inspect:
+        if inspect and self.divergence is not None:
             check_logp("logp_old", logp_old)
         self.low.check(self.divergence, logp_old.shape, upper=False, inspect=inspect)
         if self.high is not self.low:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bandpo.core.objective.inputs import FILL
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import MAX_LOG_RATIO
-from bandpo.engines.common.objective import FILL, Objective, detached_tokens
+from bandpo.engines.common.objective import Objective, detached_tokens
 
 
 class ClipSettings(NamedTuple):

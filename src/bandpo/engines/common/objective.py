@@ -15,15 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.methods.method import IntervalMethod, Method
+from bandpo.core.methods.method import ANCHORS, IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
+from bandpo.core.objective.inputs import FILL
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import Metrics, trust_region_metrics
 from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import Tokens
-
-FILL = -1.0
-"""What masked positions of log-probs hold: any finite log-prob serves."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Objective:
 
     @property
     def is_interval(self) -> bool:
-        """Whether the method is an interval of the ratio, which an engine that clips can apply."""
+        """Tell whether the method is an interval of the ratio, which an engine that clips can apply."""
         return isinstance(self.method, IntervalMethod)
 
     @property
@@ -198,8 +196,8 @@ def _objective(
     options = method.resolve(hyperparameters)
     method.validate(options)
     anchor = method.anchor if anchor is None else anchor
-    if anchor not in ("old", "rollout"):
-        raise ValueError(f"anchor={anchor!r}: expected 'old' or 'rollout'")
+    if anchor not in ANCHORS:
+        raise ValueError(f"anchor={anchor!r}: expected {' or '.join(map(repr, ANCHORS))}")
     needed = [name for name, one in method.inputs.items() if not one.optional]
     needed += ["logp_rollout"] if anchor == "rollout" else []
     lacking = [input_name for input_name in needed if input_name not in provided]

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bandpo.core.objective.inputs import FILL
 from bandpo.core.tokens import MAX_LOG_RATIO, Tokens
-from bandpo.engines.common.objective import FILL, detached_tokens
+from bandpo.engines.common.objective import detached_tokens
 
 
 @dataclass(frozen=True)
