@@ -21,7 +21,7 @@ ORDER = (
 )
 HEIGHT = {package: height for height, packages in enumerate(ORDER) for package in packages}
 # The one file in which the core asks for the kernels, when a tensor is there that they serve.
-ASKING_FOR_KERNELS = {"core/dispatch.py"}
+ASKING_FOR_KERNELS = {"core/regions/dispatch.py"}
 CORE_MAY_IMPORT = {"torch", "bandpo", *sys.stdlib_module_names}
 MODULES = {str(path.relative_to(SOURCE)): path for path in sorted(SOURCE.rglob("*.py"))}
 

@@ -216,7 +216,7 @@ def test_builds_for_a_hopper_gpu(tmp_path):
 @pytest.mark.parametrize(("name", "options"), batches.SETTINGS, ids=batches.SETTING_IDS)
 def test_auto_takes_what_a_gpu_would_take_and_gives_what_torch_gives(monkeypatch, name, options, dtype, metrics):
     """Every method as if its tensors lay on a GPU: the kernel where it serves, interpreted, and torch elsewhere."""
-    monkeypatch.setattr("bandpo.core.dispatch.runs_kernels", lambda tensor: True)
+    monkeypatch.setattr("bandpo.core.regions.dispatch.runs_kernels", lambda tensor: True)
     given = batches.to(batches.batch(), dtype)
     (found, gradients), (expected, plain) = (
         batches.gradients_of(name, given, kernel=kernel, metrics=metrics, **options) for kernel in ("auto", "torch")

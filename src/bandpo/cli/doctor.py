@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bandpo.cli.commands import FORWARD
 from bandpo.cli.console import accept_older_names, console, user_errors
-from bandpo.core.json_objects import read_object
+from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.options import WrittenOptions, flat
 
 _FILES = (".yaml", ".yml", ".toml", ".json")

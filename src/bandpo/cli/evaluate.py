@@ -13,7 +13,7 @@ from rich.markup import escape
 from bandpo.cli.commands import LIST, Command
 from bandpo.cli.console import INTERRUPTED, console, fail, user_errors
 from bandpo.cli.score_tables import print_comparison, print_scores
-from bandpo.core.json_objects import read_object
+from bandpo.engines.common.json_objects import read_object
 from bandpo.evals.settings import EvalSettings
 
 _LISTS = ("tasks", "k")

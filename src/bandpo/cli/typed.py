@@ -12,7 +12,7 @@ from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.cli.yaml_file import Word, plain, untyped
 from bandpo.core.checks import suggestion
-from bandpo.core.json_objects import read_object
+from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.trl import BandGRPOConfig
 from bandpo.runs.training import RunArguments
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.gradients import once_differentiable
+from bandpo.core.objective.gradients import once_differentiable
 from bandpo.core.objective.metrics import BUCKETS, Metrics, bucket_names
 from bandpo.core.regions.packed import PackedRegion
 

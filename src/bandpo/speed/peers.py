@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.dispatch import has_triton
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.band import band
+from bandpo.core.regions.dispatch import has_triton
 from bandpo.engines.common.releases import is_installed
 
 DELTA = 0.05

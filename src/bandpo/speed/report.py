@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from bandpo.core.dispatch import has_triton
 from bandpo.core.regions.band import band
+from bandpo.core.regions.dispatch import has_triton
 from bandpo.speed.measure import counts_of, seconds_of
 from bandpo.speed.peers import DELTA, bisection_bounds, bound_peers, loss_peers, make_batch
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.core.dispatch import serves
 from bandpo.core.methods.method import IntervalMethod, Method
+from bandpo.core.regions.dispatch import serves
 from bandpo.core.regions.packed import PackedRegion
 
 

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from bandpo.core.checks import can_inspect, check_finite
-from bandpo.core.dispatch import as_metrics, clip_loss
-from bandpo.core.gradients import with_known_gradient
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.aggregation import aggregate, aggregate_rows
 from bandpo.core.objective.corrections import check_reference, importance_weight
 from bandpo.core.objective.fused import kernel_region
+from bandpo.core.objective.gradients import with_known_gradient
 from bandpo.core.objective.inputs import Batch, as_tokens, checked, filled, prepare, radii_inside
 from bandpo.core.objective.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.objective.overflow import check_overflow
 from bandpo.core.objective.reference_kl import reference_kl
+from bandpo.core.regions.dispatch import as_metrics, clip_loss
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bandpo.core.dispatch import band_bounds, serves
+from bandpo.core.regions.dispatch import band_bounds, serves
 from bandpo.core.regions.interval import Interval, working
 from bandpo.core.regions.packed import PackedRegion
 

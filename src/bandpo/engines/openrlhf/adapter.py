@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from bandpo.core.json_objects import read_object
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.handover import clip_settings
+from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from bandpo.core.json_objects import read_object
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.handover import clip_settings, metric_floats
+from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, is_off, refuse_clip_range, refuse_correction
 

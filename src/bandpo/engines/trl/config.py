@@ -8,10 +8,10 @@ from typing import Any
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
-from bandpo.core.json_objects import read_object
 from bandpo.core.methods.registry import get_method
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.findings import FindingWarning
+from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.trl.ranges import check_ranges
 from bandpo.engines.trl.refusals import notices, refuse_for_method, refuse_options

@@ -17,7 +17,7 @@ def read_object(name: str, text: str) -> dict[str, Any]:
     Raises:
         ValueError: not a JSON object, a key twice at any depth, or nested too deep.
 
-    >>> from bandpo.core.json_objects import read_object
+    >>> from bandpo.engines.common.json_objects import read_object
     >>> read_object("method_kwargs", '{"max_ratio": 10}')
     {'max_ratio': 10}
     """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandpo.core.json_objects import read_object
+from bandpo.engines.common.json_objects import read_object
 
 
 @pytest.mark.parametrize(
