@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "bandpo"
 # Lowest first. `bandpo` is the names that users import: the files beside the packages.
 ORDER = (
     ("tasks", "rewards", "core"),
+    ("microscope",),
     ("kernels", "engines", "testing"),
     ("bandpo",),
     ("data",),
