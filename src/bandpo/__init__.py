@@ -55,6 +55,7 @@ __all__ = [  # noqa: F405
     "metric_means",
     "policy_loss",
     "projected_divergence",
+    "record",
     "reference_kl",
     "register_divergence",
     "register_method",

@@ -28,6 +28,7 @@ from bandpo.core.regions.region import Formula, Region
 from bandpo.core.regions.sides import Fixed, Mirrored, Open, Within
 from bandpo.core.regions.two_sides import Band, band_region
 from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.microscope.recorder import record
 
 __all__ = [
     "AGGREGATIONS",
@@ -69,6 +70,7 @@ __all__ = [
     "metric_means",
     "policy_loss",
     "projected_divergence",
+    "record",
     "reference_kl",
     "register_divergence",
     "register_method",

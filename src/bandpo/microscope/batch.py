@@ -98,15 +98,17 @@ class TokenBatch:
         """Return the names of the tensors that are there, mask left out."""
         return tuple(name for name in (*PER_TOKEN, *PER_ROW) if getattr(self, name) is not None)
 
-    def rows(self, rows: slice) -> TokenBatch:
-        """Return some of the sequences.
+    def rows(self, rows: slice | Sequence[int]) -> TokenBatch:
+        """Return some of the sequences, by a slice or by their numbers.
 
         >>> batch = TokenBatch(mask=torch.ones(3, 2, dtype=torch.bool), rewards=torch.tensor([0.0, 1.0, 2.0]))
         >>> batch.rows(slice(1, 2)).rewards
         tensor([1.])
         """
         cut = {name: getattr(self, name)[rows] for name in self.names}
-        return replace(self, mask=self.mask[rows], prompts=self.prompts[rows], **cut)
+        numbers = range(len(self.mask))[rows] if isinstance(rows, slice) else rows
+        prompts = [self.prompts[number] for number in numbers] if self.prompts else ()
+        return replace(self, mask=self.mask[rows], prompts=prompts, **cut)
 
     def parts(self, max_tokens: int) -> Iterator[TokenBatch]:
         """Yield the batch in parts of whole sequences, each of at most `max_tokens` positions or of one sequence."""
