@@ -9,6 +9,7 @@ from bandpo.evals.generation.protocol import Sample
 from bandpo.evals.planning import plan
 from bandpo.evals.run import samples_file
 from bandpo.evals.settings import EvalSettings
+from bandpo.store.seal import SEAL
 
 
 class Solver:
@@ -109,6 +110,7 @@ def test_folders_that_hold_no_finished_evaluation_are_refused(evaluated, tmp_pat
     with pytest.raises(ValueError, match="begun: not finished"):
         compare(a, tmp_path / "begun")
     path = evaluated("cut", 0.5) / samples_file("countdown")
+    (path.parent / SEAL).unlink()
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ValueError, match="has 79 samples: expected 80"):
         compare(a, tmp_path / "cut")
@@ -125,12 +127,18 @@ def test_folders_that_hold_no_finished_evaluation_are_refused(evaluated, tmp_pat
         ("config.yaml", lambda text: "- a", "config.yaml is damaged .no mapping"),
         ("config.yaml", lambda text: text.replace("\nn: 4", ""), "it lacks n"),
         ("config.yaml", lambda text: text.replace("countdown.problems:", "problems:"), r"it lacks countdown\.problems"),
-        ("result.json", lambda text: "{", "not finished"),
-        ("result.json", lambda text: "", "not finished"),
+        ("result.json", lambda text: "{", "result.json is damaged"),
+        ("result.json", lambda text: "", "result.json is damaged"),
     ],
 )
-def test_damaged_evaluations_are_not_compared(evaluated, name, change, expected):
+@pytest.mark.parametrize("has_seal", [True, False])
+def test_damaged_evaluations_are_not_compared(evaluated, name, change, expected, has_seal):
+    """With a seal any change of a sample is seen; without one, of an older release, what is no sample."""
     a, b = evaluated("a", 0.5), evaluated("b", 0.9)
+    if not has_seal:
+        (a / SEAL).unlink()
+    elif name == samples_file("countdown"):
+        expected = "countdown.samples.jsonl is damaged"
     (a / name).write_text(change((a / name).read_text()))
     with pytest.raises(ValueError, match=expected):
         compare(a, b)

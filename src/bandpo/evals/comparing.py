@@ -75,6 +75,8 @@ def _entries(folder: RunFolder) -> dict[str, Any]:
     entries = folder.config()
     if entries is None or not isinstance(entries.get("tasks"), list):
         raise ValueError(f"{folder.path}: no evaluation here, expected a folder that `bandpo eval` wrote")
+    if damage := folder.damage():
+        raise ValueError(f"{folder.path}: {damage}, the command that began it finishes it again")
     if not folder.is_complete():
         raise ValueError(f"{folder.path}: not finished, the command that began it goes on where it was")
     return entries

@@ -111,6 +111,7 @@ class Plan:
                     self.folder.append(samples_file(planned.name), self._draw(engine, planned, batch))
                     drawn += len(batch)
                     bar.update(len(batch))
+            self._put_in_order(planned)
         result = self._result()
         result["timing"] = {"seconds": round(time.time() - started, 1), "samples_in_them": drawn}
         self.folder.finish(result)
@@ -122,13 +123,23 @@ class Plan:
         saved = {(record["problem"], record["sample"]): record for record in records}
         kept: list[dict[str, Any]] = []
         missing: list[Batch] = []
-        for batch in plan_batches([*map(len, planned.prompts)], self.config.n, self.config.batch_size):
+        for batch in self._batches(planned):
             if all(key in saved for key in batch):
                 kept += [saved[key] for key in batch]
             else:
                 missing.append(batch)
         self.folder.replace(samples_file(planned.name), kept)
         return missing
+
+    def _put_in_order(self, planned: PlannedTask) -> None:
+        """Write the samples in the order in which an evaluation that was never cut short draws them."""
+        saved = {(record["problem"], record["sample"]): record for record in read_samples(self.folder, planned.name)}
+        keys = [key for batch in self._batches(planned) for key in batch]
+        if list(saved) != keys:
+            self.folder.replace(samples_file(planned.name), [saved[key] for key in keys])
+
+    def _batches(self, planned: PlannedTask) -> list[Batch]:
+        return plan_batches([*map(len, planned.prompts)], self.config.n, self.config.batch_size)
 
     def _draw(self, engine: Engine, planned: PlannedTask, batch: Batch) -> list[dict[str, Any]]:
         """Return the records of one batch, drawn and graded."""

@@ -8,6 +8,7 @@ evaluations.jsonl   scores on the held-out problems over training
 samples.jsonl       held-out answers of the final policy
 checkpoint-N/       the trainer's own, to resume from, with a manifest and the metrics and evaluations up to it
 model/              final policy and tokenizer
+finished.json       size and SHA-256 of the JSON files and the result
 result.json         written last: the run is complete
 .lock, .holder      who runs in the folder
 
@@ -30,6 +31,7 @@ from bandpo.store.machine import environment
 from bandpo.store.mark import MARK, read_mark, write_mark
 from bandpo.store.reading import CONFIG, RESULT, RunReader
 from bandpo.store.records import parse_object, to_json
+from bandpo.store.seal import SEAL, sealed
 
 ENVIRONMENT, MODEL = "environment.json", "model"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.jsonl", "samples.jsonl"
@@ -138,8 +140,8 @@ class RunFolder(RunReader):
 
     def _mend(self) -> None:
         """Write anew what can be, and say so."""
-        if (self.path / RESULT).exists():
-            self.say(f"{RESULT} is damaged: the run counts as unfinished")
+        if damage := self.damage():
+            self.say(f"{damage}: the run counts as unfinished")
         try:
             parse_object((self.path / ENVIRONMENT).read_bytes())
         except (OSError, ValueError):
@@ -209,7 +211,10 @@ class RunFolder(RunReader):
                 sync_tree(path)
             elif path.is_file():
                 sync(path)
-        self._write(RESULT, to_json(result, indent=2) + "\n")
+        text = to_json(result, indent=2) + "\n"
+        logs = {path.name: path.read_bytes() for path in sorted(self.path.glob("*.jsonl"))}
+        self._write(SEAL, sealed({**logs, RESULT: text.encode()}))
+        self._write(RESULT, text)
 
     def _write(self, name: str, data: bytes | str) -> None:
         self.check()

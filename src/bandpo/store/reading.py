@@ -13,6 +13,7 @@ from bandpo.store import checkpoints
 from bandpo.store.lock import holder
 from bandpo.store.mark import read_mark
 from bandpo.store.records import parse_object, printable, read_records
+from bandpo.store.seal import broken
 
 CONFIG, RESULT = "config.yaml", "result.json"
 
@@ -24,12 +25,22 @@ class RunReader:
         self.path = Path(path)
 
     def is_complete(self) -> bool:
-        """Return whether the run has ended and its result is whole."""
+        """Return whether the run has ended and all that it wrote is whole."""
         try:
             self.result()
         except (OSError, ValueError):
             return False
-        return True
+        return self.damage() is None
+
+    def damage(self) -> str | None:
+        """Return which file of a finished run is not as it was when the run ended, as a phrase; None where all are."""
+        if not (self.path / RESULT).exists():
+            return None
+        try:
+            self.result()
+        except (OSError, ValueError):
+            return f"{RESULT} is damaged"
+        return broken(self.path)
 
     def result(self) -> dict[str, Any]:
         """Return what the finished run wrote.

@@ -20,6 +20,7 @@ from bandpo.runs.comparison import tether
 from bandpo.runs.comparison.specs import Spec, run_folder
 from bandpo.store.folder import METRICS, RunFolder
 from bandpo.store.progress import Bar
+from bandpo.store.reading import RESULT
 from bandpo.store.records import printable
 
 _POLL_SECONDS = 1.0
@@ -136,7 +137,7 @@ def _why(worker: _Worker) -> str:
 
 def _share_done(folder: RunFolder) -> float:
     """Return how far a run is, in 0..1."""
-    if folder.is_complete():
+    if (folder.path / RESULT).is_file():
         return 1.0
     records = folder.read(METRICS)
     try:
