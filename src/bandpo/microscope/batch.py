@@ -117,6 +117,38 @@ class TokenBatch:
             yield self.rows(slice(start, start + count))
 
 
+def joined(parts: Sequence[TokenBatch]) -> TokenBatch:
+    """Return several batches as one, padded on the right to the longest; what not all have is left out.
+
+    >>> short = TokenBatch(mask=torch.ones(1, 1, dtype=torch.bool), rewards=torch.ones(1))
+    >>> long = TokenBatch(mask=torch.ones(1, 2, dtype=torch.bool), rewards=torch.zeros(1))
+    >>> joined([short, long]).mask
+    tensor([[ True, False],
+            [ True,  True]])
+    """
+    first = parts[0]
+    width = max(part.mask.shape[1] for part in parts)
+    tensors = {
+        name: torch.cat([_widened(getattr(part, name), width) for part in parts])
+        for name in ("mask", *first.names)
+        if all(getattr(part, name) is not None for part in parts)
+    }
+    uses, steps = {part.is_first_use for part in parts}, {part.step for part in parts}
+    return replace(
+        first,
+        **{**dict.fromkeys(first.names), **tensors},
+        is_first_use=uses.pop() if len(uses) == 1 else None,
+        step=steps.pop() if len(steps) == 1 else None,
+        texts={token: text for part in parts for token, text in part.texts.items()},
+        prompts=[prompt for part in parts for prompt in part.prompts] if all(part.prompts for part in parts) else (),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
+def _widened(tensor: Tensor, width: int) -> Tensor:
+    return tensor if tensor.dim() == 1 else torch.nn.functional.pad(tensor, (0, width - tensor.shape[1]))
+
+
 def from_rows(rows: Sequence[Mapping[str, Any]], **common: Any) -> TokenBatch:
     """Return a batch of sequences of different lengths, padded on the right.
 

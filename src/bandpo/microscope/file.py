@@ -17,7 +17,7 @@ from torch import Tensor
 from bandpo.microscope.batch import PER_ROW, PER_TOKEN, TokenBatch
 from bandpo.microscope.errors import BatchError
 
-FORMAT, SCHEMA, VERSION = "bandpo", "bandpo.batch", 1
+FORMAT, SCHEMA, VERSION = "bandpo", "bandpo batch", 1
 KEY = "bandpo"
 SUFFIX = ".safetensors"
 _TENSORS = ("mask", *PER_TOKEN, *PER_ROW)

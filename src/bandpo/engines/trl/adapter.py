@@ -34,6 +34,7 @@ from bandpo.engines.trl.inputs import EntropySwitch, group_rewards, sampler_top_
 from bandpo.engines.trl.logits import tapped_logits, unwrapped
 from bandpo.engines.trl.loss import ReplacedAdvantages, bounds, clip_range
 from bandpo.engines.trl.metrics import BandMetrics
+from bandpo.engines.trl.watch import BatchWatch
 
 __all__ = ["BandGRPOConfig", "BandGRPOTrainer"]
 
@@ -76,6 +77,7 @@ class BandGRPOTrainer(GRPOTrainer):
         self._entropy_switch = EntropySwitch() if self._objective.options.get("strategy") == "od" else None
         self._band_metrics = BandMetrics()
         super().__init__(model, reward_funcs, args, *others, **named)
+        self._watch = BatchWatch(args, self._objective, self.accelerator, self.processing_class)
         if not args.method.startswith("band-"):
             self._name, self._paper = GRPOTrainer._name, GRPOTrainer._paper
         if self._needs_logits and (self.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
@@ -105,6 +107,8 @@ class BandGRPOTrainer(GRPOTrainer):
         finally:
             self._capture = None
         self._decide_entropy(batch, capture)
+        if self.model.training:
+            self._watch.seen(batch, capture, self.state.global_step)
         if metrics:
             self._band_metrics.add(self._mode, metrics, self._summed)
         return loss
@@ -193,6 +197,11 @@ class BandGRPOTrainer(GRPOTrainer):
         if self.accelerator.sync_gradients:
             self._entropy_switch.step(self._summed, self._progress())
 
+    def _calculate_rewards(self, *args, **kwargs):
+        rewards = super()._calculate_rewards(*args, **kwargs)
+        self._watch.scored(rewards * self.reward_weights.to(rewards.device))
+        return rewards
+
     def _generate_and_score_completions(self, inputs):
         """TRL's own, with what this method needs of the whole generated batch added to it."""
         names = self._objective.method.inputs
@@ -201,9 +210,10 @@ class BandGRPOTrainer(GRPOTrainer):
             output = super()._generate_and_score_completions(inputs)
         finally:
             self._capture = None
+        group_size = (self.num_generations if self.model.training else self.num_generations_eval) or 1
+        self._watch.generated(output, group_size, self.state.global_step)
         if "group_rewards" in names:
-            group_size = self.num_generations if self.model.training else self.num_generations_eval
-            output["group_rewards"] = group_rewards(output["advantages"], group_size or 1)
+            output["group_rewards"] = group_rewards(output["advantages"], group_size)
         if capture is not None and capture.lists:
             mask, old = output["completion_mask"] != 0, output["old_per_token_logps"]
             output |= sampler_top_k(capture.lists, output["completion_ids"], old, mask)

@@ -42,6 +42,9 @@ class BandGRPOConfig(GRPOConfig):
         method_kwargs: the method's other hyperparameters, a dict or, on the command line, a JSON object.
         band_top_k: how many of the sampler's likeliest tokens dppo-topk-* compare.
         band_metrics: log `band/*`, the metrics of `bandpo.trust_region_metrics`.
+        record_every: write what the loss saw to output_dir/batches every so many optimizer steps, for `bandpo inspect`;
+            0 for never. The main process writes its own part of the batch.
+        record_tokens: the most tokens in one such file.
 
     Raises:
         TypeError: a hyperparameter the method does not take, or of the wrong type.
@@ -62,6 +65,10 @@ class BandGRPOConfig(GRPOConfig):
     )
     band_top_k: int = field(default=20, metadata={"help": "Tokens that dppo-topk-tv and dppo-topk-kl compare."})
     band_metrics: bool = field(default=True, metadata={"help": "Log what the trust region did, as `band/*`."})
+    record_every: int = field(
+        default=0, metadata={"help": "Write a batch for `bandpo inspect` every so many updates; 0 for none."}
+    )
+    record_tokens: int = field(default=65536, metadata={"help": "The most tokens in one recorded batch."})
 
     def __post_init__(self):
         check_ranges(vars(self))

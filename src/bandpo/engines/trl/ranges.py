@@ -79,6 +79,8 @@ RANGES = {
     "logging_steps": _STEPS,
     "save_steps": _STEPS,
     "eval_steps": _STEPS,
+    "record_every": Range(0, 10**9),
+    "record_tokens": _COUNT,
     "eval_delay": _NOT_NEGATIVE,
     "eval_accumulation_steps": _SIZE,
     "torch_empty_cache_steps": _COUNT,
