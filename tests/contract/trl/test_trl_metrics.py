@@ -8,8 +8,14 @@ import torch
 import trl_reference
 from trl_tiny import BandGRPOConfig, forward, loss_inputs, model, options, trainer
 
-BUCKETS = {"p<0.01": (0, 0.01), "p<0.05": (0.01, 0.05), "p<0.2": (0.05, 0.2), "p<0.5": (0.2, 0.5), "p<0.9": (0.5, 0.9)}
-BUCKETS["p<=1"] = (0.9, 1.01)
+BUCKETS = {
+    "p=0-0.01": (0, 0.01),
+    "p=0.01-0.05": (0.01, 0.05),
+    "p=0.05-0.2": (0.05, 0.2),
+    "p=0.2-0.5": (0.2, 0.5),
+    "p=0.5-0.9": (0.5, 0.9),
+    "p=0.9-1": (0.9, 1.01),
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +70,9 @@ def counted(policy, batches, delta, dual_clip):
             count("ratio", r)
             count("approx_kl", r - 1 - r.log())
             count("sampled_entropy", -old[row, column])
-    return {f"band/{name}": float(total / number) for name, (total, number) in sums.items()}
+    means = {f"band/{name}": float(total / number) for name, (total, number) in sums.items()}
+    counts = {f"band/{name}/tokens": float(number) for name, (_, number) in sums.items() if "clip" in name}
+    return means | counts
 
 
 def test_equal_a_hand_count_over_micro_batches(policy, tmp_path):
@@ -78,7 +86,7 @@ def test_equal_a_hand_count_over_micro_batches(policy, tmp_path):
     for name, value in expected.items():
         assert logs[name] == pytest.approx(value, rel=1e-5, abs=1e-7), name
         assert value != 0, name
-    buckets = {name.split("/")[-1] for name in expected if "/clip_" in name and name.count("/") == 2}
+    buckets = {name.split("/")[-1] for name in expected if "/clip_" in name and name.count("/") == 2 and "=" in name}
     assert buckets == set(BUCKETS)
 
 

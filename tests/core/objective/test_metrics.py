@@ -28,18 +28,18 @@ COUNTED = {
     "clip_low": (1, 3),
     "dual_clip": (1, 3),
     "clip": (3, 6),
-    "clip_high/p<0.01": (1, 1),
-    "clip_low/p<0.01": (0, 0),
-    "clip_high/p<0.05": (0, 0),
-    "clip_low/p<0.05": (0, 1),
-    "clip_high/p<0.2": (0, 1),
-    "clip_low/p<0.2": (0, 0),
-    "clip_high/p<0.5": (0, 0),
-    "clip_low/p<0.5": (1, 1),
-    "clip_high/p<0.9": (0, 0),
-    "clip_low/p<0.9": (0, 1),
-    "clip_high/p<=1": (0, 0),
-    "clip_low/p<=1": (0, 0),
+    "clip_high/p=0-0.01": (1, 1),
+    "clip_low/p=0-0.01": (0, 0),
+    "clip_high/p=0.01-0.05": (0, 0),
+    "clip_low/p=0.01-0.05": (0, 1),
+    "clip_high/p=0.05-0.2": (0, 1),
+    "clip_low/p=0.05-0.2": (0, 0),
+    "clip_high/p=0.2-0.5": (0, 0),
+    "clip_low/p=0.2-0.5": (1, 1),
+    "clip_high/p=0.5-0.9": (0, 0),
+    "clip_low/p=0.5-0.9": (0, 1),
+    "clip_high/p=0.9-1": (0, 0),
+    "clip_low/p=0.9-1": (0, 0),
     "bound_low": (6 * math.exp(-0.2), 6),
     "log_bound_high": (5 * 0.3, 5),
     "ratio": (sum(math.exp(d) for d in LOG_RATIO[0].tolist()), 6),
@@ -79,7 +79,7 @@ def test_every_bucket_can_count(side, name):
 def test_log_probs_that_rounding_pushed_above_zero_are_in_the_last_bucket():
     logp = torch.tensor([[1e-6, 0.0]])
     found = bandpo.policy_loss(logp, logp, torch.tensor([1.0]), torch.ones(1, 2)).metrics
-    assert found["clip_high/p<=1"][1].item() == 2
+    assert found["clip_high/p=0.9-1"][1].item() == 2
 
 
 def test_masked_tokens_are_not_counted():
@@ -111,7 +111,7 @@ def test_merging_keeps_names_that_only_some_batches_have():
 def test_means_divide_and_leave_out_what_was_never_counted():
     means = bandpo.metric_means(metrics())
     assert means["clip_high"] == 0.5
-    assert "clip_high/p<0.05" not in means
+    assert "clip_high/p=0.01-0.05" not in means
     assert bandpo.metric_means({}) == {}
 
 

@@ -9,7 +9,7 @@ without an interval say by their gradient what they removed, and what share of i
 | clip_high | 1 if clipped above | tokens with advantage > 0 |
 | clip_low | 1 if clipped below | tokens with advantage < 0 |
 | clip | 1 if clipped on either side, by dual clip, or held at a ratio of e^±20 without a gradient | all tokens |
-| clip_high/p<0.01 ... p<=1, clip_low/... | the same by old probability of the token | tokens of that bucket and sign |
+| clip_high/p=0-0.01 ... p=0.9-1, clip_low/... | the same by old probability | tokens of that bucket and sign |
 | dual_clip | 1 if above the dual-clip ratio | tokens with advantage < 0 |
 | bound_low | lower ratio bound, of an interval | all tokens |
 | log_bound_high | log of the upper ratio bound | tokens with a finite one |
@@ -45,8 +45,12 @@ def _masked_sum(values: Tensor, where: Tensor, dtype: torch.dtype) -> tuple[Tens
 
 
 def bucket_names() -> list[str]:
-    """Names of the old-probability buckets, from rare to likely: p<0.01, p<0.05, ..., p<=1."""
-    return [f"p<{edge:g}" for edge in BUCKETS[:-1]] + ["p<=1"]
+    """Return the names of the old-probability buckets, from rare to likely; each holds its lower end, the last both.
+
+    >>> bucket_names()
+    ['p=0-0.01', 'p=0.01-0.05', 'p=0.05-0.2', 'p=0.2-0.5', 'p=0.5-0.9', 'p=0.9-1']
+    """
+    return [f"p={low:g}-{high:g}" for low, high in zip((0.0, *BUCKETS), BUCKETS, strict=False)]
 
 
 @torch.no_grad()
@@ -150,3 +154,22 @@ def metric_means(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, floa
         return {}
     pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
     return {name: total / count for name, (total, count) in zip(metrics, pairs, strict=True) if count}
+
+
+def logged(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Return means for a log, every time under the same names, with the count of tokens beside every share.
+
+    A mean over no tokens reads 0; beside a share its count, `NAME/tokens`, then reads 0 too.
+
+    >>> logged({"clip": (torch.tensor(1.0), torch.tensor(4.0)), "dual_clip": (torch.tensor(0.0),) * 2})
+    {'clip': 0.25, 'clip/tokens': 4.0, 'dual_clip': 0.0, 'dual_clip/tokens': 0.0}
+    """
+    if not metrics:
+        return {}
+    pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
+    shown: dict[str, float] = {}
+    for name, (total, count) in zip(metrics, pairs, strict=True):
+        shown[name] = total / count if count else 0.0
+        if "clip" in name:
+            shown[f"{name}/tokens"] = count
+    return shown

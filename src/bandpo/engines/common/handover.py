@@ -101,7 +101,7 @@ def metric_tensors(metrics: Metrics, prefix: str = "band/") -> dict[str, Tensor]
     The buckets by probability are left out: an engine averages these means over micro-batches, and most hold no token
     of a bucket. A mean over no tokens is 0.
 
-    >>> metric_tensors({"clip": (torch.tensor(1.0), torch.tensor(4.0)), "clip_high/p<0.01": (torch.tensor(0.0),) * 2})
+    >>> metric_tensors({"clip": (torch.tensor(1.0), torch.tensor(4.0)), "clip_high/p=0-0.01": (torch.tensor(0.0),) * 2})
     {'band/clip': tensor(0.2500)}
     """
     return {prefix + n: total / count.clamp_min(1e-8) for n, (total, count) in metrics.items() if "/" not in n}

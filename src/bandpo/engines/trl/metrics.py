@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bandpo.core.objective.metrics import Metrics, merge_metrics, metric_means
+from bandpo.core.objective.metrics import Metrics, logged, merge_metrics
 
 PREFIXES = {"train": "band/", "eval": "eval_band/"}
 
@@ -18,7 +18,7 @@ class BandMetrics:
     >>> metrics = BandMetrics()
     >>> metrics.add("train", {"clip": (torch.tensor(1.0), torch.tensor(4.0))}, reduce=lambda total: total)
     >>> metrics.take("train"), metrics.take("train")
-    ({'band/clip': 0.25}, {})
+    ({'band/clip': 0.25, 'band/clip/tokens': 4.0}, {})
     """
 
     def __init__(self):
@@ -31,6 +31,6 @@ class BandMetrics:
         self._sums[mode] = merge_metrics([self._sums[mode], sums])
 
     def take(self, mode: str) -> dict[str, float]:
-        """Return the means as TRL logs them, and start anew."""
+        """Return the means as TRL logs them, with the counts of tokens beside shares, and start anew."""
         sums, self._sums[mode] = self._sums[mode], {}
-        return {PREFIXES[mode] + name: mean for name, mean in metric_means(sums).items()}
+        return {PREFIXES[mode] + name: mean for name, mean in logged(sums).items()}

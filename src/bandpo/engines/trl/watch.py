@@ -37,7 +37,7 @@ class BatchWatch:
             settings = {"engine": "trl", "method": args.method, "anchor": objective.anchor}
             settings |= {"options": dict(objective.options), **{name: getattr(args, name) for name in _SAMPLING}}
             settings["processes"] = accelerator.num_processes
-            folder, decode = Path(args.output_dir, FOLDER), getattr(processor, "tokenizer", processor).decode
+            folder, decode = Path(str(args.output_dir), FOLDER), getattr(processor, "tokenizer", processor).decode
             self._recording = Recording(folder, args.record_every, args.record_tokens, settings, decode)
 
     def scored(self, rewards: Tensor) -> None:
