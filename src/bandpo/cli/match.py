@@ -26,7 +26,7 @@ def match(
     delta: Annotated[float | None, typer.Option(help="Radius δ.")] = None,
     p: Annotated[str | None, typer.Option("--p", metavar=LIST, help="Old probabilities.")] = None,
     divergence: Annotated[str | None, typer.Option(metavar=LIST, help="Names; kl3 is ATR-GRPO's; or all.")] = None,
-    batch: Annotated[str | None, typer.Option(help="Recorded batch, .safetensors or .npz.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Recorded batch: file, or folder of an engine.")] = None,
     clip_fraction: Annotated[float | None, typer.Option(help="Stop this share of its tokens.")] = None,
     like: Annotated[str | None, typer.Option(help="Stop as many as this method does.")] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from bandpo.core.divergences.divergence import MAX_DELTA
 from bandpo.core.divergences.projection import projected_divergence
@@ -21,11 +22,12 @@ from bandpo.core.divergences.special import expm1, phi
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import metric_means
 from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.microscope.reading.read import read_batches
 from bandpo.views.match import KL3, measures
 
 CLIP = "clip"
-_SUFFIXES = (".safetensors", ".npz")
 _NEEDED = ("logp", "logp_old", "advantages")
+_WHOLE = 2**62
 
 
 class Batch(NamedTuple):
@@ -48,50 +50,28 @@ class Batch(NamedTuple):
 
 
 def load_batch(path: str | Path) -> Batch:
-    """Load a batch from .safetensors or .npz with logp, logp_old, advantages and, where not all count, mask.
+    """Load a batch of any format that is read, with logp, logp_old, advantages and, where not all count, mask.
 
     Args:
-        path: the file.
+        path: the file, or a folder of an engine.
 
     Raises:
         ValueError: no such file, another format, a missing or misshapen tensor, values that are no log-probs.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"batch={str(path)!r}: no such file; expected one ending in {' or '.join(_SUFFIXES)}")
-    if path.suffix not in _SUFFIXES:
-        raise ValueError(f"batch={str(path)!r}: expected a file ending in {' or '.join(_SUFFIXES)}")
-    tensors = _read(path)
-    missing = [name for name in _NEEDED if name not in tensors]
-    if missing:
-        held = ", ".join(tensors) or "nothing"
-        raise ValueError(f"batch={str(path)!r} holds {held}: expected also {', '.join(missing)}")
-    mask = tensors["mask"] if "mask" in tensors else torch.ones_like(tensors["logp"], dtype=torch.bool)
-    batch = Batch(tensors["logp"], tensors["logp_old"], tensors["advantages"], mask)
-    try:
-        policy_loss(*batch, method="no-clip")
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"batch={str(path)!r}: {error}") from None
-    batch = batch._replace(mask=mask != 0)
+    parts = list(read_batches(path, max_tokens=_WHOLE))
+    usable = [part for part in parts if set(_NEEDED) <= set(part.names)]
+    if not usable:
+        missing = [name for name in _NEEDED if name not in parts[0].names]
+        raise ValueError(f"batch={str(path)!r} holds {', '.join(parts[0].names)}: expected also {', '.join(missing)}")
+    width = max(part.mask.shape[1] for part in usable)
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([pad(getattr(part, name), (0, width - part.mask.shape[1])) for part in usable])
+
+    batch = Batch(*map(joined, Batch._fields))
     if not batch.tokens:
         raise ValueError(f"batch={str(path)!r}: mask is 0 everywhere, expected some tokens that count")
     return batch
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".npz":
-            import numpy as np
-
-            with np.load(path) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    except ImportError:
-        raise
-    except Exception as error:  # each format has errors of its own
-        raise ValueError(f"batch={str(path)!r} is not a {path.suffix} file: {error}") from None
 
 
 def clip_share(batch: Batch, method: str, **options: Any) -> float:
