@@ -55,7 +55,7 @@ def rounding_share(
 
     >>> old = torch.tensor([0.003, 0.03, 0.5, 0.95]).log().bfloat16()
     >>> rounding_share(old).sentence
-    'Old log-probs in bf16: rounding fills up to ... of the band (kl, δ = 0.05), most at p<0.9; ...'
+    'Old log-probs in bf16: rounding fills up to ... of the band (kl, δ = 0.05), most at p=0.5-0.9; ...'
     """
     dtype = logp_old.dtype if dtype is None else dtype
     kind = as_dtype(dtype)
