@@ -12,6 +12,7 @@ from torch import Tensor
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.loss import policy_loss
+from bandpo.core.regions.two_sides import Band
 from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.microscope.batch import TokenBatch
 
@@ -38,6 +39,14 @@ class Rule:
     def is_interval(self) -> bool:
         """Tell whether the method bounds the ratio of single tokens."""
         return isinstance(self.method, IntervalMethod)
+
+    @property
+    def needs_bounds(self) -> bool:
+        """Tell whether to decide by bounds; where those are searched for, g_f(p, r) > δ decides without them."""
+        if not isinstance(self.method, IntervalMethod) or self.method.inputs:
+            return True
+        region = self.method.region(**self.options)
+        return not isinstance(region, Band) or region.divergence is None or region.divergence.direct_upper is not None
 
 
 def rule(name: str, options: Mapping[str, Any] | None = None, anchor: str | None = None) -> Rule:
@@ -132,7 +141,7 @@ def acted(batch: TokenBatch, what: Rule) -> Acted:
     with torch.enable_grad():
         per_token = policy_loss(
             logp, old, batch.advantages, mask, method=what.method, anchor=what.anchor, logp_rollout=rollout,
-            metrics=False, check=False, kernel="torch", **options,
+            metrics=False, bounds=what.needs_bounds, check=False, kernel="torch", **options,
         ).per_token  # fmt: skip
         (gradient,) = torch.autograd.grad(per_token.sum(), logp)
     logp_anchor = anchor[mask].float()
