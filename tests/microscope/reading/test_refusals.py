@@ -103,7 +103,7 @@ def test_null_inside_the_mask_is_left_out_and_counted(tmp_path):
     ("content", "part"),
     [
         (b"", "is empty"),
-        (b"\n\n\n", "only blank lines"),
+        (b"\n\n\n", "holds no line that is not blank"),
         (b"\n" * 20_000, "blank lines in a row"),
         (b"hello", "is no JSON"),
         (b'{"logp": [-1.0', "is no JSON"),

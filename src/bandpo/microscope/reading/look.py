@@ -92,7 +92,7 @@ class Look:
             return {}
         for number, _, line in raw_lines(self.path):
             return parsed(line, f"{self.path}, line {number}")
-        raise BatchError(f"{self.path} holds only blank lines")
+        raise BatchError(f"{self.path} holds no line that is not blank, or is cut off")
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

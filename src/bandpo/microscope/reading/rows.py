@@ -14,6 +14,7 @@ from bandpo.microscope.errors import BatchError
 from bandpo.microscope.reading import notes
 from bandpo.microscope.reading.format import Options
 from bandpo.microscope.reading.numbers import as_mask, check_values, dtype_name, group_number, number, numbers
+from bandpo.microscope.reading.texts import printable
 
 _MAX_PROMPT = 10_000
 # What a row costs beside its tokens, so that rows of none end a batch too.
@@ -100,7 +101,7 @@ def make_row(
         values=_trimmed({"mask": known, **values}, counts)
         | {name: value for name, value in numbered.items() if value is not None},
         step=step if isinstance(step, int) and abs(step) < 2**63 else None,
-        prompt=prompt[:_MAX_PROMPT] if isinstance(prompt, str) else "",
+        prompt=printable(prompt[:_MAX_PROMPT]) if isinstance(prompt, str) else "",
         texts=texts or {},
         dtypes={name: dtype_name(values) for name, values in columns.items() if isinstance(values, Tensor)},
         nulls=int((counts & ~known).sum()),
