@@ -82,7 +82,8 @@ def as_kind(values: Tensor, name: str, place: str) -> Tensor:
     """
     dtype = dtype_name(values)
     if values.is_complex() or (name in INTEGERS and values.is_floating_point()):
-        raise BatchError(f"{place}: {name} has dtype {dtype}, expected integers")
+        expected = "integers" if name in INTEGERS else "real numbers"
+        raise BatchError(f"{place}: {name} has dtype {dtype}, expected {expected}")
     if name in INTEGERS:
         return values.long()
     if name not in ("mask", "advantages", "rewards") and not values.is_floating_point():
