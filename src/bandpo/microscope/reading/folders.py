@@ -12,8 +12,9 @@ from bandpo.microscope.reading.look import SUFFIXES
 from bandpo.microscope.reading.texts import named, shown
 
 _CHUNKS = ("stream.jsonl", "stream/[0-9]*.jsonl*")
-# prime-rl's export and its traces.
+# A run of ours; prime-rl's export and its traces.
 _LAYOUTS = (
+    "batches/*.safetensors",
     "token_exports/step_*/rank_*.jsonl",
     "*/token_exports/step_*/rank_*.jsonl",
     "step_*/rank_*.jsonl",
