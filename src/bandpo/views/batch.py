@@ -20,6 +20,7 @@ from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import metric_means
 from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.microscope.errors import BatchError
 from bandpo.microscope.inspection.radii import CLIP, KL3, distance
 from bandpo.microscope.reading.read import read_batches
 from bandpo.views.match import measures
@@ -56,7 +57,10 @@ def load_batch(path: str | Path) -> Batch:
     Raises:
         ValueError: no such file, another format, a missing or misshapen tensor, values that are no log-probs.
     """
-    parts = list(read_batches(path, max_tokens=_WHOLE))
+    try:
+        parts = list(read_batches(path, max_tokens=_WHOLE))
+    except BatchError as error:
+        raise ValueError(f"batch: {error}") from error
     usable = [part for part in parts if set(_NEEDED) <= set(part.names)]
     if not usable:
         missing = [name for name in _NEEDED if name not in parts[0].names]
