@@ -107,6 +107,9 @@ def policy_loss(
         ValueError: shapes that do not fit, unknown names, an input that is missing or would have no effect, a finite
             input whose loss overflows: the token and its values are named.
 
+    Warns:
+        PrecisionWarning: old log-probs in 16 bits, unless check=False.
+
     >>> logp_old = torch.tensor([[0.01, 0.9]]).log()
     >>> logp = torch.tensor([[0.05, 0.99]]).log().requires_grad_()
     >>> out = bandpo.policy_loss(logp, logp_old, torch.tensor([1.0]), torch.ones(1, 2), method="band-kl", delta=0.05)
