@@ -183,18 +183,22 @@ import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from bandpo.core.regions import packed
 from bandpo.kernels import clip_loss as op
 from bandpo.kernels import clip_loss_triton as kernel
+from bandpo.kernels.bounds import Region
 
-pointers = {"mask_ptr": "*u8", "low_table": "*fp32", "high_table": "*fp32", "advantages_ptr": "*fp32"}
-pointers |= {name: "*fp32" for name in ("gradient_ptr", "per_token_ptr", "sums_ptr")}
+pointers = {"mask_ptr": "*u8"}
+pointers |= {name: "*fp32" for name in ("advantages_ptr", "gradient_ptr", "per_token_ptr", "sums_ptr")}
+region = Region("*fp32", "*fp32", *["fp32"] * 8)
 for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
     constants = {"METRICS": metrics, "PER_TOKEN": True, "COUNT": op.SUMS, "BLOCK": op.BLOCK}
-    constants |= {"LOW": kind, "HIGH": kind, "SIDES": 1 if kind == 1 and not metrics else 2}
+    constants |= {"LOW": kind, "HIGH": kind, "TOWARD": kind == packed.KL and not metrics}
     types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
     types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}
     types |= {name: "constexpr" for name in constants}
-    signature = {name: types.get(name, "fp32") for name in kernel._clip_loss.arg_names}
+    types["region"] = region
+    signature = {name: types[name] for name in kernel._clip_loss.arg_names}
     built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=GPUTarget("cuda", 90, 32))
     assert len(built.asm["cubin"]) > 1000
 print("built")
