@@ -30,7 +30,7 @@ _WHOLE = 2**62
 
 
 class Batch(NamedTuple):
-    """What a trainer holds before an update: (B, T) log-probs, (B,) or (B, T) advantages, (B, T) mask.
+    """A trainer's batch before an update: (B, T) log-probs, (B,) or (B, T) advantages, (B, T) mask.
 
     >>> logp = torch.tensor([[0.1, 0.2]]).log()
     >>> Batch(logp, logp, torch.ones(1), torch.ones(1, 2, dtype=torch.bool)).tokens

@@ -142,7 +142,8 @@ def as_tokens(batch: Batch) -> Tokens:
 
 def radii_inside(options: Mapping[str, Any], mask: Tensor) -> dict[str, Any]:
     """Return hyperparameters in which those given per token are harmless where masked."""
-    return {name: _radius_inside(option, mask) for name, option in options.items()}
+    per_token = {n for n, option in options.items() if isinstance(option, Tensor) and option.shape == mask.shape}
+    return {n: torch.where(mask, option, FILL_RADIUS) if n in per_token else option for n, option in options.items()}
 
 
 def _as_mask(mask: Tensor, logp: Tensor, check: bool) -> Tensor:
@@ -171,12 +172,6 @@ def _check_shape(name: str, tensor: Tensor, mask: Tensor) -> None:
     _check_device(name, tensor, mask)
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected the shape of logp, {tuple(mask.shape)}")
-
-
-def _radius_inside(option: Any, mask: Tensor) -> Any:
-    """Return an option given per token with masked positions made harmless; any other option as it is."""
-    per_token = isinstance(option, Tensor) and option.shape == mask.shape
-    return torch.where(mask, option, FILL_RADIUS) if per_token else option
 
 
 def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:
