@@ -29,7 +29,7 @@ from benchmarks.alignment_page import write_page
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "alignment.json"
 SIGMAS = (0.0, 0.003, 0.02)
-BATCHES, CHECKED = 100, 10
+BATCHES, CHECKED = 100, 5
 GROUPS = {"C": 730, "Q": 160}
 TUNING, HELD_OUT = 1_000, 900_000
 

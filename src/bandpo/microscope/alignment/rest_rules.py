@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bandpo.microscope.alignment.case import Case
-from bandpo.microscope.alignment.noise import ORDINARY_NOISE, deviations, fixed_part, rare_share
+from bandpo.microscope.alignment.noise import ORDINARY_NOISE, deviations, fixed_part, normal_of_f, rare_share
 from bandpo.microscope.alignment.sampler import surprise
 from bandpo.microscope.alignment.spread import row_effect, seen_effect, token_effect
 from bandpo.microscope.alignment.storage import NAMES
@@ -87,11 +87,10 @@ def fixed_error(case: Case) -> dict[str, Any]:
 
 def is_fixed(case: Case, evidence: dict[str, Any]) -> bool:
     """Return whether something that noise does not do was found."""
-    if any(abs(evidence.get(name, 0.0)) > CERTAIN for name in ("mean_z", "token_effect_z")):
+    if case.noise.source != "repeats" and (case.noise.sigma or 0.0) > ORDINARY_NOISE:
         return True
-    return evidence["fixed_z"] > CERTAIN or (
-        case.noise.source != "repeats" and (case.noise.sigma or 0.0) > ORDINARY_NOISE
-    )
+    found = (abs(evidence["mean_z"]), evidence["fixed_z"], evidence.get("token_effect_z", 0.0))
+    return max(found) > CERTAIN
 
 
 def sampled_elsewhere(case: Case) -> Finding | None:
@@ -113,8 +112,9 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
     if effect is None:
         return None
     evidence |= {"group_ratio": effect.ratio, "quietest_group": effect.lowest, "loudest_group": effect.highest}
-    # The longest prompt of a batch has no pads, and so no error.
-    if effect.ratio < 10 or effect.lowest > 1.25 * case.sigma or effect.highest < 5 * effect.lowest:
+    # The longest prompt of a batch has no pads, and so no error but noise.
+    above = normal_of_f((effect.lowest / case.sigma) ** 2, effect.tokens, max(case.noise.repeats, 1))
+    if effect.ratio < 10 or above > CERTAIN or effect.highest < 5 * effect.lowest:
         return None
     text = (
         f"The size of the error is a matter of the prompt (F = {effect.ratio:.0f} between prompts, from "
@@ -126,8 +126,8 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
 
 def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
     """Name what is left: other weights act on tokens, low precision does not; the identities tell the sampler."""
-    side = case.sides
-    evidence |= {"drawn_by_old_z": side.old, "drawn_by_new_z": side.new}
+    side = case.drawn
+    evidence |= {"drawn_by_new_log_odds": side.log_odds}
     if case.tokens.ids is None:
         text = "The two sides differ by more than noise."
         to_tell = "token ids with the prompts' group numbers, and the entropy"
@@ -144,10 +144,10 @@ def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
         f"(z = {evidence['token_effect_z']:.0f})"
     )
     to_tell = "more tokens: about (4 / rms d)² tell which side drew them"
-    if side.sampler == "new":
+    if side.by == "new":
         text += f"; the tokens were drawn by the {case.new}'s weights, so the {case.old}'s are the wrong ones."
         return Finding("wrong old", text, evidence=evidence)
-    if side.sampler == "old":
+    if side.by == "old":
         text += f"; the tokens were drawn by the {case.old}'s weights and the {case.new}'s have moved since."
         return Finding("other weights", text, evidence=evidence)
     return Finding("other weights", text + ".", ("wrong old",), to_tell, evidence)
