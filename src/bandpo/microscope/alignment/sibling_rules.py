@@ -73,8 +73,7 @@ def truncation(case: Case) -> Finding | None:
         if one_sided < 0.98:
             return None
         alike = f"{one_sided:.0%} of the squared error lies on one side and none is larger than -log p"
-        one_of = ("temperature",)
-        to_tell = "token ids with the prompts' group numbers: siblings separate the two"
+        one_of, to_tell = ("temperature",), "token ids and group numbers of several answers to each prompt"
     else:
         fit = constant(family, case.grain, max(case.noise.repeats, 1))
         evidence |= {"truncation_alike": fit.share, "truncation_z": fit.z}
