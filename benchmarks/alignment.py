@@ -29,7 +29,7 @@ from benchmarks.alignment_page import write_page
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "alignment.json"
 SIGMAS = (0.0, 0.003, 0.02)
-BATCHES, CHECKED = 100, 10
+BATCHES, CHECKED = 100, 5
 GROUPS = {"C": 730, "Q": 160}
 TUNING, HELD_OUT = 1_000, 900_000
 
@@ -81,9 +81,10 @@ def main() -> None:
     parser.add_argument("--beds", nargs="*", default=list(BEDS))
     parser.add_argument("--tuning", action="store_true", help="the batches that thresholds may be set on")
     parser.add_argument("--faults", default="", help="only those whose name holds these words")
+    parser.add_argument("--batches", type=int, default=BATCHES, help="of each fault; fewer write nothing")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    batches, checked = (5, 1) if arguments.quick else (BATCHES, CHECKED)
+    batches, checked = (5, 1) if arguments.quick else (arguments.batches, CHECKED)
     groups = {name: count // 5 if arguments.quick else count for name, count in GROUPS.items()}
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         jobs = {
@@ -93,7 +94,7 @@ def main() -> None:
             for name in arguments.beds
         }  # fmt: skip
         beds = {name: job.result() for name, job in jobs.items()}
-    if arguments.quick or arguments.tuning or arguments.faults:
+    if arguments.tuning or arguments.faults or batches < BATCHES:
         return
     RESULT.write_text(json.dumps({"machine": machine("cpu", 1), "beds": beds}, indent=1, ensure_ascii=False) + "\n")
     if arguments.page:

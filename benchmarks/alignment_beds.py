@@ -214,7 +214,7 @@ def python_bed() -> Bed:
             loss.backward()
             optimizer.step()
             schedule.step()
-        train_on(bed, 1e-4, seed=0)
+        train_on(bed, 3e-5, seed=0)
 
     return _kept(bed, "python", make)
 

@@ -138,6 +138,7 @@ def faults(bed: str) -> list[Fault]:
         Fault("rows permuted, in their group", "rows permuted", change=partial(_permute, True)),
         Fault("last token, old = 0", "last token", change=partial(_last, 0.0)),
         Fault("last token, noise of 1", "last token", change=partial(_last, 1.0)),
+        Fault("dropout 0.01", RANDOM, old=Side(dropout=0.01)),
         Fault("dropout 0.05", RANDOM, old=Side(dropout=0.05)),
         Fault("dropout 0.1", RANDOM, old=Side(dropout=0.1)),
     ]

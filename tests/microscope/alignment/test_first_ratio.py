@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import bandpo
+from bandpo.core.objective.metrics import bucket_names
 from bandpo.microscope.alignment import FirstUse, first_ratio_metrics, rounding_share
 from tests.microscope.alignment.batches import at, batch
 
@@ -100,10 +101,10 @@ def test_nothing_gathered_says_nothing():
 
 def test_rounding_shares_are_half_a_step_over_the_nearer_bound():
     logp = torch.log(torch.tensor([0.003, 0.03, 0.5, 0.95]))
-    found = rounding_share(logp.bfloat16())
-    assert list(found.shares) == ["p<0.01", "p<0.05", "p<0.9", "p<=1"] and found.tokens["p<0.2"] == 0
+    found, names = rounding_share(logp.bfloat16()), bucket_names()
+    assert list(found.shares) == [names[0], names[1], names[4], names[5]] and found.tokens[names[2]] == 0
     interval = bandpo.band(logp[2:3].bfloat16().float(), 0.05)
-    assert found.shares["p<0.9"] == pytest.approx(2**-9 / float(min(-interval.low, interval.high)), rel=1e-4)
+    assert found.shares[names[4]] == pytest.approx(2**-9 / float(min(-interval.low, interval.high)), rel=1e-4)
     assert found.worst < 0.05 and "bf16" in found.sentence
     assert rounding_share(logp, "float16").worst < found.worst
     assert rounding_share(logp.bfloat16(), delta=1e-6).worst > 0.25

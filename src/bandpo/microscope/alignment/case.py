@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import torch
 
 from bandpo.microscope.alignment.noise import ORDINARY_NOISE, SMALLEST_SIGMA, noise_floor
 from bandpo.microscope.alignment.panel import Panel, Tokens
-from bandpo.microscope.alignment.sampler import Sides, sides
+from bandpo.microscope.alignment.sampler import Drawn, drawn
 from bandpo.microscope.alignment.siblings import Siblings, siblings
 from bandpo.microscope.alignment.storage import Storage, storage
 
@@ -44,14 +45,22 @@ class Case:
         return max(sigma if self.noise.source == "repeats" else min(sigma, ORDINARY_NOISE), SMALLEST_SIGMA)
 
     @cached_property
+    def grain(self) -> float:
+        """Return the noise with what rounding to 16 bits adds to it, which repeats do not show."""
+        if self.storage is None:
+            return self.sigma
+        rounding = (self.storage.half_step / self.tokens.scale).square().mean() / 3
+        return math.sqrt(self.sigma**2 + float(rounding))
+
+    @cached_property
     def family(self) -> Siblings | None:
         """Return the siblings."""
         return siblings(self.tokens.cells)
 
     @cached_property
-    def sides(self) -> Sides:
+    def drawn(self) -> Drawn:
         """Return which side drew the tokens."""
-        return sides(self.tokens, self.sigma)
+        return drawn(self.tokens, self.sigma)
 
     @cached_property
     def storage(self) -> Storage | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bandpo.microscope.alignment import rest_rules as rest
 from bandpo.microscope.alignment.case import Case
+from bandpo.microscope.alignment.noise import ORDINARY_NOISE
 from bandpo.microscope.alignment.order import last_token, rows_permuted, shifted
 from bandpo.microscope.alignment.panel import Panel, is_possible
 from bandpo.microscope.alignment.sibling_rules import temperature, truncation
@@ -26,7 +27,7 @@ def _compare(case: Case) -> Finding:
         return Finding("nothing to compare", "No token counts on both sides.")
     if float(tokens.d.abs().max()) <= case.exact:
         return rest.stored(case) or rest.sampled_elsewhere(case) or _aligned(case)
-    for rule in (lambda c: shifted(c.panel), lambda c: rows_permuted(c.panel), lambda c: last_token(c.tokens)):
+    for rule in (_shifted, _rows_permuted, _last_token):
         if (found := rule(case)) is not None:
             return replace(found, text=f"The {case.old}'s log-probs {found.text}.")
     for rule in (rest.stored, temperature, truncation, rest.repetition_penalty, rest.rare_large, rest.random_error):
@@ -37,6 +38,25 @@ def _compare(case: Case) -> Finding:
         found = rest.sampled_elsewhere(case) or _aligned(case)
         return replace(found, evidence={**evidence, **found.evidence})
     return rest.padding(case, evidence) or rest.weights_or_precision(case, evidence)
+
+
+def _is_gross(case: Case) -> bool:
+    """Return whether the error is large enough for log-probs of other tokens: a tenth of how much they vary."""
+    return float(case.tokens.d.abs().mean()) > 0.1 * float((case.tokens.new - case.tokens.new.mean()).abs().mean())
+
+
+def _shifted(case: Case) -> Finding | None:
+    return shifted(case.panel) if _is_gross(case) else None
+
+
+def _rows_permuted(case: Case) -> Finding | None:
+    # Repeats would get the log-probs of different rows.
+    is_fixed = case.noise.source == "repeats" and (case.noise.sigma or 0.0) <= ORDINARY_NOISE
+    return rows_permuted(case.panel) if _is_gross(case) and not is_fixed else None
+
+
+def _last_token(case: Case) -> Finding | None:
+    return last_token(case.tokens, case.sigma)
 
 
 def _aligned(case: Case) -> Finding:

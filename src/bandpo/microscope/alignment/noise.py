@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from bandpo.microscope.alignment.panel import SMALLEST_SCALE, Tokens, sums
+from bandpo.microscope.alignment.panel import SMALLEST_SCALE, Tokens
 from bandpo.microscope.alignment.verdict import Noise
 
 FEWEST_REPEATS = 6
@@ -18,14 +18,17 @@ _TO_SIGMA = 1.4826
 
 
 def deviations(tokens: Tokens) -> torch.Tensor:
-    """Return by how much each repeated token's u differs from the mean of its repeats, as if it were one draw."""
+    """Return by how much the d of each repeated token differs from its mean, over 1 - p, as if it were one draw.
+
+    The scale is that of all repeats together: one token's own would hide noise in log p where d is about log p.
+    """
     cells = tokens.cells
     if cells is None or not len(tokens):
         return torch.zeros(0, dtype=torch.float64)
-    mean = sums(tokens.u, cells.of, len(cells)) / cells.size
     size = cells.size[cells.of]
-    apart = (tokens.u - mean[cells.of]) * torch.sqrt(size / (size - 1).clamp_min(1))
-    return apart[size > 1]
+    apart = (tokens.d - cells.d[cells.of]) / cells.scale[cells.of] * torch.sqrt(size / (size - 1).clamp_min(1))
+    # Where 1 - p is below the smallest scale noise is smaller than its share.
+    return apart[(size > 1) & (cells.scale > SMALLEST_SCALE)[cells.of]]
 
 
 def noise_floor(tokens: Tokens) -> Noise:
@@ -34,13 +37,12 @@ def noise_floor(tokens: Tokens) -> Noise:
         return Noise(None, "none", 0)
     cells, repeats = tokens.cells, 0
     if cells is not None:
-        mean = sums(tokens.u, cells.of, len(cells)) / cells.size
-        inside = sums((tokens.u - mean[cells.of]).square(), cells.of, len(cells))
-        # Where 1 - p is below the smallest scale u is smaller than its share.
-        wide = cells.scale > SMALLEST_SCALE
-        repeats = int((cells.size - 1)[wide].sum())
+        repeats = int((cells.size - 1)[cells.scale > SMALLEST_SCALE].sum())
         if repeats >= FEWEST_REPEATS:
-            return Noise(math.sqrt(float(inside[wide].sum()) / repeats), "repeats", repeats)
+            # A cell of n draws gives each of its n deviations n/(n - 1) of the variance: n - 1 of them count.
+            weight = ((cells.size - 1) / cells.size)[cells.of]
+            weight = weight[(cells.size[cells.of] > 1) & (cells.scale > SMALLEST_SCALE)[cells.of]]
+            return Noise(math.sqrt(float((weight * deviations(tokens).square()).sum()) / repeats), "repeats", repeats)
     return Noise(_TO_SIGMA * float(tokens.u.abs().median()), "quantiles", repeats)
 
 
@@ -53,7 +55,7 @@ def normal_of_f(ratio: float, over: float, under: float) -> float:
     """Return the standard normal value as rare as an F statistic of these degrees of freedom (Paulson 1942).
 
     >>> round(normal_of_f(2.54, 10, 15), 2)  # the upper 5 % point
-    1.65
+    1.64
     """
     a, b, root = 2 / (9 * over), 2 / (9 * under), max(ratio, 0.0) ** (1 / 3)
     return ((1 - b) * root - (1 - a)) / math.sqrt(b * root**2 + a)

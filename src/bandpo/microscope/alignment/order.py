@@ -84,14 +84,16 @@ def rows_permuted(panel: Panel) -> Finding | None:
     )
 
 
-def last_token(tokens: Tokens) -> Finding | None:
-    """Find an error at the last token of each row alone, from its size there over its size elsewhere."""
-    last, rest = tokens.d[tokens.is_last], tokens.d[~tokens.is_last]
-    if len(last) < 2 or len(rest) < 4:
+def last_token(tokens: Tokens, sigma: float) -> Finding | None:
+    """Find an error at the last token of each row alone, from its size there over its size elsewhere, noise aside."""
+    square, noise = tokens.d.square(), (sigma * tokens.scale).square()
+    last, rest = tokens.is_last, ~tokens.is_last
+    if last.sum() < 2 or rest.sum() < 4:
         return None
-    at_last, elsewhere = float(last.square().mean().sqrt()), float(rest.square().mean().sqrt())
+    at_last, elsewhere = float(square[last].mean().sqrt()), float(square[rest].mean().sqrt())
+    beyond = [max(float((square - noise)[where].sum()), 0.0) for where in (last, rest)]
+    share = beyond[0] / max(sum(beyond), 1e-30)
     ratio = at_last / max(elsewhere, 1e-6)
-    share = float(last.square().sum() / tokens.d.square().sum().clamp_min(1e-30))
     if ratio < 10 or share < 0.9:
         return None
     return Finding(

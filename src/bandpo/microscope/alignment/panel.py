@@ -70,7 +70,7 @@ class Tokens:
     Attributes:
         new, old, entropy: (N,) fp64; entropy may be None.
         d: new - old.
-        scale: 1 - p of the mean log-prob, at least `SMALLEST_SCALE`: what noise is proportional to.
+        scale: 1 - p, the larger of both sides and at least `SMALLEST_SCALE`: what noise is proportional to.
         row, place: (N,) where a token stands.
     """
 
@@ -81,8 +81,7 @@ class Tokens:
         self.new, self.old = panel.new[at], panel.old[at]
         self.entropy = None if panel.entropy is None else panel.entropy[at]
         self.d = self.new - self.old
-        middle = ((self.new + self.old) / 2).clamp_max(0.0)
-        self.scale = (-torch.expm1(middle)).clamp_min(SMALLEST_SCALE)
+        self.scale = (-torch.expm1(torch.minimum(self.new, self.old))).clamp_min(SMALLEST_SCALE)
 
     def __len__(self) -> int:
         return len(self.d)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bandpo.microscope.alignment.case import Case
-from bandpo.microscope.alignment.noise import ORDINARY_NOISE, deviations, fixed_part, rare_share
+from bandpo.microscope.alignment.noise import ORDINARY_NOISE, deviations, fixed_part, normal_of_f, rare_share
 from bandpo.microscope.alignment.sampler import surprise
 from bandpo.microscope.alignment.spread import row_effect, seen_effect, token_effect
 from bandpo.microscope.alignment.storage import NAMES
@@ -14,6 +14,10 @@ from bandpo.microscope.alignment.verdict import Finding
 CERTAIN = 4.0
 SILENT = 3.3
 RANDOM = "random (dropout, kernels, batch noise)"
+LARGE_ERROR = 0.1
+"""Beyond this, times 1 - p, 16-bit arithmetic is no explanation."""
+_OTHER = {"wrong old": "other weights", "other weights": "wrong old"}
+SIBLINGS = "token ids and group numbers of several answers to each prompt"
 
 
 def stored(case: Case) -> Finding | None:
@@ -87,11 +91,10 @@ def fixed_error(case: Case) -> dict[str, Any]:
 
 def is_fixed(case: Case, evidence: dict[str, Any]) -> bool:
     """Return whether something that noise does not do was found."""
-    if any(abs(evidence.get(name, 0.0)) > CERTAIN for name in ("mean_z", "token_effect_z")):
+    if case.noise.source != "repeats" and (case.noise.sigma or 0.0) > ORDINARY_NOISE:
         return True
-    return evidence["fixed_z"] > CERTAIN or (
-        case.noise.source != "repeats" and (case.noise.sigma or 0.0) > ORDINARY_NOISE
-    )
+    found = (abs(evidence["mean_z"]), evidence["fixed_z"], evidence.get("token_effect_z", 0.0))
+    return max(found) > CERTAIN
 
 
 def sampled_elsewhere(case: Case) -> Finding | None:
@@ -113,8 +116,9 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
     if effect is None:
         return None
     evidence |= {"group_ratio": effect.ratio, "quietest_group": effect.lowest, "loudest_group": effect.highest}
-    # The longest prompt of a batch has no pads, and so no error.
-    if effect.ratio < 10 or effect.lowest > 1.25 * case.sigma or effect.highest < 5 * effect.lowest:
+    # The longest prompt of a batch has no pads, and so no error but noise.
+    above = normal_of_f((effect.lowest / case.sigma) ** 2, effect.tokens, max(case.noise.repeats, 1))
+    if effect.ratio < 10 or above > CERTAIN or effect.highest < 5 * effect.lowest:
         return None
     text = (
         f"The size of the error is a matter of the prompt (F = {effect.ratio:.0f} between prompts, from "
@@ -125,29 +129,35 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
 
 
 def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
-    """Name what is left: other weights act on tokens, low precision does not; the identities tell the sampler."""
-    side = case.sides
-    evidence |= {"drawn_by_old_z": side.old, "drawn_by_new_z": side.new}
+    """Name what is left: other weights act on tokens, low precision does not; what cannot be told stays open."""
+    side = case.drawn
+    evidence |= {"drawn_by_new_log_odds": side.log_odds}
     if case.tokens.ids is None:
-        text = "The two sides differ by more than noise."
-        to_tell = "token ids with the prompts' group numbers, and the entropy"
-        return Finding("other weights", text, ("temperature", RANDOM), to_tell, evidence)
+        text = "The two sides differ by more than ordinary noise."
+        likely = "wrong old" if side.by == "new" else "other weights"
+        fourth = "low precision" if (case.noise.sigma or 0.0) < LARGE_ERROR else _OTHER[likely]
+        return Finding(likely, text, ("temperature", RANDOM, fourth), SIBLINGS, evidence)
+    # Without siblings a temperature, without repeats a random error has not been refused.
+    unseen = ("temperature",) if case.family is None else ()
     if evidence.get("token_effect_z", 0.0) < CERTAIN:
+        if case.noise.source != "repeats":
+            text = "The two sides differ by more than ordinary noise, and not by token."
+            return Finding("low precision", text, (RANDOM, "other weights", *unseen), SIBLINGS, evidence)
         text = (
-            f"An error that comes back at repeats and is not a matter of the token: a mean square of "
-            f"{max(evidence['fixed_excess'], 0.0) ** 0.5:.2g} (1 - p) squared beyond noise, as 16-bit arithmetic makes."
+            f"An error of {max(evidence['fixed_excess'], 0.0) ** 0.5:.2g} (1 - p) beyond noise comes back at repeats "
+            "and is not a matter of the token, as 16-bit arithmetic makes it."
         )
         to_tell = "one forward pass of the same tokens in fp32, or a larger batch"
-        return Finding("low precision", text, ("other weights", "wrong old"), to_tell, evidence)
+        return Finding("low precision", text, ("other weights", "wrong old", *unseen), to_tell, evidence)
     text = (
         f"The log-probs come from two sets of weights: the error of a token is alike wherever it stands "
         f"(z = {evidence['token_effect_z']:.0f})"
     )
-    to_tell = "more tokens: about (4 / rms d)² tell which side drew them"
-    if side.sampler == "new":
+    if side.by == "new":
         text += f"; the tokens were drawn by the {case.new}'s weights, so the {case.old}'s are the wrong ones."
-        return Finding("wrong old", text, evidence=evidence)
-    if side.sampler == "old":
+        return Finding("wrong old", text, unseen, SIBLINGS if unseen else "", evidence)
+    if side.by == "old":
         text += f"; the tokens were drawn by the {case.old}'s weights and the {case.new}'s have moved since."
-        return Finding("other weights", text, evidence=evidence)
-    return Finding("other weights", text + ".", ("wrong old",), to_tell, evidence)
+        return Finding("other weights", text, unseen, SIBLINGS if unseen else "", evidence)
+    to_tell = SIBLINGS if unseen else "more tokens: about (4 / rms d)² tell which side drew them"
+    return Finding("other weights", f"{text}.", ("wrong old", *unseen), to_tell, evidence)

@@ -1,7 +1,7 @@
-"""Which side the tokens were drawn from.
+"""Which side the tokens were drawn from, and whether it was either.
 
-A policy's own samples have E[e^d] = 1 if it is the old one, E[e^-d] = 1 if it is the new one, and, with its entropy H,
-E[log p + H] = 0.
+Of two policies the one that drew the tokens has Σ d on its side, the log of the likelihood ratio. Under its own entropy
+H a policy's draws have E[log p + H] = 0.
 """
 
 from __future__ import annotations
@@ -10,44 +10,33 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from bandpo.microscope.alignment.panel import Tokens, dense, sums
+from bandpo.microscope.alignment.panel import Tokens
 
 
 @dataclass(frozen=True)
-class Sides:
-    """How far the tokens are from being drawn by either side.
+class Drawn:
+    """Which side drew the tokens.
 
     Attributes:
-        old: z of mean(e^d) - 1: near 0 if the tokens came from the old side.
-        new: z of mean(e^-d) - 1: near 0 if they came from the new side.
+        log_odds: Σ d, the log of how much likelier the tokens are under the new side than under the old one.
+        error: standard deviation that noise adds to it.
     """
 
-    old: float
-    new: float
+    log_odds: float
+    error: float
 
     @property
-    def sampler(self) -> str:
-        """Return "old" or "new" where one side is refused and the other is not, "" where they cannot be told."""
-        if abs(self.old) > 4 and abs(self.new) < abs(self.old) / 2:
-            return "new"
-        if abs(self.new) > 4 and abs(self.old) < abs(self.new) / 2:
-            return "old"
-        return ""
+    def by(self) -> str:
+        """Return "new" or "old" where the odds are 100 to 1 and noise does not make them, else ""."""
+        if abs(self.log_odds) < math.log(100) + 3 * self.error:
+            return ""
+        return "new" if self.log_odds > 0 else "old"
 
 
-def sides(tokens: Tokens, sigma: float) -> Sides:
-    """Return both z, clustered by row; noise on one side raises E[e^±d] by sigma²/2 and is taken off."""
-    drift = (sigma * tokens.scale).square() / 2
-    return Sides(*(_z_by_row(torch.exp((s * tokens.d - drift).clamp_max(20.0)) - 1, tokens.row) for s in (1, -1)))
-
-
-def _z_by_row(values: Tensor, row: Tensor) -> float:
-    index, rows = dense(row)
-    by_row = sums(values, index, rows)
-    error = float(by_row.square().sum().sqrt())
-    return float(by_row.sum()) / error if error > 0 else 0.0
+def drawn(tokens: Tokens, sigma: float) -> Drawn:
+    """Return the odds that the new side drew the tokens rather than the old one."""
+    return Drawn(float(tokens.d.sum()), sigma * float(tokens.scale.square().sum().sqrt()))
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,21 @@ import math
 import torch
 
 from bandpo.microscope.alignment.case import Case
+from bandpo.microscope.alignment.noise import ORDINARY_NOISE
 from bandpo.microscope.alignment.sampler import entropy_slope
 from bandpo.microscope.alignment.siblings import constant, slope
 from bandpo.microscope.alignment.verdict import Finding
 
 CERTAIN = 4.0
+LEAST_KEPT = 2.5
+"""-log of the smallest mass that truncation is thought to keep."""
 
 
 def temperature(case: Case) -> Finding | None:
     """Find one factor between the log-prob differences of siblings, or else an error that grows with log p + H."""
     family = case.family
     if family is not None:
-        fit = slope(family, case.sigma)
+        fit = slope(family, case.grain)
         is_far = abs(fit.a - 1) > max(0.01, CERTAIN * fit.error)
         if not (is_far and fit.explained > 0.8 and fit.plain > 0.5 and fit.a > 0):
             return None
@@ -31,7 +34,7 @@ def temperature(case: Case) -> Finding | None:
 
 
 def _temperature(case: Case, a: float, error: float, source: str, explained: float) -> Finding:
-    old_is_wrong = case.sides.sampler != "old"
+    old_is_wrong = case.drawn.by != "old"
     # a = T_old/T_new; only the ratio is known, the side that drew the tokens is taken to be right.
     value, wrong, right = (a, case.old, case.new) if old_is_wrong else (1 / a, case.new, case.old)
     relative = error / a
@@ -39,13 +42,13 @@ def _temperature(case: Case, a: float, error: float, source: str, explained: flo
         f"The {wrong}'s log-probs look as if taken at temperature {value:.3g}, where the {right}'s are at 1 "
         f"(ratio {1 / value:.3g} ± {max(relative / value, 0.001):.1g} from {source})."
     )
-    if not case.sides.sampler:
+    if not case.drawn.by:
         text += " Which of the two is wrong cannot be told from these tokens."
     evidence = {
         "temperature_ratio": a,
         "temperature_ratio_error": error,
         "temperature_explained": explained,
-        "sampled_from": case.sides.sampler,
+        "drawn_by": case.drawn.by,
     }
     return Finding("temperature", text, evidence=evidence)
 
@@ -53,29 +56,34 @@ def _temperature(case: Case, a: float, error: float, source: str, explained: flo
 def truncation(case: Case) -> Finding | None:
     """Find an error of one sign that is alike for all siblings: the log of the mass that sampling kept."""
     tokens, family = case.tokens, case.family
-    floor = case.sigma**2
+    floor = case.grain**2
     below = float((tokens.u.square() - floor)[tokens.d < 0].sum().clamp_min(0))
     above = float((tokens.u.square() - floor)[tokens.d > 0].sum().clamp_min(0))
     if below + above == 0:
         return None
     one_sided = max(below, above) / (below + above)
     # What is kept holds the likeliest token at least: |d| <= -log p for any token that was drawn.
-    bound = torch.minimum(tokens.new, tokens.old).neg() + CERTAIN * case.sigma * tokens.scale + case.exact
+    bound = torch.minimum(tokens.new, tokens.old).neg().clamp_max(LEAST_KEPT) + CERTAIN * case.grain * tokens.scale
+    bound = bound + case.exact
     if float((tokens.d.abs() > bound).double().mean()) > 0.01:
         return None
     zeros = int(((tokens.old == 0) & (tokens.new < -1e-3)).sum())
     evidence = {"truncation_one_sided": one_sided, "truncation_exact_zeros": zeros}
     if family is None:
-        bounded = float(tokens.d.abs().max()) < 0.7
-        if one_sided < 0.98 or not bounded:
+        if one_sided < 0.98:
             return None
-        alike = f"{one_sided:.0%} of the squared error lies on one side and none is beyond {math.log(2):.1f} nats"
-        one_of = ("temperature",)
-        to_tell = "token ids with the prompts' group numbers: siblings separate the two"
+        alike = f"{one_sided:.0%} of the squared error lies on one side and none is larger than -log p"
+        one_of, to_tell = ("temperature",), "token ids and group numbers of several answers to each prompt"
     else:
-        fit = constant(family, case.sigma)
+        fit = constant(family, case.grain, max(case.noise.repeats, 1))
         evidence |= {"truncation_alike": fit.share, "truncation_z": fit.z}
-        if fit.share < 0.8 or fit.z < CERTAIN or max(fit.negative, 1 - fit.negative) < 0.9 or one_sided < 0.9:
+        # All tokens together show a weak constant that few contexts cannot.
+        mean_z = abs(float(tokens.u.sum() / tokens.u.square().sum().sqrt()))
+        is_found = fit.z > CERTAIN or (fit.z > CERTAIN / 2 and mean_z > 2 * CERTAIN)
+        is_alike = fit.share > 0.9 or (fit.at_least > 0.5 and fit.inside_z < CERTAIN)
+        is_one_sided = max(fit.negative, 1 - fit.negative) > 0.9 and one_sided > 0.9
+        is_noise = case.sigma > ORDINARY_NOISE and fit.ratio < 4
+        if not (is_found and is_alike and is_one_sided) or is_noise:
             return None
         alike = f"{min(fit.share, 1.0):.0%} of the error is one constant for all tokens of a context, over "
         alike += f"{family.contexts:,} shared contexts"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bandpo.microscope.alignment.noise import normal_of_f
 from bandpo.microscope.alignment.panel import Cells, dense, sums
 
 FEWEST_CONTEXTS = 3
@@ -104,30 +105,46 @@ class Constant:
 
     Attributes:
         share: of the mean square of d beyond noise that the contexts' means explain.
-        z: how many standard errors the between-context mean square is above noise.
+        at_least: the same less three standard errors of what is inside contexts.
+        ratio: mean square of the contexts' means over noise.
+        z: how many standard errors that is above 1.
+        inside_z: how rare the mean square inside contexts is under noise, as a standard normal value.
         negative: share of the contexts' Σ z² beyond noise that lies below 0.
         mean: weighted mean of d over contexts.
     """
 
     share: float
+    at_least: float
+    ratio: float
     z: float
+    inside_z: float
     negative: float
     mean: float
 
 
-def constant(family: Siblings, sigma: float) -> Constant:
-    """Split the mean square of d over siblings into that of the contexts' means and the rest."""
+def constant(family: Siblings, sigma: float, repeats: int) -> Constant:
+    """Split the mean square of d over siblings into that of the contexts' means and the rest.
+
+    Args:
+        family: the siblings.
+        sigma: the noise, known from so many repeats.
+        repeats: its degrees of freedom.
+    """
     mean = family.mean(family.d)
     weight = sums(family.weight, family.context, family.contexts)
     between = weight * mean.square()
     within = float((family.weight * family.centred(family.d).square()).sum()) / max(family.free, 1)
     floor = sigma**2
     over = float(between.mean()) - floor
-    inside = max(within - floor, 0.0)
+    most = within * (1 + 3 * math.sqrt(2 / max(family.free, 1) + 2 / repeats))
     # A context of k siblings adds the part inside once to each of its k - 1 degrees of freedom.
-    share = over / (over + inside * len(family.d) / family.contexts) if over > 0 else 0.0
+    share, at_least = (
+        over / (over + max(inside - floor, 0.0) * len(family.d) / family.contexts) if over > 0 else 0.0
+        for inside in (within, most)
+    )
     z = over / (max(floor, within) * math.sqrt(2 / family.contexts + 2 / max(family.free, 1)))
     below = float((between - floor)[mean < 0].sum().clamp_min(0))
     above = float((between - floor)[mean > 0].sum().clamp_min(0))
     negative = below / (below + above) if below + above > 0 else 0.5
-    return Constant(share, z, negative, float(mean.mean()))
+    inside_z = normal_of_f(within / floor, max(family.free, 1), repeats)
+    return Constant(share, at_least, 1 + over / floor, z, inside_z, negative, float(mean.mean()))

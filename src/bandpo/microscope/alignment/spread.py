@@ -101,11 +101,13 @@ class RowEffect:
         ratio: F statistic of the log mean square of rows, between groups over within.
         lowest: root mean square of u in the quietest group.
         highest: the same in the loudest.
+        tokens: of the quietest group.
     """
 
     ratio: float
     lowest: float
     highest: float
+    tokens: int
 
 
 def row_effect(tokens: Tokens) -> RowEffect | None:
@@ -113,17 +115,23 @@ def row_effect(tokens: Tokens) -> RowEffect | None:
     if tokens.panel.groups is None or not len(tokens):
         return None
     row, rows = dense(tokens.row)
-    square = sums(tokens.u.square(), row, rows) / sums(torch.ones_like(tokens.u), row, rows)
+    count = sums(torch.ones_like(tokens.u), row, rows)
+    square = sums(tokens.u.square(), row, rows)
     group = torch.zeros(rows, dtype=torch.int64)
     group[row] = tokens.group
     group, groups = dense(group)
     if groups < 3 or rows - groups < groups:
         return None
     size = sums(torch.ones(rows, dtype=torch.float64), group, groups)
-    level = torch.log(square + SMALLEST_SIGMA**2)
+    level = torch.log(square / count + SMALLEST_SIGMA**2)
     mean = sums(level, group, groups) / size
     between = float((size * (mean - level.mean()).square()).sum()) / (groups - 1)
     within = float((level - mean[group]).square().sum()) / (rows - groups)
-    by_group = sums(square, group, groups) / size
-    lowest, highest = float(by_group.min().sqrt()), float(by_group.max().sqrt())
-    return RowEffect(between / max(within, 1e-6), lowest, highest)
+    by_group = sums(square, group, groups) / sums(count, group, groups)
+    quietest = int(by_group.argmin())
+    return RowEffect(
+        ratio=between / max(within, 1e-6),
+        lowest=float(by_group[quietest].sqrt()),
+        highest=float(by_group.max().sqrt()),
+        tokens=int(count[group == quietest].sum()),
+    )
