@@ -20,11 +20,11 @@ def batch_findings(paths: Sequence[str]) -> list[Finding]:
         ValueError: none of them can be read.
     """
     found = inspect(paths)
-    region, *others = found.verdict
     unread = [Finding("warn", failure.error) for failure in found.failures]
-    aligned = [_alignment(each) for each in found.alignments]
-    said = {each.sentence for each in found.alignments}
-    return [Finding(_level(found), region), *aligned, *(Finding("ok", s) for s in others if s not in said), *unread]
+    region, *others = found.verdict
+    count = len(found.alignments)
+    aligned = [_alignment(*each) for each in zip(others[:count], found.alignments, strict=True)]
+    return [Finding(_level(found), region), *aligned, *(Finding("ok", rest) for rest in others[count:]), *unread]
 
 
 def _level(found: Inspection) -> str:
@@ -34,6 +34,6 @@ def _level(found: Inspection) -> str:
     return "fail" if found.total.tokens and found.largest_move == 0 else "warn"
 
 
-def _alignment(found: Alignment) -> Finding:
+def _alignment(sentence: str, found: Alignment) -> Finding:
     level = "ok" if found.is_aligned else "fail" if found.confidence.word == "sure" else "warn"
-    return Finding(level, found.sentence)
+    return Finding(level, sentence)

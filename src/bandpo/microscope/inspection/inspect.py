@@ -138,7 +138,8 @@ class _Inspector:
             largest_move=self.moved.largest,
             unmoved=self.moved.unmoved,
             noise=rows,
-            alignments=alignments,
+            pairs=list(alignments),
+            alignments=list(alignments.values()),
             radii=radii,
             methods=[] if batch is None else compared(batch, what),
             sampled=0 if batch is None else batch.tokens,
@@ -156,8 +157,8 @@ class _Inspector:
             file.steps.append(batch.step)
         file.notes += [note for note in batch.notes if note not in file.notes]
 
-    def _alignments(self) -> list[Alignment]:
-        found = []
+    def _alignments(self) -> dict[str, Alignment]:
+        found = {}
         for sample, which in ((self.of_first_use, "trainer and old policy"), (self.of_sampler, "trainer and sampler")):
             batch = sample.batch()
             if batch is None:
@@ -165,18 +166,16 @@ class _Inspector:
             name = "logp_old" if which == "trainer and old policy" else "logp_rollout"
             new = batch.logp if name == "logp_old" else _trainer(batch)
             assert new is not None
-            found.append(
-                diagnose(
-                    new,
-                    getattr(batch, name),
-                    batch.mask,
-                    token_ids=batch.token_ids,
-                    groups=batch.groups,
-                    entropy=batch.entropy if new is batch.logp or batch.is_first_use else None,
-                    dtype_old=batch.dtypes.get(name),
-                    decimals=batch.decimals,
-                    which=which,
-                )
+            found[which] = diagnose(
+                new,
+                getattr(batch, name),
+                batch.mask,
+                token_ids=batch.token_ids,
+                groups=batch.groups,
+                entropy=batch.entropy if new is batch.logp or batch.is_first_use else None,
+                dtype_old=batch.dtypes.get(name),
+                decimals=batch.decimals,
+                which=which,
             )
         return found
 

@@ -66,7 +66,8 @@ class Inspection:
         shares: by axis ("probability", "position", "entropy", "side") its buckets.
         mean_move, largest_move, unmoved: of |log r| over all tokens; the share whose ratio is exactly 1.
         noise: by probability, of first uses.
-        alignments: of the trainer with its old policy, and of the trainer with the sampler.
+        pairs: whose log-probs `alignments` compare, "trainer and old policy" or "trainer and sampler".
+        alignments: of those pairs.
         radii: of the method, None where it has not one radius.
         methods: every method on the same tokens.
         sampled: how many tokens `alignments`, `methods`, `kinds` and `excerpts` come from.
@@ -84,6 +85,7 @@ class Inspection:
     largest_move: float
     unmoved: float
     noise: list[Noise]
+    pairs: list[str]
     alignments: list[Alignment]
     radii: RadiusCurve | None
     methods: list[Compared]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bandpo.microscope.alignment.verdict import Alignment
 from bandpo.microscope.inspection.movement import Movement
@@ -52,9 +52,9 @@ def _most(sides: list[Share]) -> str:
     return f"Most of it, {percent(most.dropped / whole)}, is on {most.label}." if whole else ""
 
 
-def on_alignments(alignments: Sequence[Alignment]) -> list[str]:
+def on_alignments(alignments: Mapping[str, Alignment]) -> list[str]:
     """Say of every pair of policies whether its log-probs agree."""
-    return [alignment.sentence for alignment in alignments]
+    return [f"{pair.capitalize()}: {alignment.sentence}" for pair, alignment in alignments.items()]
 
 
 def on_noise(rows: Sequence[Noise]) -> str:
