@@ -158,9 +158,15 @@ def effective(method, scenario):
     return hyperparameters
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-@pytest.mark.parametrize("method", METHODS)
+def combinations():
+    """(method, loss type, scenario): a clip and a band meet every pair, the others every scenario and loss type."""
+    for place, method in enumerate(METHODS):
+        for (i, loss_type), (j, scenario) in itertools.product(enumerate(LOSS_TYPES), enumerate(SCENARIOS)):
+            if method in ("grpo", "band-kl") or (i + j + place) % len(LOSS_TYPES) == 0:
+                yield method, loss_type, scenario
+
+
+@pytest.mark.parametrize(("method", "loss_type", "scenario"), list(combinations()))
 def test_loss_and_every_gradient(policy, batches, tmp_path, method, loss_type, scenario):
     if method == "dual-clip" and scenario == "two-sided":
         pytest.skip("dual_clip with TRL's delta is refused")
