@@ -57,8 +57,6 @@ def _clip_loss_op(
             PackedRegion(*region),
             metrics=metrics,
             per_token=per_token,
-            block=BLOCK,
-            warps=WARPS,
         )
     return gradient, losses, sums.sum(1)
 

@@ -126,8 +126,6 @@ def launch(
     *,
     metrics: bool,
     per_token: bool,
-    block: int,
-    warps: int,
 ) -> None:
     """Fill (gradient, losses, sums) from (logp, logp_old, advantages, mask), none of them empty."""
     logp, logp_old, advantages, mask = inputs
@@ -151,6 +149,6 @@ def launch(
         METRICS=metrics,
         PER_TOKEN=per_token,
         COUNT=sums.shape[2],
-        BLOCK=block,
-        num_warps=warps,
+        BLOCK=clip_loss.BLOCK,
+        num_warps=clip_loss.WARPS,
     )

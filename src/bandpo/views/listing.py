@@ -37,12 +37,8 @@ def by_family() -> list[Method]:
 
 # Options whose rule has no docstring of its own, or one that points elsewhere.
 _SHARED = {
-    "delta": "radius δ of both sides",
-    "delta_low": "radius of the lower side, where it differs from delta",
-    "delta_high": "radius of the upper side, where it differs from delta",
     "lower": "rule of the lower side: band, mirror or none",
     "upper": "rule of the upper side: band, mirror or none",
-    "two_sided": "drop a token outside also where its gradient would bring it back",
     "strategy": "id, did or od: when entropy may grow, by progress or by boost",
     "eps_low": "the ratio stays above 1 - eps_low",
     "eps_high": "the ratio stays below 1 + eps_high",
@@ -56,8 +52,9 @@ def option_words(method: Method) -> dict[str, str]:
     >>> option_words(bandpo.get_method("sapo"))
     {'tau_pos': 'temperatures τ for A > 0 and for A <= 0', 'tau_neg': 'temperatures τ for A > 0 and for A <= 0'}
     """
-    # A family of rules is documented once.
-    function: Any = getattr(method.rule, "documented", getattr(method.rule, "func", method.rule))
+    function: Any = getattr(method.rule, "func", method.rule)
+    # Rules that share options have them documented once.
+    function = getattr(function, "documented", function)
     summaries = _arguments(inspect.getdoc(function) or "")
     return {name: _own_or_shared(summaries.get(name, ""), name) for name in method.hyperparameters}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
+from bandpo.core.methods.declaration import options_of
 from bandpo.core.methods.registry import register_method as method
 from bandpo.core.regions.kl3 import kl3_interval
 from bandpo.core.regions.region import Formula, Region
@@ -16,11 +18,7 @@ from bandpo.core.regions.region import Formula, Region
     citation="ATR-GRPO, arXiv 2602.05494",
     experimental="the authors' radius is not known; 0.05 is ours",
 )
-def atr_grpo(*, delta: float = 0.05, dual_clip: float | None = None) -> Region:
-    """Bound the per-token KL estimate r - 1 - log r, for every token alike.
-
-    Args:
-        delta: δ in nats.
-        dual_clip: largest ratio that still moves a bad token.
-    """
-    return Formula(formula=functools.partial(kl3_interval, delta=delta), dual_clip=dual_clip)
+@options_of(kl3_interval)
+def atr_grpo(*, dual_clip: float | None = None, **options: Any) -> Region:
+    """Bound the per-token KL estimate r - 1 - log r, for every token alike."""
+    return Formula(formula=functools.partial(kl3_interval, **options), dual_clip=dual_clip)

@@ -6,10 +6,13 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from bandpo.core.checks import check_name
 from bandpo.core.methods.method import ANCHORS, FAMILIES, SCOPES, Input, IntervalMethod, Method, RuleMethod
+
+Rule = TypeVar("Rule", bound=Callable[..., Any])
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def declared(
@@ -55,6 +58,27 @@ def declared(
     return kind(name, summary, family=family, rule=rule, hyperparameters=hyperparameters, inputs=inputs, **facts)
 
 
+def options_of(function: Callable[..., Any]) -> Callable[[Rule], Rule]:
+    """Let a rule that takes `**options` take all that have a default in another function, as they are documented there.
+
+    >>> def near(logp, width=0.1): ...
+    >>> @options_of(near)
+    ... def rule(*, dual_clip=None, **options): ...
+    >>> inspect.signature(rule)
+    <Signature (*, width=0.1, dual_clip=None)>
+    """
+
+    def take(rule: Rule) -> Rule:
+        *named, _ = inspect.signature(rule).parameters.values()
+        others = [x for x in inspect.signature(function).parameters.values() if x.default is not x.empty]
+        taken = [x.replace(kind=_KEYWORD) for x in others if x.name not in {x.name for x in named}]
+        signature = inspect.Signature(sorted([*taken, *named], key=lambda x: x.kind))
+        rule.__dict__.update(__signature__=signature, documented=function)
+        return rule
+
+    return take
+
+
 def _options(
     name: str, rule: Callable[..., Any], takes_tokens: bool, presets: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Input]]:
@@ -63,7 +87,7 @@ def _options(
     if unknown:
         raise TypeError(f"presets of method {name!r}: its rule takes no {unknown.pop()!r}")
     if takes_tokens:
-        if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        if not parameters or parameters[0].kind is _KEYWORD:
             raise TypeError(f"method {name!r}: expected a rule whose first argument is the tokens")
         del parameters[0]
     hints = typing.get_type_hints(rule, include_extras=True)
@@ -72,7 +96,7 @@ def _options(
         marks = [extra for extra in getattr(hints.get(parameter.name), "__metadata__", ()) if isinstance(extra, Input)]
         if marks:
             inputs[parameter.name] = marks[0]
-        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not inspect.Parameter.empty:
+        elif parameter.kind is _KEYWORD and parameter.default is not inspect.Parameter.empty:
             hyperparameters[parameter.name] = presets.get(parameter.name, parameter.default)
         elif parameter.name not in presets:
             raise TypeError(

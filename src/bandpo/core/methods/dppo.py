@@ -8,13 +8,14 @@ to be worse.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.divergences.projection import projected_divergence
+from bandpo.core.methods.declaration import options_of
 from bandpo.core.methods.method import Input
 from bandpo.core.methods.registry import register_method as method
 from bandpo.core.methods.top_k import top_k_divergence
@@ -39,38 +40,37 @@ _TOPK_LOGP_ROLLOUT = Input(
 )
 
 
-def masked_policy_gradient(tokens: Tokens, keep: Tensor, max_ratio: float) -> Surrogate:
-    """Return ℓ = -A min(r, max_ratio) logp where `keep`, 0 elsewhere; the ratio is detached."""
-    limit = math.log(check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True))
-    weight = torch.exp(tokens.log_ratio.detach().clamp_max(limit))
-    gradient = torch.where(keep, -tokens.advantages * weight, 0.0)
-    return Surrogate(gradient * tokens.logp, gradient)
-
-
-def divergence_mask(
+def masked(
     tokens: Tokens,
-    divergence: Tensor,
+    distance: Tensor,
     *,
-    delta: float,
-    delta_low: float | None,
-    delta_high: float | None,
-    two_sided: bool,
-) -> Tensor:
-    """Return True for the tokens that stay: those within their radius, and those the advantage pulls back towards it.
+    delta: float = 0.15,
+    delta_low: float | None = None,
+    delta_high: float | None = None,
+    max_ratio: float = 1e4,
+    two_sided: bool = False,
+) -> Surrogate:
+    """Return ℓ = -A min(r, max_ratio) logp, r detached, of the tokens that stay; 0 of those that have moved outward.
 
     Args:
-        tokens: the batch; the sign of the log-ratio says on which side a token is.
-        divergence: distance of each token from its anchor, (B, T).
-        delta: radius; delta_low, delta_high where it differs below or above the anchor.
-        two_sided: drop a token outside whatever its advantage, also where the gradient would bring it back.
+        tokens: the batch, its anchor the rollout policy; the sign of the log-ratio says on which side a token is.
+        distance: of each token from its anchor, (B, T).
+        delta: radius δ of both sides.
+        delta_low: radius of the lower side, where it differs from delta.
+        delta_high: radius of the upper side, where it differs from delta.
+        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+        two_sided: drop a token outside also where its gradient would bring it back.
     """
     if not isinstance(two_sided, bool):
         raise TypeError(f"two_sided={two_sided!r}: expected True or False")
     radius_low = _radius("delta_low", delta if delta_low is None else delta_low)
     radius_high = _radius("delta_high", delta if delta_high is None else delta_high)
+    limit = math.log(check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True))
     d = tokens.log_ratio.detach()
-    above, below = (divergence > radius_high) & (d > 0), (divergence > radius_low) & (d < 0)
-    return ~(above | below) if two_sided else ~torch.where(tokens.advantages > 0, above, below)
+    above, below = (distance > radius_high) & (d > 0), (distance > radius_low) & (d < 0)
+    dropped = (above | below) if two_sided else torch.where(tokens.advantages > 0, above, below)
+    gradient = torch.where(dropped, 0.0, -tokens.advantages * torch.exp(d.clamp_max(limit)))
+    return Surrogate(gradient * tokens.logp, gradient)
 
 
 def _radius(name: str, value: object) -> float:
@@ -100,52 +100,35 @@ def _about(what: str, equation: str) -> dict[str, str]:
 
 @method("dppo-kl", **_about("KL(Bern μ || Bern q)", "eq. 14"), presets={"divergence": "kl", "delta": 0.05})
 @method("dppo-tv", **_about("|q - μ|", "eq. 13"), presets={"divergence": "tv"})
-def dppo_binary(
-    tokens: Tokens,
-    *,
-    divergence: str,
-    delta: float = 0.15,
-    delta_low: float | None = None,
-    delta_high: float | None = None,
-    max_ratio: float = 1e4,
-    two_sided: bool = False,
-) -> Surrogate:
+@options_of(masked)
+def dppo_binary(tokens: Tokens, *, divergence: str, **options: Any) -> Surrogate:
     """Drop tokens whose own probability has moved by more than δ, measured as two events.
 
     Args:
-        tokens: the batch, its anchor the rollout policy.
+        tokens: the batch.
         divergence: "tv" or "kl", of "the sampled token" against "any other".
-        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+        **options: see `masked`.
     """
-    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    keep = divergence_mask(tokens, _moved(tokens, divergence), **radii, two_sided=two_sided)
-    return masked_policy_gradient(tokens, keep, max_ratio)
+    return masked(tokens, _moved(tokens, divergence), **options)
 
 
 @method("dppo-topk-kl", **_about("KL over top-k and rest", _LISTED), presets={"divergence": "kl", "delta": 0.05})
 @method("dppo-topk-tv", **_about("TV over top-k and rest", _LISTED), presets={"divergence": "tv"})
+@options_of(masked)
 def dppo_top_k(
     tokens: Tokens,
     *,
     topk_logp: Annotated[Tensor, _TOPK_LOGP],
     topk_logp_rollout: Annotated[Tensor, _TOPK_LOGP_ROLLOUT],
     divergence: str,
-    delta: float = 0.15,
-    delta_low: float | None = None,
-    delta_high: float | None = None,
-    max_ratio: float = 1e4,
-    two_sided: bool = False,
+    **options: Any,
 ) -> Surrogate:
     """Drop tokens at positions whose divergence over the top-k list and the rest exceeds δ.
 
     Args:
-        tokens: the batch, its anchor the rollout policy.
+        tokens: the batch.
         topk_logp, topk_logp_rollout: see `top_k_divergence`.
         divergence: "tv" or "kl".
-        delta, delta_low, delta_high, two_sided: see `divergence_mask`.
-        max_ratio: truncation of the importance weight; small values bias the gradient (the paper's section 5.4).
+        **options: see `masked`.
     """
-    distance = top_k_divergence(topk_logp, topk_logp_rollout, divergence)
-    radii = {"delta": delta, "delta_low": delta_low, "delta_high": delta_high}
-    return masked_policy_gradient(tokens, divergence_mask(tokens, distance, **radii, two_sided=two_sided), max_ratio)
+    return masked(tokens, top_k_divergence(topk_logp, topk_logp_rollout, divergence), **options)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from bandpo.core.checks import suggestion
 from bandpo.core.divergences.registry import divergences, get_divergence
 from bandpo.core.methods.band_family import BandOf, band_method
-from bandpo.core.methods.declaration import declared
+from bandpo.core.methods.declaration import Rule, declared
 from bandpo.core.methods.method import Method
-
-Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 METHODS: dict[str, Method] = {}
 ALIASES = {"spo": "cfpo"}
