@@ -11,14 +11,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.file import as_bytes
-from bandpo.microscope.recorder import Recorder
 from bandpo.store.machine import environment
 
 RESULTS = Path(__file__).parent / "results" / "inspection.json"
@@ -30,6 +28,33 @@ start = time.perf_counter()
 found = bandpo.inspect(sys.argv[1])
 print(found.tokens, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 print(found.verdict[0], file=sys.stderr)
+"""
+# A run of the embedded task in which the time of whole training steps and that of watching them is added up.
+TRAIN = """
+import sys, tempfile, time
+from bandpo.engines.trl import BandGRPOTrainer
+from bandpo.engines.trl.watch import BatchWatch
+spent = {}
+def timed(owner, name):
+    function = getattr(owner, name)
+    def measured(*args, **kwargs):
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
+    setattr(owner, name, measured)
+timed(BandGRPOTrainer, "training_step")
+timed(BatchWatch, "seen")
+timed(BatchWatch, "generated")
+from bandpo.cli import main
+out = tempfile.mkdtemp()
+sys.argv = ["bandpo", "train", "--max-steps", "320", "--record-every", "10", "--eval-samples", "8", "--output-dir", out]
+try:
+    main()
+except SystemExit:
+    pass
+print(spent["training_step"], spent["seen"] + spent["generated"], file=sys.stderr)
 """
 
 
@@ -59,18 +84,11 @@ def inspected(tokens: int) -> dict[str, float]:
     return {"tokens": int(found), "seconds": round(float(seconds), 1), "peak_gib": round(float(memory), 2)}
 
 
-def recording(rows: int = 64, width: int = 7, repeats: int = 200) -> dict[str, float]:
-    """Return the milliseconds that recording holds up the training thread, for a micro-batch of the embedded task."""
-    seen = batch(0, rows, width)
-    with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(folder)
-        costs = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            recorder.record(seen)
-            costs.append(1000 * (time.perf_counter() - start))
-            recorder.wait()
-    return {"tokens": rows * width, "median_ms": sorted(costs)[repeats // 2]}
+def recording() -> dict[str, float]:
+    """Return what watching and recording every tenth update adds to the training steps of the embedded task."""
+    out = subprocess.run([sys.executable, "-c", TRAIN], capture_output=True, text=True, check=True)
+    steps, watching = map(float, out.stderr.strip().splitlines()[-1].split())
+    return {"updates": 320, "seconds": round(steps, 2), "of_recording": round(watching, 3), "share": watching / steps}
 
 
 def main() -> None:
@@ -88,7 +106,7 @@ def main() -> None:
     }
     for row in results["inspection"]:
         print(f"{row['tokens']:>12,} tokens: {row['seconds']:.1f} s, {row['peak_gib']:.2f} GiB at most")
-    print(f"recording {results['recording']['tokens']} tokens: {results['recording']['median_ms']:.2f} ms")
+    print(f"recording every tenth update: {results['recording']['share']:.2%} of the training steps")
     args.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
