@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -131,10 +132,13 @@ def test_matched_radii_stop_what_they_are_said_to(run, batch, goal):
 
 def test_the_way_to_record_a_batch_works_as_shown(run, batch, tmp_path):
     shown = run("match --help").stdout
-    lines = re.findall(r"^ (from safetensors.*|batch = .*|save_file.*?) *$", shown, re.MULTILINE)
-    assert len(lines) == 3
-    exec("\n".join(lines), {**batch, "FILE": str(tmp_path / "mine.safetensors")})
-    assert run("match --batch mine.safetensors --like clip-higher").exit_code == 0
+    lines = re.findall(r"^ (given = .*|bandpo.record.*?) *$", shown, re.MULTILINE)
+    assert len(lines) == 2
+    folder = tmp_path / "mine"
+    exec("\n".join(lines), {**batch, "bandpo": bandpo, "mask": torch.ones(8, 50), "FOLDER": folder})
+    while not list(folder.glob("*.safetensors")):  # a thread writes it
+        time.sleep(0.01)
+    assert run("match --batch mine --like clip-higher").exit_code == 0
 
 
 def test_atlas_is_written(run, tmp_path, monkeypatch):

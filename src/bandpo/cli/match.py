@@ -32,15 +32,13 @@ def match(
 ) -> None:
     """Print which radii are equally tight, for given p or on a recorded batch.
 
-    Record one where your trainer computes its loss, mask optional:
+    Record one by `bandpo train --record-every 10`, or in a loop of your own:
 
-    from safetensors.torch import save_file
+    given = {"logp": logp, "logp_old": logp_old, "advantages": advantages}
 
-    batch = {"logp": logp, "logp_old": logp_old, "advantages": advantages}
+    bandpo.record(FOLDER, mask=mask, **given)
 
-    save_file({k: v.detach().contiguous() for k, v in batch.items()}, FILE)
-
-    Then: bandpo match --batch FILE --like clip-higher (or --clip-fraction 0.05)
+    Then: bandpo match --batch FOLDER --like clip-higher (or --clip-fraction 0.05)
 
     Example:  bandpo match --eps 0.2 --p 0.1,0.5
     """
