@@ -42,7 +42,7 @@ system.addEventListener("change", () => {
 });
 
 // Tokens: p, ratio, advantage and the share of the gradient that was kept.
-const texts = [...document.querySelectorAll(".text")];
+const texts = [...document.querySelectorAll(".sequence")];
 const tip = document.getElementById("tip");
 const largest = Math.max(0, ...VALUES.flatMap(({ tokens }) => tokens.map(([, , a]) => Math.abs(a ?? 0))));
 const step = (size, edges) => edges.filter((edge) => size >= edge).length;
@@ -81,12 +81,12 @@ function mark(token) {
     current.classList.remove("at");
     current.removeAttribute("id");
     current.setAttribute("aria-selected", "false");
-    current.closest(".text").removeAttribute("aria-activedescendant");
+    current.closest(".sequence").removeAttribute("aria-activedescendant");
   }
   current = token;
   tip.hidden = token === null;
   if (token === null) return;
-  const text = token.closest(".text"), at = texts.indexOf(text), n = tokensOf(text).indexOf(token);
+  const text = token.closest(".sequence"), at = texts.indexOf(text), n = tokensOf(text).indexOf(token);
   token.id = "current-token";
   token.classList.add("at");
   token.setAttribute("aria-selected", "true");
@@ -118,7 +118,7 @@ for (const text of texts) {
   text.addEventListener("pointerdown", (event) => event.target.closest(".t") && mark(event.target.closest(".t")));
   text.addEventListener("pointerleave", () => document.activeElement !== text && mark(null));
 }
-addEventListener("scroll", () => document.activeElement?.classList.contains("text") || mark(null), { passive: true });
+addEventListener("scroll", () => document.activeElement?.classList.contains("sequence") || mark(null), { passive: true });
 document.querySelector(".modes")?.addEventListener("change", (event) => paint(event.target.value));
 document.querySelector(".modes")?.addEventListener("submit", (event) => event.preventDefault());
 

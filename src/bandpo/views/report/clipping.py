@@ -16,8 +16,8 @@ SIDES = {
 }
 _BUCKET = re.compile(r"band/(clip_high|clip_low)/(p.{1,20})")
 _MOST_BUCKETS = 24
-# Of fewer tokens a share says little: it sets no scale and is no "most".
-ENOUGH_TOKENS = 30
+# Of fewer tokens a share says little: it is not drawn, sets no scale and is no "most".
+ENOUGH_TOKENS = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ def clipping(history: History) -> Clipping | None:
     return Clipping(figures, rows, has_counts, top)
 
 
+def _known(shares: Sequence[float | None], tokens: Sequence[float]) -> list[float | None]:
+    return [share if count >= ENOUGH_TOKENS else None for share, count in zip(shares, tokens, strict=True)]
+
+
 def _top(history: History, buckets: Sequence[str]) -> float:
     """Return the largest share of enough tokens, where the colours end; 1 % at least."""
     found = [0.01]
@@ -91,7 +95,7 @@ def _map(
         "type": "heatmap",
         "x": history.steps,
         "y": [quoted(line(bucket)) for bucket in buckets],
-        "z": [rounded(row, 3) for row in shares],
+        "z": [rounded(_known(*each), 3) for each in zip(shares, counts, strict=True)] if has_counts else shares,
         "customdata": counts if has_counts else None,
         "zmin": 0,
         "zmax": top,

@@ -17,7 +17,7 @@ import bandpo
 from bandpo.microscope.inspection.rule import rule
 from bandpo.microscope.inspection.sentences import percent
 from bandpo.views.report import settings, summary, versus
-from bandpo.views.report.clipping import SIDES, clipping
+from bandpo.views.report.clipping import ENOUGH_TOKENS, SIDES, clipping
 from bandpo.views.report.comparison import Comparison, read_comparison
 from bandpo.views.report.figures import Figure
 from bandpo.views.report.inspected import Inspected, inspected
@@ -120,6 +120,7 @@ def _render(
         keys=versus.keys([run.name for run in runs]),
         clipped=[(run.name, found) for run in runs if (found := clipping(run.history)) is not None],
         sides=list(SIDES.values()),
+        enough=ENOUGH_TOKENS,
         looks=looks,
         samples=samples,
         values=[{"reward": p.reward, "tokens": p.values} for look in looks for p in look.passages],
