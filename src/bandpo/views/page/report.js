@@ -18,10 +18,12 @@ function coloured(value, key = "") {
   return value.endsWith("~") ? found + "2e" : found;
 }
 
-function draw() {
+// Of a fixed width on paper, where the page is laid out only after it was drawn.
+function draw(width) {
   for (const [id, figure] of Object.entries(FIGURES)) {
     const { data, layout } = coloured(figure);
-    Plotly.react(id, data, layout, { displayModeBar: false, responsive: true });
+    const size = width === undefined ? {} : { width, height: document.getElementById(id).clientHeight };
+    Plotly.react(id, data, { ...layout, ...size }, { displayModeBar: false, responsive: true });
   }
 }
 
@@ -118,11 +120,13 @@ for (const text of texts) {
   text.addEventListener("pointerdown", (event) => event.target.closest(".t") && mark(event.target.closest(".t")));
   text.addEventListener("pointerleave", () => document.activeElement !== text && mark(null));
 }
-addEventListener("scroll", () => document.activeElement?.classList.contains("sequence") || mark(null), { passive: true });
+// What was reached by keyboard keeps its numbers beside it.
+addEventListener("scroll", () => mark(current?.closest(".sequence") === document.activeElement ? current : null), { passive: true });
 document.querySelector(".modes")?.addEventListener("change", (event) => paint(event.target.value));
 document.querySelector(".modes")?.addEventListener("submit", (event) => event.preventDefault());
 
-// On paper everything is open and in the light theme, at the width of a page.
+// On paper everything is open, in the light theme, two charts beside each other.
+const PAPER = 325;
 let closed = [], before;
 addEventListener("beforeprint", () => {
   before = root.dataset.theme;
@@ -130,7 +134,7 @@ addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open])")];
   closed.forEach((each) => { each.open = true; });
   mark(null);
-  draw();
+  draw(PAPER);
 });
 addEventListener("afterprint", () => {
   closed.forEach((each) => { each.open = false; });

@@ -16,6 +16,7 @@ from bandpo.views.report.radius import radius_figure, radius_rows
 from bandpo.views.report.text import line, paragraph, rounded, short
 
 AXES = {"side": "By side", "probability": "By old probability", "entropy": "By entropy", "position": "By position"}
+_NO_TEXT = "⟨⟩"
 _TOKEN, _PROMPT, _MOST_FILES, _MOST_KINDS, _MOST_METHODS = 80, 600, 12, 20, 16
 
 
@@ -87,7 +88,7 @@ def inspected(path: Path, name: str, method: str | None, options: Mapping[str, A
 
 def _passage(excerpt: Excerpt) -> Passage:
     tokens = [
-        Token(line(text, _TOKEN) or "⟨⟩", _did(kept), "\n" in text)
+        Token(line(text, _TOKEN) or _NO_TEXT, _did(kept), "\n" in text)
         for text, kept in zip(excerpt.texts, excerpt.kept, strict=True)
     ]
     stopped = sum(token.did == "stopped" for token in tokens)
@@ -131,7 +132,7 @@ def _shares(found: Inspection, axis: str) -> list[list[Any]]:
 def _kinds(found: Inspection) -> list[list[Any]]:
     whole = found.total.dropped if found.sampled >= found.total.tokens else sum(kind.dropped for kind in found.kinds)
     return [
-        [line(kind.text, _TOKEN), f"{kind.stopped:,}", f"{kind.tokens:,}", kind.dropped / whole if whole else None]
+        [line(kind.text, _TOKEN) or _NO_TEXT, f"{kind.stopped:,}", f"{kind.tokens:,}", kind.dropped / whole if whole else None]
         for kind in found.kinds[:_MOST_KINDS]
     ]
 

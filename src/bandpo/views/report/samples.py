@@ -15,7 +15,7 @@ from bandpo.views.report.lines import Lines
 from bandpo.views.report.text import number, paragraph, short
 
 _MOST_PROMPTS, _MOST_ANSWERS, _MOST_KEPT, _MOST_TOKENS = 6, 4, 4096, 1024
-_PROMPT, _ANSWER = 600, 1200
+_PROMPT, _ANSWER = 600, 800
 
 
 @dataclass

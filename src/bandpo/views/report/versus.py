@@ -11,7 +11,7 @@ from bandpo.views.report.intervals import student
 from bandpo.views.report.text import line, rounded, short, signed
 from bandpo.views.report.training import score_figures, unit_of
 
-_MOST_DIFFERENCES, _NAME = 400, 34
+_MOST_DIFFERENCES, _NAME = 400, 22
 
 
 def versus_figures(found: Comparison) -> list[Figure]:
