@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench rehearsal warm-start test-trl-versions test-engines clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench alignment rehearsal warm-start test-trl-versions test-engines clean
 
 setup: $(VENV)/.ready
 
@@ -49,6 +49,10 @@ accuracy: setup
 # The math grader: labelled pairs, hostile answers, speed; about six minutes. The tables go into docs/grading.md too.
 grading: setup
 	$(BIN)/python benchmarks/grading.py --page
+
+# Planted faults of old log-probs, and how often their cause is named; about ten minutes. The tables go into docs/alignment.md too.
+alignment: setup
+	$(BIN)/python -m benchmarks.alignment --page
 
 # Kills, damaged files, bad input: at most twenty minutes on two cores. The table goes into docs/reliability.md too.
 attack: setup

@@ -1,4 +1,6 @@
-"""Writes docs/methods.md from `bandpo.methods()`, and the table in docs/engines.md from the contract tests' results.
+"""Writes docs/methods.md from `bandpo.methods()`, and the tables in docs/engines.md and docs/metrics.md.
+
+The first is made of the contract tests' results, the second of the docstrings that define metrics.
 
     python docs/generate.py [--check]
 
@@ -18,11 +20,14 @@ from typing import Any
 import bandpo
 from bandpo.core.methods.method import FAMILIES, Method
 from bandpo.core.methods.registry import ALIASES
+from bandpo.core.objective import metrics
+from bandpo.microscope.alignment.first_ratio import first_ratio_metrics
 
 PAGE = Path(__file__).with_name("methods.md")
 ENGINES = Path(__file__).with_name("engines.md")
+METRICS = Path(__file__).with_name("metrics.md")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
-# What is between these lines of docs/engines.md is written here, the rest by hand.
+# What is between these lines of the other pages is written here, the rest by hand.
 START, END = "<!-- table: docs/generate.py -->\n", "<!-- end of table -->\n"
 
 INTRODUCTION = """\
@@ -201,14 +206,26 @@ def engine_row(
 
 
 def engines_page() -> str:
-    """docs/engines.md with its table as of now; ValueError where the lines around it are missing."""
-    text = ENGINES.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
+    """docs/engines.md with its table as of now."""
+    heads = ("engine", "release", "exercised", "passed, failed, skipped", "Python", "torch", "date")
+    return with_table(ENGINES, table(heads, engine_rows()))
+
+
+def metrics_page() -> str:
+    """docs/metrics.md with the tables of the docstrings that define metrics."""
+    lines = [line for text in (metrics.__doc__, first_ratio_metrics.__doc__) for line in (text or "").splitlines()]
+    cells = [line.strip()[2:-2].replace(r"\|", "¦").split(" | ") for line in lines if line.strip().startswith("| ")]
+    rows = [[cell.replace("¦", "|") for cell in row] for row in cells]
+    return with_table(METRICS, table(("name", "mean of", "over"), (row for row in rows if row[0] != "name")))
+
+
+def with_table(path: Path, text: str) -> str:
+    """A page with another table; ValueError where the lines around it are missing."""
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
-        raise ValueError(f"{ENGINES}: expected the lines {START.strip()!r} and {END.strip()!r}")
-    heads = ("engine", "release", "exercised", "passed, failed, skipped", "Python", "torch", "date")
-    return f"{before}{start}\n{table(heads, engine_rows())}\n{end}{after}"
+        raise ValueError(f"{path}: expected the lines {START.strip()!r} and {END.strip()!r}")
+    return f"{before}{start}\n{text}\n{end}{after}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -216,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is stale")
     parser.add_argument("--out", type=Path, help="write the page of methods there, and nothing else")
     options = parser.parse_args(arguments)
-    pages = {options.out: page()} if options.out else {PAGE: page(), ENGINES: engines_page()}
+    pages = {options.out: page()} if options.out else {PAGE: page(), ENGINES: engines_page(), METRICS: metrics_page()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if options.check:

@@ -86,6 +86,21 @@ def bandpo_command():
     return run
 
 
+@pytest.fixture
+def bandpo_here(monkeypatch):
+    """The same in this process, where what it imports is there already; an error that it does not expect is raised."""
+    from typer.testing import CliRunner
+
+    from bandpo.cli.app import app
+
+    def run(arguments, folder):
+        monkeypatch.chdir(folder)
+        done = CliRunner().invoke(app, [*map(str, arguments)], prog_name="bandpo", catch_exceptions=False)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, bandpo_command, tiny):
     """Folder and standard output of a whole run that nothing interrupted."""

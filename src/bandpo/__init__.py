@@ -48,6 +48,7 @@ __all__ = [  # noqa: F405
     "get_method",
     "gradient_weight",
     "group_advantages",
+    "inspect",
     "kl3_interval",
     "kl_multiplier",
     "merge_metrics",

@@ -28,6 +28,7 @@ from bandpo.core.regions.region import Formula, Region
 from bandpo.core.regions.sides import Fixed, Mirrored, Open, Within
 from bandpo.core.regions.two_sides import Band, band_region
 from bandpo.core.tokens import Surrogate, Tokens
+from bandpo.microscope.inspection.inspect import inspect
 from bandpo.microscope.recorder import record
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "get_method",
     "gradient_weight",
     "group_advantages",
+    "inspect",
     "kl3_interval",
     "kl_multiplier",
     "merge_metrics",

@@ -170,7 +170,7 @@ def test_atlas_is_written(run, tmp_path, monkeypatch):
         ("match --batch b.npz", "--batch b.npz: expected also one of --clip-fraction and --like"),
         ("match --batch b.npz --like grpo --clip-fraction 0.1", "expected also one of"),
         ("match --batch b.npz --like grpo --p 0.5", "--p 0.5: expected without it"),
-        ("match --batch absent.npz --like grpo", "batch='absent.npz': no such file"),
+        ("match --batch absent.npz --like grpo", "batch: absent.npz: no such file"),
         ("match --batch b.npz --like nope", "method='nope'"),
         ("match --batch b.npz --like grpo,dcpo", "--like grpo,dcpo: expected one method"),
         ("match --batch b.npz --like no-clip", "--like no-clip: it stops none of the 400 tokens"),

@@ -4,58 +4,14 @@ import torch
 
 import bandpo
 from bandpo.core.tokens import Tokens
+from tests.methods import ENTRIES
+from tests.methods.common import View
 
-NAMES = (*bandpo.methods(), "band-alpha=1.5", "spo")
+NAMES = tuple(sorted(ENTRIES, key=[*bandpo.methods(), *ENTRIES].index))
 BANDS = tuple(name for name in NAMES if name.startswith("band-"))
 LISTED, VOCABULARY, GROUP = 4, 9, 4
 
-_CLIP = {"eps_low": 0.05, "eps_high": 0.1}
-_MASK = {"delta_low": 0.01, "delta_high": 0.02, "max_ratio": 1.3}
-TIGHT = {
-    "grpo": {**_CLIP},
-    "clip-higher": {"eps_low": 0.1, "eps_high": 0.05, "dual_clip": 1.2},
-    "dual-clip": {**_CLIP, "dual_clip": 1.2},
-    "two-sided": {**_CLIP, "dual_clip": 1.3},
-    "no-clip": {"dual_clip": 1.2},
-    **{name: {"delta": 0.01, "max_ratio": 1.4, "dual_clip": 1.3} for name in BANDS},
-    "band-upper": {"delta": 0.01, "eps_low": 0.05},
-    "atr-grpo": {"delta": 0.005, "dual_clip": 1.3},
-    "dcpo": {"eps_low": 0.02, "eps_high": 0.03, "max_ratio": 1.3, "dual_clip": 1.2},
-    "flex-entropy": {
-        "strategy": "did",
-        "eps": 0.1,
-        "slope_high": -0.1,
-        "intercept_high": 0.2,
-        "slope_low": -0.1,
-        "intercept_low": 0.15,
-        "dual_clip": 1.3,
-    },
-    "dppo-tv": _MASK,
-    "dppo-kl": {**_MASK, "two_sided": True},
-    "dppo-topk-tv": {**_MASK, "delta_low": 0.1, "delta_high": 0.2, "two_sided": True},
-    "dppo-topk-kl": {**_MASK, "delta_low": 0.05, "delta_high": 0.2},
-    "clip-cov": {"fraction": 0.2, "cov_low": 0.1, "cov_high": 1.5, **_CLIP, "dual_clip": 1.3},
-    "kl-cov": {"fraction": 0.3, "coef": 0.7},
-    "maspo": {
-        "sigma": 0.2,
-        "alpha": 0.5,
-        "beta_pos": 0.5,
-        "beta_neg": 0.8,
-        "sigma_high": 0.4,
-        "scale_low": 0.6,
-        "scale_high": 1.4,
-    },
-    "cfpo": {"eps": 0.05},
-    "spo": {"eps": 0.1},
-    "drpo": {"delta": 0.02},
-    "sapo": {"tau_pos": 4.0, "tau_neg": 6.0},
-    "ce-gppo": {"beta_low": 0.5, "beta_high": 0.8, **_CLIP, "dual_clip": 1.3},
-    "cispo": {"eps_low": 0.1, "max_ratio": 1.1},
-    "gspo": {"eps_low": 0.02, "eps_high": 0.03},
-    "quatro": {"delta": 0.4},
-    "tre": {"coef": 0.1, "top_k": None, "top_p": 0.7, "base": "band-tv", "base_kwargs": {"delta": 0.01}},
-    "entropy": {"coef": 0.1, "base": "atr-grpo", "base_kwargs": {"delta": 0.01, "dual_clip": None}},
-}
+TIGHT = {name: ENTRIES[name].tight for name in NAMES}
 SETTINGS = [(name, options) for name in NAMES for options in ({}, TIGHT[name])]
 SETTING_IDS = [f"{name}-{'tight' if options else 'authors'}" for name, options in SETTINGS]
 
@@ -85,7 +41,12 @@ def batch(rows=5, tokens=7, seed=0, spread=0.3):
     listed = sampler.topk(LISTED, -1)
     rewards, advantages = draw(rows, GROUP), draw(rows, tokens)
     rewards[0], advantages[0, 0] = 1.0, 0.0
-    return {
+    made_up = {
+        key: needed.made_up(logp_old, logp, vocabulary=VOCABULARY)
+        for method in bandpo.methods().values()
+        for key, needed in method.inputs.items()
+    }
+    return made_up | {
         "logp": logp,
         "logp_old": logp_old,
         "advantages": advantages,
@@ -113,6 +74,18 @@ def loss_of(name, given, **options):
     """`policy_loss` of a method on a batch of `batch`."""
     main = [given[key] for key in ("logp", "logp_old", "advantages", "mask")]
     return bandpo.policy_loss(*main, method=name, **inputs_of(name, given), **options)
+
+
+def stopped(name, given, hyperparameters):
+    """Whether each token of a batch with A ≠ 0 has no gradient; masked tokens have none either way.
+
+    Args:
+        name: a method.
+        given: a batch of `batch`.
+        hyperparameters: all of the method's.
+    """
+    entry = ENTRIES[name]
+    return entry.stops(View(given, entry.anchor), **hyperparameters)
 
 
 LEAVES = ("logp", "logits", "entropy")

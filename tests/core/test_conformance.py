@@ -22,10 +22,12 @@ from tests.core.batches import (
     gradients_of,
     inputs_of,
     loss_of,
+    stopped,
     surrogate_of,
     to,
 )
-from tests.core.stopping_rules import stopped
+from tests.methods import ENTRIES
+from tests.methods.common import never
 
 every_setting = pytest.mark.parametrize(("name", "options"), SETTINGS, ids=SETTING_IDS)
 every_method = pytest.mark.parametrize("name", NAMES)
@@ -94,11 +96,9 @@ def test_the_gradient_is_zero_exactly_where_the_method_says(name, options):
         assert (gradients["logp"][~given["mask"]] == 0).all()
         for decision in counts:
             counts[decision] += (expected == decision).sum().item()
-    restless = {"kl-cov", "maspo", "cfpo", "spo", "drpo", "sapo", "cispo"}
-    dual_clip_only = {"no-clip", "ce-gppo"}
     assert counts[False] > 20
-    if name not in restless and not (name in dual_clip_only and not options):
-        assert counts[True] >= (3 if name != "clip-cov" or options else 1)
+    if ENTRIES[name].stops is not never:
+        assert counts[True] >= (3 if options else ENTRIES[name].stopped)
 
 
 def test_without_an_advantage_only_penalties_act():
@@ -106,8 +106,7 @@ def test_without_an_advantage_only_penalties_act():
     given["advantages"] = torch.zeros(5, 7, dtype=torch.float64)
     for name, options in SETTINGS:
         _, gradients = gradients_of(name, given, **options)
-        moves = name in ("kl-cov", "quatro")
-        assert (gradients["logp"] != 0).any() == moves, name
+        assert (gradients["logp"] != 0).any() == ENTRIES[name].moves_without_advantage, name
 
 
 @pytest.mark.parametrize(("sign", "eps"), [(1.0, 0.2), (-1.0, 0.2), (1.0, 0.05), (-1.0, 0.05)])
@@ -214,9 +213,7 @@ def test_micro_batches_with_a_common_denominator_add_up_to_the_batch(name, optio
 
 
 def test_methods_that_depend_on_the_whole_batch_say_so():
-    exempt = {name for name, method in bandpo.methods().items() if method.scope == "batch"}
-    assert exempt == {"clip-cov", "kl-cov"}
-    for name in exempt:
+    for name in [name for name in NAMES if bandpo.get_method(name).scope == "batch"]:
         given = batch()
         _, gradients = gradients_of(name, given, aggregation="token-mean", **TIGHT[name])
         _, gradient, _ = in_two_parts(name, given, TIGHT[name], aggregation="token-mean")
@@ -338,16 +335,7 @@ def test_a_batch_without_tokens_is_zero_with_zero_gradient(name):
         assert all(count.item() == 0 and total.item() == 0 for total, count in out.metrics.values())
 
 
-NEEDED = [
-    *[(name, "logp_rollout") for name in ("dppo-tv", "dppo-kl", "dppo-topk-tv", "dppo-topk-kl", "drpo")],
-    *[(f"dppo-topk-{name}", key) for name in ("tv", "kl") for key in ("topk_logp", "topk_logp_rollout")],
-    ("quatro", "group_rewards"),
-    ("tre", "logits"),
-    ("entropy", "entropy"),
-]
-
-
-@pytest.mark.parametrize(("name", "missing"), NEEDED)
+@pytest.mark.parametrize(("name", "missing"), [(name, key) for name in NAMES for key in ENTRIES[name].needs])
 def test_a_missing_input_is_named(name, missing):
     given = batch()
     inputs = {key: x for key, x in inputs_of(name, given).items() if key != missing}
@@ -363,12 +351,6 @@ def test_what_a_strategy_goes_by_is_named_when_missing(strategy, missing):
     given = {**batch(), missing: None}
     with pytest.raises(ValueError, match=rf"strategy='{strategy}' needs {missing}"):
         loss_of("flex-entropy", given, strategy=strategy)
-
-
-def test_every_input_that_is_needed_is_among_those_tested():
-    needed = {(n, key) for n, m in bandpo.methods().items() for key, x in m.inputs.items() if not x.optional}
-    needed |= {(name, "logp_rollout") for name, method in bandpo.methods().items() if method.anchor == "rollout"}
-    assert needed == set(NEEDED)
 
 
 @every_method

@@ -1,117 +1,16 @@
 """No option is silently ignored: each hyperparameter and input has a setting under which it changes the result.
 
-Each entry is (option, value, what else is set both times); OPTION_before is what the option is compared with where that
-is not the authors' value. The batch has ratios within e^±1 or so.
+The settings are the `acts` of each method's entry. The batch has ratios within e^±1 or so.
 """
 
 import pytest
 import torch
 
 import bandpo
-from tests.core.batches import BANDS, LEAVES, NAMES, batch, gradients_of
+from tests.core.batches import LEAVES, NAMES, batch, gradients_of
+from tests.methods import ENTRIES
 
-_SIDES = [("eps_low", 0.1, {}), ("eps_high", 0.1, {})]
-_DUAL, _NO_DUAL = ("dual_clip", 1.2, {}), ("dual_clip", None, {"dual_clip_before": 1.2})
-_BAND = [
-    ("delta", 0.01, {}),
-    ("delta_low", 0.01, {}),
-    ("delta_high", 0.01, {}),
-    ("lower", "mirror", {}),
-    ("lower", "none", {}),
-    ("upper", "mirror", {}),
-    ("upper", "none", {}),
-    *_SIDES,
-    ("max_ratio", 1.05, {}),
-    ("relax", (0.5, 0.9), {}),
-    _DUAL,
-]
-_MASK = [
-    ("delta", 0.02, {}),
-    ("delta_low", 0.02, {}),
-    ("delta_high", 0.005, {}),
-    ("max_ratio", 1.2, {}),
-    ("two_sided", True, {}),
-]
-_OD = {"strategy": "od"}
-CHANGES = {
-    "grpo": [*_SIDES, _DUAL],
-    "clip-higher": [*_SIDES, _DUAL],
-    "dual-clip": [*_SIDES, _DUAL, _NO_DUAL],
-    "two-sided": [*_SIDES, _DUAL, _NO_DUAL],
-    "no-clip": [_DUAL],
-    **dict.fromkeys(BANDS, _BAND),
-    # These have one side set already, so that another rule of the same side would be refused.
-    "band-upper": [
-        *[change for change in _BAND if change[0] not in ("delta_low", "lower")],
-        ("delta_low", 0.01, {"eps_low": None}),
-        ("lower", "mirror", {"eps_low": None}),
-    ],
-    "band-mirror": [
-        *[change for change in _BAND if change[0] not in ("eps_low", "lower")],
-        ("eps_low", 0.1, {"lower": "band"}),
-        ("lower", "band", {}),
-        ("lower", "none", {}),
-    ],
-    "atr-grpo": [("delta", 0.01, {}), _DUAL],
-    "dcpo": [("eps_low", 0.05, {}), ("eps_high", 0.05, {}), ("max_ratio", 1.1, {}), _DUAL, _NO_DUAL],
-    "flex-entropy": [
-        ("strategy", "did", {}),
-        ("strategy", "od", {}),
-        ("eps", 0.05, {}),
-        ("slope_high", -0.4, {}),
-        ("intercept_high", 0.3, {}),
-        ("slope_low", -0.02, {**_OD, "boost": 0.0}),
-        ("intercept_low", 0.15, {**_OD, "boost": 0.0}),
-        ("slope_low", -0.02, {"progress": 0.6}),
-        ("intercept_low", 0.15, {"progress": 0.6}),
-        ("slope_high", -0.4, {"strategy": "did", "progress": 0.6}),
-        _DUAL,
-    ],
-    "dppo-tv": _MASK,
-    "dppo-kl": _MASK,
-    "dppo-topk-tv": _MASK,
-    "dppo-topk-kl": _MASK,
-    "clip-cov": [
-        ("fraction", 0.5, {"cov_low": 0.1}),
-        ("cov_low", 0.1, {"fraction": 1.0}),
-        ("cov_high", 0.5, {"cov_low": 0.1, "fraction": 1.0}),
-        *_SIDES,
-        _NO_DUAL,
-    ],
-    "kl-cov": [("fraction", 0.5, {}), ("coef", 0.3, {})],
-    "maspo": [
-        ("sigma", 0.5, {}),
-        ("alpha", 0.6, {}),
-        ("beta_pos", 0.5, {}),
-        ("beta_neg", 0.5, {}),
-        ("sigma_high", 1.1, {}),
-        ("scale_low", 0.9, {"beta_neg": 0.5}),
-        ("scale_high", 1.2, {"beta_pos": 0.5}),
-    ],
-    "cfpo": [("eps", 0.1, {})],
-    "spo": [("eps", 0.1, {})],
-    "drpo": [("delta", 0.1, {})],
-    "sapo": [("tau_pos", 2.0, {}), ("tau_neg", 2.0, {})],
-    "ce-gppo": [
-        ("beta_low", 0.5, {}),
-        ("beta_high", 0.5, {}),
-        *_SIDES,
-        _DUAL,
-        _NO_DUAL,
-    ],
-    "cispo": [("eps_low", 0.1, {}), ("max_ratio", 1.2, {})],
-    "gspo": [("eps_low", 0.1, {}), ("eps_high", 0.2, {})],
-    "quatro": [("delta", 0.3, {})],
-    "tre": [
-        ("coef", 0.1, {}),
-        ("top_k", 4, {}),
-        ("top_p", 0.9, {"top_k": None, "top_p_before": 0.5}),
-        ("base", "no-clip", {}),
-        ("base_kwargs", {"eps_low": 0.05}, {}),
-    ],
-    "entropy": [("coef", 0.1, {}), ("base", "no-clip", {}), ("base_kwargs", {"eps_low": 0.05}, {})],
-}
-ENTRIES = [(name, *change) for name, changes in CHANGES.items() for change in changes]
+CHANGES = [(name, *change) for name in NAMES for change in ENTRIES[name].acts]
 
 
 def result(name, given, options):
@@ -125,7 +24,7 @@ def differ(one, other):
     return (one - other).abs().max().item() > 1e-4
 
 
-@pytest.mark.parametrize(("name", "option", "value", "common"), ENTRIES)
+@pytest.mark.parametrize(("name", "option", "value", "common"), CHANGES)
 def test_every_hyperparameter_changes_loss_or_gradient(name, option, value, common):
     inputs = {key: common[key] for key in ("boost", "progress") if key in common}
     given = {**batch(rows=8, tokens=8, spread=0.5), **inputs}
@@ -136,7 +35,7 @@ def test_every_hyperparameter_changes_loss_or_gradient(name, option, value, comm
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_hyperparameter_is_among_those_tested(name):
-    assert {option for option, _, _ in CHANGES[name]} == set(bandpo.get_method(name).hyperparameters)
+    assert {option for option, _, _ in ENTRIES[name].acts} == set(bandpo.get_method(name).hyperparameters)
 
 
 OTHERS = {"progress": 0.6, "boost": 0.0}

@@ -12,7 +12,6 @@ from bandpo.core.tokens import MAX_LOG_RATIO
 from .batches import NAMES, SETTING_IDS, SETTINGS, batch, gradients_of, loss_of, surrogate_of, to
 
 every_setting = pytest.mark.parametrize(("name", "options"), SETTINGS, ids=SETTING_IDS)
-SEQUENCE = ("gspo", "quatro")
 # Log-ratios of the moved tokens, with an advantage of each sign, first row up and second row down.
 FAR = (19.0, 20.5, 25.0, 60.0)
 

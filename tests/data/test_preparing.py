@@ -164,8 +164,8 @@ def test_the_command(tmp_path, monkeypatch):
     ]
 
 
-def test_the_command_says_what_is_wrong(tmp_path, bandpo_command):
-    wrong = bandpo_command(["data", "prepare", "math500", "--source", DAPO, "--out", "out"], tmp_path)
+def test_the_command_says_what_is_wrong(tmp_path, bandpo_here):
+    wrong = bandpo_here(["data", "prepare", "math500", "--source", DAPO, "--out", "out"], tmp_path)
     assert wrong.returncode == 2 and wrong.stdout == ""
     assert wrong.stderr.startswith("bandpo data prepare: source=") and wrong.stderr.count("\n") == 1
 
@@ -230,7 +230,7 @@ def test_lengths_of_prompts_of_parts_without_a_template(tokenizer):
             tokenizer.chat_template = saved
 
 
-def test_training_on_what_was_prepared(tmp_path, tokenizer, bandpo_command):
+def test_training_on_what_was_prepared(tmp_path, tokenizer, bandpo_here):
     prepare("amc23", tmp_path, source=str(SAMPLES / "amc23.jsonl"), formats=["trl"])
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -245,7 +245,7 @@ def test_training_on_what_was_prepared(tmp_path, tokenizer, bandpo_command):
         "per_device_train_batch_size": 4, "num_generations": 4, "gradient_accumulation_steps": 1,
         "steps_per_generation": 2, "max_steps": 2, "max_completion_length": 8, "logging_steps": 1,
     }  # fmt: skip
-    done = bandpo_command(["train", *(f"--{name}={value}" for name, value in options.items())], tmp_path)
+    done = bandpo_here(["train", *(f"--{name}={value}" for name, value in options.items())], tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert any(row.get("math_reward/refused") == 0.0 for row in metrics)

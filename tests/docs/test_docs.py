@@ -163,7 +163,7 @@ MATCH = re.findall(r"^    bandpo (match .*)$", RADIUS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", MATCH)
-def test_the_match_commands_run_as_typed(arguments, bandpo_command, tmp_path):
+def test_the_match_commands_run_as_typed(arguments, bandpo_here, tmp_path):
     from safetensors.torch import save_file
 
     generator = torch.Generator().manual_seed(0)
@@ -171,7 +171,7 @@ def test_the_match_commands_run_as_typed(arguments, bandpo_command, tmp_path):
     logp = (logp_old + 0.3 * torch.randn(8, 32, generator=generator)).clamp_max(-1e-4)
     batch = {"logp": logp, "logp_old": logp_old, "advantages": torch.randn(8, generator=generator)}
     save_file(batch, tmp_path / "batch.safetensors")
-    done = bandpo_command(arguments.split(), tmp_path)
+    done = bandpo_here(arguments.split(), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "kl" in done.stdout
 

@@ -78,6 +78,13 @@ def test_what_it_cannot_do_is_refused_by_name_and_left_to_torch_by_auto(logp, op
     assert bandpo.band(logp, **options).low.shape == logp.shape
 
 
+def test_without_a_triton_of_its_time_auto_leaves_all_to_torch_and_the_kernel_is_refused(monkeypatch):
+    monkeypatch.setattr("bandpo.core.regions.dispatch._HAS_TRITON", False)
+    assert torch.equal(bandpo.band(log_probs()).low, bandpo.band(log_probs(), kernel="torch").low)
+    with pytest.raises(ValueError, match=r"kernel='triton' with torch 2\..*: expected Triton, and torch 2.8 or newer"):
+        bandpo.band(log_probs(), kernel="triton")
+
+
 def test_unknown_kernels_and_wrong_radii_are_refused():
     with pytest.raises(ValueError, match="kernel='cuda': expected one of 'auto', 'torch', 'triton'"):
         bandpo.band(log_probs(), kernel="cuda")

@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 def doctor(
     context: typer.Context,
     engine: Annotated[str | None, typer.Argument(help="trl, verl, ...; without it, what is installed.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help="Recorded batches to look at too.")] = None,
 ) -> None:
     """Will the trust region act in this engine with these options?
 
@@ -36,15 +37,20 @@ def doctor(
 
     Example:  bandpo doctor trl --num-iterations 2 --method band-kl
     Example:  bandpo doctor verl run.yaml actor_rollout_ref.actor.ppo_epochs=2
+    Example:  bandpo doctor --batch runs/band-kl/batches
     """
     accept_older_names()
     with user_errors("doctor"):
         from bandpo.engines.doctor import diagnose, engines
 
-        if engine is None:
+        if engine is None and not batch:
             _print_table(((name, diagnose(name, {})[0]) for name in engines()), {**_MARKS, "fail": "[dim]–[/dim]"})
             return
-        findings = diagnose(engine, read_options(context.args))
+        findings = [] if engine is None else diagnose(engine, read_options(context.args))
+        if batch:
+            from bandpo.engines.recorded import batch_findings
+
+            findings += batch_findings(batch)
     _print_table([(None, finding) for finding in findings])
     will_act = all(finding.level != "fail" for finding in findings)
     verdict = "The trust region will act." if will_act else "The trust region will not act as asked."

@@ -97,7 +97,7 @@ def _raise_at(name: str, tensor: Tensor, wrong: Tensor, expected: str) -> None:
 
 
 class RadiusLimits(NamedTuple):
-    """What a radius must lie between: the smallest that is right, the divergence's supremum, the solvers' limit."""
+    """The ends of a radius: the smallest that is right, the divergence's supremum, the solvers' limit."""
 
     smallest: float
     supremum: float
@@ -145,14 +145,27 @@ def _expected_radius(name: str, value: float, limits: RadiusLimits) -> str:
     return f"expected 0 < {name} < {min(limits.supremum, limits.limit):g}"
 
 
-def check_number(name: str, value: object, low: float, high: float, *, low_open: bool = False) -> float:
-    """`value` as a float if it is a number in [low, high) or (low, high); ValueError or TypeError otherwise."""
-    bracket = "<" if low_open else "<="
+def check_number(
+    name: str, value: object, low: float, high: float, *, low_open: bool = False, high_closed: bool = False
+) -> float:
+    """Return `value` as a float, or raise unless it is a number in [low, high), an end open or closed where said.
+
+    >>> from bandpo.core.checks import check_number
+    >>> check_number("progress", 1, 0.0, 1.0, high_closed=True)
+    1.0
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}={value!r}: expected a number")
-    if not ((value > low if low_open else value >= low) and value < high):
-        raise ValueError(f"{name}={value!r}: expected {low:g} {bracket} {name} < {high:g}")
+    if not ((value > low if low_open else value >= low) and (value <= high if high_closed else value < high)):
+        left, right = "<" if low_open else "<=", "<=" if high_closed else "<"
+        raise ValueError(f"{name}={value!r}: expected {low:g} {left} {name} {right} {high:g}")
     return float(value)
+
+
+def check_name(name: str, example: str) -> None:
+    """Raise ValueError unless it is a name to register something under, such as the example."""
+    if not name or name != name.lower() or not name.replace("-", "").isalnum():
+        raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as {example!r}")
 
 
 def nearest(wrong: str, known: Iterable[str], count: int = 1, likeness: float = 0.6) -> list[str]:

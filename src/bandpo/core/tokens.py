@@ -38,12 +38,12 @@ class Tokens(NamedTuple):
 
 
 def true_log_ratio(tokens: Tokens) -> Tensor:
-    """logp - logp_anchor, detached and without the guard."""
+    """Return logp - logp_anchor, detached and without the guard."""
     return tokens.logp.detach() - tokens.logp_anchor
 
 
 def free_log_ratio(tokens: Tokens) -> Tensor:
-    """The guarded log-ratio with the gradient of the true one, for rules that leave no token without a gradient.
+    """Return the guarded log-ratio with the gradient of the true one, for rules that hold no token.
 
     >>> logp = torch.tensor([25.0], requires_grad=True)
     >>> d = free_log_ratio(Tokens(logp.clamp(-20, 20), logp, torch.zeros(1), torch.ones(1), torch.ones(1) > 0))
@@ -54,7 +54,7 @@ def free_log_ratio(tokens: Tokens) -> Tensor:
 
 
 def unless_held(gradient: Tensor, tokens: Tokens) -> Tensor:
-    """The gradient of a loss written in `log_ratio`: none where the guard holds the ratio and the loss is constant."""
+    """Return the gradient of a loss in `log_ratio`: none where the guard holds the ratio, and the loss is constant."""
     return torch.where(true_log_ratio(tokens).abs() > MAX_LOG_RATIO, 0.0, gradient)
 
 

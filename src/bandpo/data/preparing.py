@@ -20,7 +20,7 @@ from bandpo.data.writing import FORMATS, write
 
 @dataclass
 class Report:
-    """What preparing a data set kept and dropped.
+    """The rows of a data set that were kept and dropped.
 
     Attributes:
         name, template: what was prepared.

@@ -27,7 +27,7 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a look at a data set brought.
+    """The outcome of a look at a data set.
 
     Attributes:
         label: the option and its value, such as "dataset='mine.jsonl'".

@@ -12,7 +12,7 @@ _MODEL, _VERSION = "model.", "version."
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What identifies the problems of one task and how they are answered and graded.
+    """The identity of one task: its problems, and how they are answered and graded.
 
     Attributes:
         source: where the problems are from, as the user wrote it.

@@ -55,7 +55,7 @@ def bootstrap_interval(numerators: Sequence[float], denominators: Sequence[float
 def paired_difference(
     a: tuple[Sequence[float], Sequence[float]], b: tuple[Sequence[float], Sequence[float]], seed: int
 ) -> dict[str, Any]:
-    """Score of a minus score of b on the same problems, with interval and two-sided p.
+    """Return the score of a minus score of b on the same problems, with interval and two-sided p.
 
     Args:
         a, b: numerators and denominators of each, one a problem, in the same order. A problem whose denominator is

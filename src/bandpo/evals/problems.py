@@ -30,7 +30,7 @@ _MATH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class EvalTask:
-    """Problems of one task and how their answers are read and graded.
+    """The problems of one task, and how their answers are read and graded.
 
     Attributes:
         name: short, of results and files.

@@ -6,43 +6,37 @@ is traced.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from bandpo.core.regions.packed import PackedRegion
+from bandpo.core.regions.packed import REGION_SCHEMA, PackedRegion
 
 
-@torch.library.custom_op("bandpo::band_bounds", mutates_args=())
-def _band_bounds_op(
-    logp: Tensor,
-    low_kind: int,
-    low_value: float,
-    high_kind: int,
-    high_value: float,
-    low_at_most: float,
-    high_at_least: float,
-    log_cap: float,
-) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op(
+    "bandpo::band_bounds", mutates_args=(), schema=f"(Tensor logp, {REGION_SCHEMA}) -> (Tensor, Tensor)"
+)
+def _band_bounds_op(logp: Tensor, *region: Any) -> tuple[Tensor, Tensor]:
     from bandpo.kernels.band_triton import launch
 
-    low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
+    low, high = _empty_bounds(logp)
     if logp.numel():
-        region = PackedRegion(low_kind, low_value, high_kind, high_value, low_at_most, high_at_least, log_cap)
-        launch(logp, low, high, region)
+        launch(logp, low, high, PackedRegion(*region))
     return low, high
 
 
 @_band_bounds_op.register_fake
-def _(logp: Tensor, *region: float) -> tuple[Tensor, Tensor]:
+def _empty_bounds(logp: Tensor, *region: float) -> tuple[Tensor, Tensor]:
     low, high = (torch.empty(logp.shape, dtype=torch.float32, device=logp.device) for _ in range(2))
     return low, high
 
 
 def band_bounds(logp: Tensor, region: PackedRegion) -> tuple[Tensor, Tensor]:
-    """Lower and upper log-ratio bounds of every token, fp32.
+    """Return the lower and upper log-ratio bounds of every token, fp32.
 
     Args:
         logp: old log-probs, fp32, bf16 or fp16, any shape; positive ones count as 0.
         region: the band.
     """
-    return _band_bounds_op(logp, *region[:-1])
+    return _band_bounds_op(logp, *region)

@@ -9,49 +9,18 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.regions.packed import PackedRegion
-from bandpo.kernels.bounds import bounds, launch_arguments
+from bandpo.kernels.bounds import bounds, on_device
 
 BLOCK = 1024
 
 
 @triton.jit
-def _band(
-    logp_ptr,
-    low_ptr,
-    high_ptr,
-    tokens,
-    low_table,
-    high_table,
-    low_value,
-    high_value,
-    low_coarse,
-    low_fine,
-    low_at_most,
-    high_at_least,
-    log_cap,
-    LOW: tl.constexpr,
-    HIGH: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def _band(logp_ptr, low_ptr, high_ptr, tokens, region, LOW: tl.constexpr, HIGH: tl.constexpr, BLOCK: tl.constexpr):
+    """Mirror `Band.interval`, one block of tokens."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < tokens
     logp = tl.minimum(tl.load(logp_ptr + at, mask=inside, other=-1.0).to(tl.float32), 0.0)
-    low, high = bounds(  # pyright: ignore[reportGeneralTypeIssues]
-        logp,
-        logp < 0.0,
-        low_table,
-        high_table,
-        low_value,
-        high_value,
-        low_coarse,
-        low_fine,
-        low_at_most,
-        high_at_least,
-        log_cap,
-        LOW,
-        HIGH,
-        2,
-    )
+    low, high = bounds(logp, region, LOW, HIGH)  # pyright: ignore[reportGeneralTypeIssues]
     tl.store(low_ptr + at, low, mask=inside)
     tl.store(high_ptr + at, high, mask=inside)
 
@@ -64,7 +33,7 @@ def launch(logp: Tensor, low: Tensor, high: Tensor, region: PackedRegion) -> Non
         low,
         high,
         logp.numel(),
-        *launch_arguments(region, logp.device),
+        on_device(region, logp.device),
         LOW=region.low_kind,
         HIGH=region.high_kind,
         BLOCK=BLOCK,

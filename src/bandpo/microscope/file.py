@@ -32,7 +32,10 @@ def as_bytes(batch: TokenBatch) -> bytes:
     """
     from safetensors.torch import save
 
-    tensors = {name: getattr(batch, name).contiguous() for name in ("mask", *batch.names)}
+    # Copies, since safetensors refuses tensors that share memory, as the log-probs of a first use may.
+    tensors = {
+        name: getattr(batch, name).clone(memory_format=torch.contiguous_format) for name in ("mask", *batch.names)
+    }
     facts = {
         "schema": SCHEMA,
         "version": VERSION,

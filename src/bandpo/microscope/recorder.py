@@ -130,6 +130,7 @@ def record(
     texts: Mapping[int, str] | None = None,
     prompts: Sequence[str] = (),
     max_tokens: int = MAX_TOKENS,
+    wait: bool = False,
 ) -> Path:
     """Write down what a loss saw, for `bandpo inspect`; call it where your trainer computes its loss.
 
@@ -152,6 +153,7 @@ def record(
         texts: what a token id reads as.
         prompts: one text a row.
         max_tokens: the most tokens in the file.
+        wait: return when the file is on the disk.
 
     Returns:
         The file's path.
@@ -187,7 +189,10 @@ def record(
     )
     recorder = _recorders.setdefault(Path(folder).absolute(), Recorder(folder, max_tokens))
     recorder.max_tokens = max_tokens
-    return recorder.record(batch)
+    path = recorder.record(batch)
+    if wait:
+        recorder.wait()
+    return path
 
 
 def _bounded(batch: TokenBatch, max_tokens: int) -> TokenBatch:

@@ -25,7 +25,7 @@ _REMOVED = (
 
 
 def answer_line(completion: str) -> str | None:
-    r"""What stands after the last "Answer:" in the last 300 characters, None without one.
+    r"""Return what stands after the last "Answer:" in the last 300 characters, None without one.
 
     >>> from bandpo.rewards.answer_line import answer_line
     >>> answer_line("Answer: 3\nNo.\nAnswer: $\\frac12$")
@@ -36,7 +36,7 @@ def answer_line(completion: str) -> str | None:
 
 
 def normalised(answer: str) -> str:
-    r"""An answer in the form that the exact match compares.
+    r"""Return an answer in the form that the exact match compares.
 
     >>> from bandpo.rewards.answer_line import normalised
     >>> normalised("x = 12,000 dollars"), normalised(r"$\frac12$"), normalised(r"\sqrt3")

@@ -73,7 +73,7 @@ _STILL_WORKING = re.compile(
 
 @dataclass(frozen=True)
 class Answer:
-    """What a completion gives as its answer.
+    """The answer that a completion gives.
 
     Attributes:
         text: the answer itself, without box or label; empty where there is none.

@@ -16,7 +16,7 @@ _held_off = threading.RLock()  # so that a signal handler may fork in the middle
 
 
 class Renewable(Protocol):
-    """What holds locks, sockets or processes that belong to the process which made them."""
+    """A holder of locks, sockets or processes that belong to the process which made them."""
 
     def renew(self) -> None:
         """Begin anew in a forked child: fresh locks, no processes."""

@@ -44,7 +44,7 @@ class Verdict:
 
 @dataclass
 class Statistics:
-    """What a grader has seen.
+    """The answers that a grader has seen, counted.
 
     Attributes:
         graded: answers, refused ones included.
@@ -73,7 +73,7 @@ class Statistics:
 
 
 class Grader:
-    """Says whether answers equal their references.
+    """A judge of whether answers equal their references.
 
     Args:
         rule: "math", mathematical equality by a strict reader; "math-verify", that library's verdict within limits; or

@@ -33,7 +33,7 @@ class NurseryLostError(Exception):
 
 
 class Reply(NamedTuple):
-    """What came of asking a process.
+    """The outcome of asking a process.
 
     Attributes:
         outcome: whether the two are equal, or why that was refused: "timeout", "memory" or "crash".

@@ -24,14 +24,14 @@ Equal = Callable[[str, str], bool]
 
 
 def load() -> Equal:
-    """`equal(gold, answer)` by math-verify, its own clocks off: they use an alarm, which fails outside main threads."""
+    """Return math-verify's `equal(gold, answer)` without its clocks, whose alarm fails outside main threads."""
     from math_verify import parse, verify
     from sympy import Basic, Float, I, MatrixBase, Rational, Symbol
 
     logging.disable(logging.CRITICAL)
 
     def exact(expression: Any) -> Any:
-        """Decimals as the fractions they write, since 0.333333 is not 1/3; i as the imaginary unit."""
+        """Return decimals as the fractions they write, since 0.333333 is not 1/3; i as the imaginary unit."""
         if not isinstance(expression, (Basic, MatrixBase)):
             return expression
         meant: dict[Any, Any] = {n: Rational(str(n)) for n in expression.atoms(Float) if n.is_finite}
@@ -75,7 +75,7 @@ def limit_memory(megabytes: int) -> None:
 
 
 def peak_memory() -> int:
-    """Megabytes of address space at their peak, 0 where the system has no /proc."""
+    """Return the megabytes of address space at their peak, 0 where the system has no /proc."""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("VmPeak")) // 1024

@@ -129,7 +129,7 @@ def _require(holds: Tensor, claim: str, bounds: _Bounds, **values: Tensor) -> No
 
 
 def _projected(f: Generator, logp: Tensor, log_ratio: Tensor) -> Tensor:
-    """g_f(p, r) in fp64 from log p and log r, the other tokens' ratio c taken from whichever form keeps its digits."""
+    """Return g_f(p, r) in fp64 from log p and log r, the other tokens' ratio c from the form that keeps its digits."""
     p, w, log_q = torch.exp(logp), -torch.expm1(logp), logp + log_ratio
     c = torch.where(log_q > -0.5, -torch.expm1(log_q) / w, 1 - p * torch.expm1(log_ratio) / w)
     ratios = torch.exp(log_ratio.clamp_min(_LOG_ZERO)), c.clamp_min(math.exp(_LOG_ZERO))
@@ -151,7 +151,7 @@ def _check_contains_one(bounds: _Bounds) -> None:
 
 
 def _check_roots(bounds: _Bounds) -> None:
-    """g_f <= δ just inside each bound and >= δ just outside, unless outside is beyond the simplex or below fp64."""
+    """Check g_f <= δ just inside each bound and >= δ just outside, unless that is beyond the simplex or below fp64."""
     f, logp, delta = bounds.divergence.f, bounds.logp, bounds.delta
     for side, bound in (("lower", bounds.low), ("upper", bounds.high)):
         inside = (bound * (1 - _TOLERANCE)).clamp_min(_LOG_ZERO)
@@ -165,7 +165,7 @@ def _check_roots(bounds: _Bounds) -> None:
 
 
 def _check_monotone(bounds: _Bounds) -> None:
-    """Along each axis of the grid a bound and its neighbour stand in order, up to a few ulp of the larger."""
+    """Check that bounds beside each other on the grid stand in order, up to a few ulp of the larger."""
     outward = {"lower": -bounds.low, "upper": bounds.high}
     for side, size in outward.items():
         slack = _FEW_ULP * size.clamp_max(1e300)
@@ -205,7 +205,7 @@ def _check_number_radius_agrees(bounds: _Bounds) -> None:
 
 
 def _check_fp32_agrees(bounds: _Bounds) -> None:
-    """fp32 bounds lie between the fp64 bounds of log-probs four fp32 ulp to either side."""
+    """Check that fp32 bounds lie between the fp64 bounds of log-probs four fp32 ulp to either side."""
     divergence, logp, delta = bounds.divergence, bounds.logp[0].float(), bounds.delta.float().double()
     single = _bounds(divergence, logp, delta)
     rarer, likelier = (_bounds(divergence, logp.double() * (1 + step), delta) for step in (2**-21, -(2**-21)))

@@ -53,7 +53,9 @@ def check_method(
     AssertionError: method 'wrong': the stated gradient is the derivative of the loss
     """
     subject, settings = get_method(method), dict(options or {})
-    given = {name: needed.made_up(_ROWS, _TOKENS) for name, needed in subject.inputs.items()} | dict(inputs or {})
+    batch = _batch()
+    logps = batch["logp_rollout" if subject.anchor == "rollout" else "logp_old"], batch["logp"]
+    given = {name: needed.made_up(*logps) for name, needed in subject.inputs.items()} | dict(inputs or {})
     for spread in _SPREADS:
         _check_gradient(subject, {**given, **settings}, _batch(spread))
     _check_masked_positions(subject, {**given, **settings})

@@ -16,22 +16,21 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from bandpo.core.divergences.divergence import MAX_DELTA
-from bandpo.core.divergences.projection import projected_divergence
 from bandpo.core.divergences.registry import get_divergence
-from bandpo.core.divergences.special import expm1, phi
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import metric_means
 from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.microscope.errors import BatchError
+from bandpo.microscope.inspection.radii import CLIP, KL3, distance
 from bandpo.microscope.reading.read import read_batches
-from bandpo.views.match import KL3, measures
+from bandpo.views.match import measures
 
-CLIP = "clip"
 _NEEDED = ("logp", "logp_old", "advantages")
 _WHOLE = 2**62
 
 
 class Batch(NamedTuple):
-    """What a trainer holds before an update: (B, T) log-probs, (B,) or (B, T) advantages, (B, T) mask.
+    """A trainer's batch before an update: (B, T) log-probs, (B,) or (B, T) advantages, (B, T) mask.
 
     >>> logp = torch.tensor([[0.1, 0.2]]).log()
     >>> Batch(logp, logp, torch.ones(1), torch.ones(1, 2, dtype=torch.bool)).tokens
@@ -58,7 +57,10 @@ def load_batch(path: str | Path) -> Batch:
     Raises:
         ValueError: no such file, another format, a missing or misshapen tensor, values that are no log-probs.
     """
-    parts = list(read_batches(path, max_tokens=_WHOLE))
+    try:
+        parts = list(read_batches(path, max_tokens=_WHOLE))
+    except BatchError as error:
+        raise ValueError(f"batch: {error}") from error
     usable = [part for part in parts if set(_NEEDED) <= set(part.names)]
     if not usable:
         missing = [name for name in _NEEDED if name not in parts[0].names]
@@ -115,13 +117,7 @@ def needed_radius(batch: Batch, measure: str = "kl") -> Tensor:
     logp, logp_old = (x[batch.mask].to(dtype) for x in (batch.logp, batch.logp_old))
     log_ratio = (logp - logp_old).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).double()
     outward = advantages.expand_as(batch.mask)[batch.mask] * log_ratio > 0
-    if measure == CLIP:
-        distance = expm1(log_ratio).abs()
-    elif measure == KL3:
-        distance = phi(log_ratio)
-    else:
-        distance = projected_divergence(logp_old.double(), log_ratio, measure)
-    return torch.where(outward, distance, 0.0)
+    return torch.where(outward, distance(logp_old, log_ratio, measure), 0.0)
 
 
 def matching_radius(batch: Batch, share: float, measure: str = "kl") -> float:

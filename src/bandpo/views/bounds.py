@@ -24,7 +24,7 @@ _HALVINGS = 64
 
 
 class Row(NamedTuple):
-    """What a method allows one token: ratio, new probability and its change, each from lowest to highest.
+    """The range of one token under a method: ratio, new probability and its change, each from lowest to highest.
 
     >>> Row.of(0.5, math.log(0.8), math.log(1.2)).change
     (-0.1, 0.1)

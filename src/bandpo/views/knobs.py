@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bandpo.core.methods.method import Method
+from bandpo.core.regions.flexible_entropy import STRATEGIES
+from bandpo.core.regions.two_sides import SIDES
 from bandpo.views.listing import written
 
 _RADII = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _CLIPS = (0.1, 0.2, 0.28, 0.4, 0.6, 0.8)
 _TENTHS = tuple(tenth / 10 for tenth in range(11))
-_SIDES = ("band", "mirror", "none")
 # Values by name of the option, where a ladder around the authors' value would not do. Words are a list to choose from.
-_VALUES: dict[str, tuple[Any, ...]] = {
+_VALUES: dict[str, Iterable[Any]] = {
     "delta": _RADII,
     "delta_low": _RADII,
     "delta_high": _RADII,
@@ -25,10 +26,9 @@ _VALUES: dict[str, tuple[Any, ...]] = {
     "dual_clip": (1.5, 2.0, 3.0, 5.0, 10.0),
     "progress": _TENTHS,
     "boost": (0.0, 1.0),
-    "lower": _SIDES,
-    "upper": _SIDES,
-    "strategy": ("id", "did", "od"),
-    "two_sided": (False, True),
+    "lower": SIDES,
+    "upper": SIDES,
+    "strategy": STRATEGIES,
     "base": ("grpo", "clip-higher", "band-kl", "sapo"),
 }
 _LADDER = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -80,12 +80,14 @@ def _knob(name: str, start: Any) -> Knob:
 
 def _candidates(name: str, start: Any) -> list[Any]:
     """Return the values to try, the authors' among them, in order; off first, where a slider is empty."""
+    if isinstance(start, bool):
+        return [False, True]
     if name in _VALUES:
-        values: Iterable[Any] = _VALUES[name]
+        values = _VALUES[name]
     elif isinstance(start, float) and math.isfinite(start):
         values = (start * step for step in _LADDER)
     else:
         return [start]
-    if isinstance(start, str | bool):
+    if isinstance(start, str):
         return list(values)
     return [*([None] if start is None else []), *sorted({*values, start} - {None})]

@@ -6,7 +6,7 @@ A method that looks at more than a token is shown in a made-up situation, which 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -22,7 +22,7 @@ _CROWDING = 3.0
 
 
 class Grid(NamedTuple):
-    """Where the weight is computed: columns evenly in log10 p/(1 - p), rows in log r, both fp64.
+    """The points at which the weight is computed: columns evenly in log10 p/(1 - p), rows in log r, both fp64.
 
     >>> Grid.of(3, 3).p
     tensor([9.9990e-05, 2.4025e-01, 9.9900e-01], dtype=torch.float64)
@@ -57,7 +57,7 @@ class Grid(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What a method is shown besides p and r.
+    """The rest of what a method is shown, besides p and r.
 
     Attributes:
         options: inputs that are numbers, and options that are not the authors'.
@@ -115,17 +115,6 @@ def situation(method: Method) -> Situation:
     return _SITUATIONS.get(method.name, Situation())
 
 
-# Inputs whose `example` would hide what a method does; for N tokens with these old log-probs and log-ratios, each a
-# response of its own.
-_MADE_UP: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "topk_logp": lambda logp, d: (logp + d).clamp_max(0.0).reshape(-1, 1, 1),
-    "topk_logp_rollout": lambda logp, d: logp.reshape(-1, 1, 1),
-    "logits": lambda logp, d: logp.new_zeros(logp.numel(), 1, 4),
-    "entropy": lambda logp, d: logp.new_zeros(logp.numel(), 1),
-    "group_rewards": lambda logp, d: logp.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(logp.numel(), 4),
-}
-
-
 def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
     """Return `gradient_weight` of a good and of a bad token at every point of the grid, (2, rows, columns).
 
@@ -146,9 +135,8 @@ def weights(method: Method, grid: Grid, options: Mapping[str, Any]) -> Tensor:
     options = {**shown.options, **options}
     logp = grid.logp.unsqueeze(0)
     d = torch.minimum(grid.log_ratio.unsqueeze(1), -logp)
-    made_up = {
-        name: _MADE_UP[name](logp.expand_as(d), d) if name in _MADE_UP else needed.made_up(d.numel(), 1)
-        for name, needed in method.inputs.items()
-        if needed.shape and not needed.optional
-    }
-    return torch.stack([gradient_weight(method, logp, d, a, **made_up, **options) for a in shown.advantages])
+    # Each token is a response of its own.
+    tokens = logp.expand_as(d).reshape(-1, 1), (logp + d).clamp_max(0.0).reshape(-1, 1)
+    needed = {name: x.made_up(*tokens, vocabulary=4) for name, x in method.inputs.items() if not x.optional}
+    given = {**needed, **options}
+    return torch.stack([gradient_weight(method, logp, d, a, **given) for a in shown.advantages])

@@ -15,8 +15,7 @@ from bandpo.core.divergences.registry import divergences
 from bandpo.core.divergences.special import phi
 from bandpo.core.regions.band import band
 from bandpo.core.regions.kl3 import kl3_interval
-
-KL3 = "kl3"
+from bandpo.microscope.inspection.radii import KL3
 
 
 def measures() -> list[str]:

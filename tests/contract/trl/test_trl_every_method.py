@@ -19,8 +19,9 @@ from trl_tiny import (
 
 import bandpo
 from bandpo.engines.trl.inputs import STATE_FILE
+from tests.methods import ENTRIES
 
-NEEDS = {"quatro": {"scale_rewards": "none"}}
+NEEDS = {name: entry.in_trl.arguments for name, entry in ENTRIES.items() if entry.in_trl is not None}
 ACTING = {"max_steps": 4, "num_iterations": 2, "steps_per_generation": 2, "per_device_train_batch_size": 8}
 
 
@@ -28,7 +29,7 @@ def engine_for(folder, method, **changes):
     return trainer(BandGRPOConfig(**options(folder, method=method, **(ACTING | NEEDS.get(method, {}) | changes))))
 
 
-@pytest.mark.parametrize("method", [*bandpo.methods(), "band-alpha=1.5", "spo"])
+@pytest.mark.parametrize("method", ENTRIES)
 def test_trains_by_name(tmp_path, method):
     engine = engine_for(tmp_path, method)
     before = weights(engine.model)

@@ -1,4 +1,4 @@
-"""One of two processes, started by `test_trl_processes.py`: losses on half a batch each, then a short training run."""
+"""The only process, or one of two: losses on its share of a batch, then a short training run."""
 
 import json
 import sys

@@ -292,3 +292,28 @@ def test_a_name_that_another_package_has_taken_is_an_error(monkeypatch):
     monkeypatch.setitem(core_algos.POLICY_LOSS_REGISTRY, "bandpo", dataclasses.replace)
     with pytest.raises(RuntimeError, match="from dataclasses"):
         adapter.register()
+
+
+def test_what_the_loss_saw_is_recorded_every_so_many_calls(tmp_path):
+    from bandpo.engines.common.call_recording import call_recording
+    from bandpo.microscope.file import read_file
+
+    policy = BandPolicyLossConfig(band_delta=0.02, record_every=2, record_folder=str(tmp_path))
+    rows = batch()
+    for _ in range(3):
+        run(rows, actor(policy))
+    options = tuple(
+        (name, value)
+        for name, value in bandpo.get_method("band-kl").resolve({"delta": 0.02}).items()
+        if isinstance(value, (int, float, str))
+    )
+    call_recording(str(tmp_path), 2, "band-kl", options).wait()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["step_00000.safetensors", "step_00002.safetensors"]
+    (found,) = read_file(tmp_path / "step_00000.safetensors")
+    assert found.settings["options"]["delta"] == 0.02 and {"logp", "logp_old", "advantages"} <= set(found.names)
+
+
+@pytest.mark.parametrize("every", [-1, 1.5])
+def test_a_recording_period_that_is_none_is_refused(every):
+    with pytest.raises(ValueError, match="record_every"):
+        BandPolicyLossConfig(record_every=every)

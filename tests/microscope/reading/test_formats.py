@@ -84,6 +84,13 @@ def test_groups_are_the_prompts(name):
     assert groups[0] == groups[1] != groups[2] == groups[3]
 
 
+def test_the_batches_of_a_run_of_ours_are_found_beside_its_other_files(tmp_path):
+    (tmp_path / "batches").mkdir()
+    for name in ("model.safetensors", "batches/step_00007.safetensors"):
+        (tmp_path / name).write_bytes((SAMPLES / "own/step_7.safetensors").read_bytes())
+    assert [batch.source for batch in read_batches(tmp_path)] == [str(tmp_path / "batches/step_00007.safetensors")]
+
+
 @pytest.mark.parametrize("name", [name for name in FORMATS if not name.startswith("tensors")])
 def test_the_step_is_known(name):
     path, _, _, columns = FORMATS[name]

@@ -174,7 +174,7 @@ def test_the_last_step_writes_the_model_instead_of_a_checkpoint(tiny_run):
     assert not (tiny_run[0] / "checkpoint-8").exists()
 
 
-def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, tmp_path, bandpo_command):
+def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, tmp_path, bandpo_here):
     """SIGKILL of the process, the same command again: weights, metrics and evaluations bit for bit."""
     command = ["train", *tiny, "--output_dir", "run", "--disable_tqdm", "true"]
     manifest = tmp_path / "run" / "checkpoint-4" / "manifest.json"
@@ -185,7 +185,7 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_result(tiny_run, tiny, t
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL and not (tmp_path / "run" / "result.json").exists()
-    again = bandpo_command(command, tmp_path)
+    again = bandpo_here(command, tmp_path)
     assert again.returncode == 0 and "resuming from checkpoint-4" in again.stdout
     assert_same(outcome(tmp_path / "run"), outcome(tiny_run[0]))
 
@@ -224,7 +224,11 @@ def own(*others, **changes):
         ({"save_steps": 1, "gradient_accumulation_steps": 3, "logging_steps": 2}, [2, 6], [4, 8]),
         # An update takes two rollouts.
         ({"save_steps": 2, "gradient_accumulation_steps": 8, "lr_scheduler_type": "cosine"}, [5], [2, 4]),
-        ({"save_steps": 4, "beta": 0.04, "loss_type": "dapo", "temperature": 0.7}, [7], [4, 8]),
+        (
+            {"save_steps": 4, "beta": 0.04, "loss_type": "dapo", "temperature": 0.7, "num_train_epochs": 1},
+            [7],
+            [4, 8],
+        ),
     ],
     ids=["epochs", "save each epoch", "uneven updates", "long updates", "reference model"],
 )
@@ -593,8 +597,8 @@ def faulty(here):
     return own(dataset="faulty.jsonl", reward="strict_reward.strict", eval_dataset=None, max_steps=2)
 
 
-def test_every_bad_row_is_on_one_page_before_any_work(faulty, here, bandpo_command):
-    done = bandpo_command(["train", *faulty, "--output_dir", "run"], here)
+def test_every_bad_row_is_on_one_page_before_any_work(faulty, here, bandpo_here):
+    done = bandpo_here(["train", *faulty, "--output_dir", "run"], here)
     lines = done.stderr.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("bandpo train: "))
     page = lines[at:]
@@ -728,8 +732,7 @@ def test_a_reward_that_fails_in_training_names_its_row(rewards, name, error, sai
     assert not (rewards / "run" / "result.json").exists()
 
 
-@pytest.mark.parametrize("name", ["leaving", "ending"])
-def test_a_reward_that_leaves_is_a_failure_of_the_command(rewards, name, bandpo_command):
-    done = bandpo_command(["train", *own(reward=f"more_rewards.{name}", output_dir="run")], rewards)
-    assert done.returncode == 1 and f"reward 'more_rewards.{name}' raised" in done.stderr
+def test_a_reward_that_leaves_is_a_failure_of_the_command(rewards, bandpo_command):
+    done = bandpo_command(["train", *own(reward="more_rewards.leaving", output_dir="run")], rewards)
+    assert done.returncode == 1 and "reward 'more_rewards.leaving' raised" in done.stderr
     assert "more_rewards.py" in done.stderr and not (rewards / "run" / "result.json").exists()

@@ -26,7 +26,7 @@ def _scaled_lower(logp: Tensor, delta: float | Tensor, *, base: Divergence, fact
 
 
 def alpha_divergence(alpha: float) -> Divergence:
-    """The α-divergence, f(u) = (u^α - α u - (1 - α))/(α (α - 1)); f''(1) = 1 for every α.
+    """Return the α-divergence, f(u) = (u^α - α u - (1 - α))/(α (α - 1)); f''(1) = 1 for every α.
 
     α = 2 is χ²/2, α = 1 reverse KL, α = 1/2 twice the squared Hellinger, α = 0 KL and α = -1 Neyman χ²/2: those
     five use the closed or special form, every other α the bracketed solver.
@@ -60,7 +60,7 @@ def alpha_divergence(alpha: float) -> Divergence:
 
 
 def _alpha(u: Tensor, *, alpha: float) -> Tensor:
-    """f of the α-divergence, written so that α close to 1 or to 0 loses no digits; α is neither."""
+    """Return f of the α-divergence, written so that α close to 1 or to 0 loses no digits; α is neither."""
     if alpha >= 0.5:
         return (u * expm1((alpha - 1) * torch.log(u)) / (alpha - 1) - (u - 1)) / alpha
     return (expm1(alpha * torch.log(u)) / alpha - (u - 1)) / (alpha - 1)

@@ -32,7 +32,7 @@ _BENT = math.exp(_LOGP_FLOOR + _MARGIN)
 
 
 def _first(delta: Radius, dtype: torch.dtype) -> Radius:
-    """The log-prob below which the bounds of this radius are straight lines."""
+    """Return the log-prob below which the bounds of this radius are straight lines."""
     first = _LOGP_MIN[dtype]
     if dtype == torch.float64:
         return first
@@ -42,26 +42,26 @@ def _first(delta: Radius, dtype: torch.dtype) -> Radius:
 
 
 def _simplex(logp: Tensor, delta: Radius) -> tuple[Tensor, Tensor, Tensor]:
-    """p, 1 - p, and how far logp lies below the range where 1/p is finite."""
+    """Return p, 1 - p, and how far logp lies below the range where 1/p is finite."""
     first = _first(delta, logp.dtype)
     clamped = torch.maximum(logp, first) if isinstance(first, Tensor) else logp.clamp_min(first)
     return torch.exp(clamped), -expm1(clamped), clamped - logp
 
 
 def _upper(logp: Tensor, excess: Tensor, below: Tensor, slope: float = 1.0) -> Tensor:
-    """log(1 + excess), extended below the range along its asymptote, and at most -logp (q = 1)."""
+    """Return log(1 + excess), extended below the range along its asymptote, and at most -logp (q = 1)."""
     return torch.minimum(torch.log1p(excess) + slope * below, -logp)
 
 
 def _carried(below: Tensor, delta: Radius) -> Tensor:
-    """How far below the range a bound that goes by √p is followed inside its logarithm: until 20, for bent ones."""
+    """Return how far below the range a bound by √p is followed inside its logarithm: until 20, for bent ones."""
     if isinstance(delta, Tensor):
         return torch.where(delta < _BENT, below.clamp_max(20.0), 0.0)
     return below.clamp_max(20.0 if delta < _BENT else 0.0)
 
 
 def _root_of_odds(delta: Radius, w: Tensor, p: Tensor, factor: Radius = 1.0) -> Tensor:
-    """√(δ factor w/p), whose terms may be smaller than their dtype can hold."""
+    """Return √(δ factor w/p), whose terms may be smaller than their dtype can hold."""
     scale = root_of_scale(delta)
     return torch.sqrt(delta / (scale * scale) * factor * w / p) * scale
 
@@ -71,7 +71,7 @@ def _log1p(x: Radius) -> Radius:
 
 
 def _log_floor_gap(logp: Tensor, divergence: str, delta: Radius) -> Tensor:
-    """log(1 - floor/p), -inf where p <= floor: from there on q = 0 is allowed."""
+    """Return log(1 - floor/p), -inf where p <= floor: from there on q = 0 is allowed."""
     if isinstance(delta, Tensor):
         coarse, fine = _floor_of_tensor(divergence, delta, logp.dtype)
     else:
@@ -102,7 +102,7 @@ def _floor_of_number(divergence: str, numerator: int, denominator: int, is_doubl
 
 @constant_in_compiled_code
 def log_floor(divergence: str, numerator: int, denominator: int, dtype: torch.dtype) -> tuple[float, float]:
-    """log floor in two parts, so that log floor - logp keeps every digit where p is close to it and the ratio to 0.
+    """Return log floor in two parts, so that log floor - logp keeps its digits where p is close to it.
 
     Args:
         divergence: "tv", "chi2", "hellinger" or "le-cam".
@@ -117,7 +117,7 @@ def log_floor(divergence: str, numerator: int, denominator: int, dtype: torch.dt
 
 
 def _floor_of_tensor(divergence: str, delta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The same for every radius of a tensor; in fp64 there is nothing finer at hand, and the second part is 0."""
+    """Return `log_floor` of every radius of a tensor; in fp64 nothing finer is at hand, the second part is 0."""
     exact = -torch.log1p(_ODDS[divergence](delta.double()))
     if dtype == torch.float64:
         return exact, torch.zeros_like(exact)
@@ -186,7 +186,7 @@ def neyman_lower(logp: Tensor, delta: Radius) -> Tensor:
 
 
 def _quadratic(p: Tensor, w: Tensor, delta: Radius, factor: int) -> tuple[Tensor, Tensor, Radius, Radius]:
-    """δ (w - p), √(δ² + factor δ p w) and δ itself over a power of two of δ's size, which comes last."""
+    """Return δ (w - p), √(δ² + factor δ p w) and δ over a power of two of δ's size, which comes last."""
     root_scale = root_of_scale(delta)
     scale = root_scale * root_scale
     scaled = delta / scale

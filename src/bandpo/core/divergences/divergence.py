@@ -66,7 +66,7 @@ class Divergence:
 
     @property
     def smallest_delta(self) -> float:
-        """The smallest radius whose bounds are right: 1e-30 by formula, 1e-9 where they are searched for.
+        """Return the smallest radius whose bounds are right: 1e-30 by formula, 1e-9 where they are searched for.
 
         >>> bandpo.get_divergence("kl").smallest_delta, bandpo.get_divergence("js").smallest_delta
         (1e-30, 1e-09)
@@ -80,17 +80,17 @@ class Divergence:
         return RadiusLimits(self.smallest_delta, self.supremum, MAX_DELTA)
 
     def upper(self, logp: Tensor, delta: float | Tensor) -> Tensor:
-        """Largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
+        """Return the largest log r with g_f(p, r) <= δ; at most -logp. logp fp32 or fp64, <= 0."""
         return self._searched(logp, delta, upward=True) if self.direct_upper is None else self.direct_upper(logp, delta)
 
     def lower(self, logp: Tensor, delta: float | Tensor) -> Tensor:
-        """Smallest log r with g_f(p, r) <= δ; -inf where q = 0 is allowed. logp fp32 or fp64, <= 0."""
+        """Return the smallest log r with g_f(p, r) <= δ; -inf where q = 0 is allowed. logp fp32 or fp64, <= 0."""
         return (
             self._searched(logp, delta, upward=False) if self.direct_lower is None else self.direct_lower(logp, delta)
         )
 
     def toward(self, logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
-        """`upper` where the bool tensor `upward`, else `lower`; one solve where bounds are solved for."""
+        """Return `upper` where the bool tensor `upward`, else `lower`; one solve where bounds are solved for."""
         if self.direct_toward is not None:
             return self.direct_toward(logp, delta, upward)
         if self.direct_upper is None and self.direct_lower is None:

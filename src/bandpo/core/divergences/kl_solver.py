@@ -36,7 +36,7 @@ _HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
 
 
 class _Simplex(NamedTuple):
-    """p and w = 1 - p of clamped log-probs, and the ends they were clamped to."""
+    """Probabilities p and w = 1 - p of clamped log-probs, and the ends they were clamped to."""
 
     p: Tensor
     w: Tensor
@@ -51,7 +51,7 @@ def _simplex(logp: Tensor, delta: float | Tensor) -> _Simplex:
 
 
 def _ends(delta: float | Tensor, dtype: torch.dtype) -> Any:
-    """The log-probs beyond which the bounds of this radius follow their asymptotes."""
+    """Return the log-probs beyond which the bounds of this radius follow their asymptotes."""
     floor, margin, tiny = _LOGP_FLOOR[dtype], _MARGIN[dtype], torch.finfo(dtype).tiny
     if isinstance(delta, Tensor):
         return (
@@ -69,7 +69,7 @@ def _expm1_radius(delta: float | Tensor) -> float | Tensor:
 
 
 def _guess(a: Tensor, b: Tensor, delta: float | Tensor, growth: float | Tensor) -> Tensor:
-    """x = b t to 0.14 %: the quadratic root, corrected to third order, then one contracting map of the equation."""
+    """Return x = b t to 0.14 %: the quadratic root, corrected to third order, then one contracting map."""
     s = torch.sqrt(2 * delta / (a * b))
     skew = (b - a) * s / 6
     right, left = skew.clamp_min(0), (-skew).clamp_min(0)
@@ -78,7 +78,7 @@ def _guess(a: Tensor, b: Tensor, delta: float | Tensor, growth: float | Tensor) 
 
 
 def _tilt(a: Tensor, b: Tensor, delta: float | Tensor) -> Tensor:
-    """y = a t, where t > 0 solves a φ(b t) + b φ(-a t) = e^δ - 1 for a + b = 1."""
+    """Return y = a t, where t > 0 solves a φ(b t) + b φ(-a t) = e^δ - 1 for a + b = 1."""
     growth = _expm1_radius(delta)
     x = _guess(a, b, delta, growth)
     k = a / b
@@ -98,13 +98,13 @@ def _tilt(a: Tensor, b: Tensor, delta: float | Tensor) -> Tensor:
 
 
 def kl_upper(logp: Tensor, delta: float | Tensor) -> Tensor:
-    """Largest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
+    """Return the largest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
     simplex = _simplex(logp, delta)
     return _upper(logp, simplex, _tilt(simplex.p, simplex.w, delta), delta)
 
 
 def _upper(logp: Tensor, simplex: _Simplex, y: Tensor, delta: float | Tensor) -> Tensor:
-    """log r of the upper bound out of its tilt y = p t."""
+    """Return log r of the upper bound out of its tilt y = p t."""
     shrink = torch.exp(-delta) if isinstance(delta, Tensor) else math.exp(-delta)
     high = torch.log1p(simplex.w * (_expm1_radius(delta) - expm1(-y)) * shrink / simplex.p)
     below = (simplex.first - logp).clamp_min(0)
@@ -112,18 +112,18 @@ def _upper(logp: Tensor, simplex: _Simplex, y: Tensor, delta: float | Tensor) ->
 
 
 def kl_lower(logp: Tensor, delta: float | Tensor) -> Tensor:
-    """Smallest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
+    """Return the smallest log r with KL(old || new) <= δ; logp fp32 or fp64, δ a number or a tensor that broadcasts."""
     simplex = _simplex(logp, delta)
     return _lower(logp, simplex, _tilt(simplex.w, simplex.p, delta), delta)
 
 
 def _lower(logp: Tensor, simplex: _Simplex, y: Tensor, delta: float | Tensor) -> Tensor:
-    """log r of the lower bound out of its tilt y = w t, which vanishes with w beyond the last log-prob."""
+    """Return log r of the lower bound out of its tilt y = w t, which vanishes with w beyond the last log-prob."""
     return -y * (logp / simplex.last).clamp_max(1.0) - delta
 
 
 def kl_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
-    """`kl_upper` where `upward`, else `kl_lower`, by one solve."""
+    """Return `kl_upper` where `upward`, else `kl_lower`, by one solve."""
     simplex = _simplex(logp, delta)
     p, w = simplex.p, simplex.w
     y = _tilt(torch.where(upward, p, w), torch.where(upward, w, p), delta)

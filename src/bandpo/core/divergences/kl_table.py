@@ -33,7 +33,7 @@ CELLS = (OCTAVES + round(-LOGP_MIN)) * PER_OCTAVE
 @functools.lru_cache(maxsize=256)
 @torch.no_grad()
 def _made(numerator: int, denominator: int, device: torch.device) -> Tensor:
-    """(8, cells) fp32: for each cell the cubics of the lower and the upper bound in the position within the cell."""
+    """Return (8, cells) fp32: of each cell the cubics of both bounds in the position within the cell."""
     delta = numerator / denominator
     octaves = torch.arange(-OCTAVES, 0).repeat_interleave(PER_OCTAVE)
     steps = torch.arange(PER_OCTAVE, dtype=torch.float64) / PER_OCTAVE
@@ -52,7 +52,7 @@ def _made(numerator: int, denominator: int, device: torch.device) -> Tensor:
 
 @constant_in_compiled_code
 def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
-    """The table of δ = numerator/denominator on a device, made once; a constant in compiled code.
+    """Return the table of δ = numerator/denominator on a device, made once; a constant in compiled code.
 
     Args:
         numerator, denominator: δ's `as_integer_ratio`: exact, and in compiled code a constant where δ may be a symbol.
@@ -65,7 +65,7 @@ def kl_table(numerator: int, denominator: int, device: torch.device) -> Tensor:
 
 
 def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
-    """Largest (upward) or smallest log r with KL(old || new) <= δ, from the table; logp fp32, <= 0, any shape.
+    """Return the largest (upward) or smallest log r with KL(old || new) <= δ, from the table; logp fp32, <= 0.
 
     `upward` may be a bool tensor of the shape of logp: each token then reads the one bound it asks for.
 
@@ -93,7 +93,7 @@ def table_bound(logp: Tensor, delta: float, upward: bool | Tensor) -> Tensor:
 
 
 def _locate(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Index of the cell that holds y > 0, and how far into the cell it lies, 0 to 1; for NaN any cell, and NaN."""
+    """Return the cell that holds y > 0, and how far into it y lies, 0 to 1; for NaN any cell, and NaN."""
     shift = MANTISSA_BITS - PER_OCTAVE_LOG2
     bits = y.view(torch.int32)
     cell_below = (bits >> shift) - ((EXPONENT_BIAS - OCTAVES) << PER_OCTAVE_LOG2)
@@ -113,15 +113,15 @@ def _has_table(delta: float | Tensor, logp: Tensor) -> TypeGuard[float]:
 
 
 def kl_upper_bound(logp: Tensor, delta: float | Tensor) -> Tensor:
-    """Largest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
+    """Return the largest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
     return table_bound(logp, delta, upward=True) if _has_table(delta, logp) else kl_upper(logp, delta)
 
 
 def kl_lower_bound(logp: Tensor, delta: float | Tensor) -> Tensor:
-    """Smallest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
+    """Return the smallest log r with KL(old || new) <= δ: by table for a number δ in fp32, solved otherwise."""
     return table_bound(logp, delta, upward=False) if _has_table(delta, logp) else kl_lower(logp, delta)
 
 
 def kl_bound_toward(logp: Tensor, delta: float | Tensor, upward: Tensor) -> Tensor:
-    """`kl_upper_bound` where `upward`, else `kl_lower_bound`: one look-up or one solve a token."""
+    """Return `kl_upper_bound` where `upward`, else `kl_lower_bound`: one look-up or one solve a token."""
     return table_bound(logp, delta, upward) if _has_table(delta, logp) else kl_toward(logp, delta, upward)

@@ -12,7 +12,7 @@ LOGP_MAX = -1e-30
 
 
 def probability_change(logp: Tensor, log_ratio: Tensor) -> Tensor:
-    """q - p, without cancellation where q is close to p and without overflow where it is not.
+    """Return q - p, without cancellation where q is close to p and without overflow where it is not.
 
     Args:
         logp: log p, fp32 or fp64, <= 0.
@@ -26,7 +26,7 @@ def probability_change(logp: Tensor, log_ratio: Tensor) -> Tensor:
 
 
 def log_complement_ratio(logp: Tensor, log_ratio: Tensor) -> Tensor:
-    """y = log((1 - q)/(1 - p)), the common log-ratio of all other tokens; -inf where q reaches 1.
+    """Return y = log((1 - q)/(1 - p)), the common log-ratio of all other tokens; -inf where q reaches 1.
 
     Args:
         logp: log p, fp32 or fp64, <= 0.

@@ -43,13 +43,13 @@ def projected_divergence(logp_old: Tensor, log_ratio: Tensor, divergence: str | 
     >>> bandpo.projected_divergence(torch.tensor([0.5]).log(), torch.tensor([1.3084843]).log())
     tensor([0.0500])
     """
-    measured = get_divergence(divergence)
+    divergence = get_divergence(divergence)
     logp = logp_old.clamp_max(LOGP_MAX)
-    if measured.direct_g is not None:
-        return measured.direct_g(logp, log_ratio)
+    if divergence.direct_g is not None:
+        return divergence.direct_g(logp, log_ratio)
     y = log_complement_ratio(logp, log_ratio)
     p, w = torch.exp(logp.double()), -expm1(logp.double())
-    value = p * _at(measured.f, torch.exp(log_ratio.double())) + w * _at(measured.f, torch.exp(y.double()))
+    value = p * _at(divergence.f, torch.exp(log_ratio.double())) + w * _at(divergence.f, torch.exp(y.double()))
     return value.to(logp.dtype)
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import suggestion
+from bandpo.core.checks import check_name, suggestion
 from bandpo.core.divergences import named
 from bandpo.core.divergences.alpha import alpha_divergence
 from bandpo.core.divergences.divergence import REGISTRY, Divergence
@@ -30,7 +30,7 @@ REGISTRY.update(
 
 
 def divergences() -> dict[str, Divergence]:
-    """Every registered divergence by name; `alpha=VALUE` names the members of the α-family besides.
+    """Return every registered divergence by name; `alpha=VALUE` names the members of the α-family besides.
 
     >>> list(bandpo.divergences())[:3]
     ['kl', 'reverse-kl', 'tv']
@@ -39,7 +39,7 @@ def divergences() -> dict[str, Divergence]:
 
 
 def get_divergence(divergence: str | Divergence) -> Divergence:
-    """The divergence of that name; `alpha=1.5` is the α-divergence with α = 1.5. A Divergence is returned as it is.
+    """Return the divergence of that name; `alpha=1.5` is the α-divergence of α = 1.5. A Divergence stays itself.
 
     Raises:
         ValueError: no divergence has that name.
@@ -101,8 +101,7 @@ def register_divergence(name: str, f: Generator, *, summary: str = "", supremum:
     >>> quartic.upper(torch.tensor([-0.5]), 0.01).exp()
     tensor([1.2438])
     """
-    if not name or name != name.lower() or not name.replace("-", "").isalnum():
-        raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as 'my-divergence'")
+    check_name(name, "my-divergence")
     if name in REGISTRY or name.startswith("alpha"):
         raise ValueError(f"name={name!r} is taken; names in use: {', '.join(REGISTRY)}, alpha")
     check_generator(name, f)
@@ -113,7 +112,7 @@ def register_divergence(name: str, f: Generator, *, summary: str = "", supremum:
 
 @torch.library.custom_op("bandpo::root_bound", mutates_args=())
 def _root_bound_op(logp: Tensor, delta: Tensor, divergence: str, upward: Tensor) -> Tensor:
-    """The root finder as one opaque node: unrolled into a compiler, its loop takes minutes to build."""
+    """Find the root as one opaque node: unrolled into a compiler, the loop takes minutes to build."""
     return root_bound(get_divergence(divergence).f, logp, delta, upward)
 
 

@@ -45,13 +45,13 @@ def _log_ratios(t: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _divergence(f: Generator, t: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """g_f after a shift by t: a f(growth) + b f(shrinkage)."""
+    """Return g_f after a shift by t: a f(growth) + b f(shrinkage)."""
     grows, shrinks = _log_ratios(t, a, b)
     return a * f(torch.exp(grows)) + b * f(torch.exp(shrinks.clamp_min(-_SHIFT_MAX_DOWN)))
 
 
 def _chandrupatla(function: Generator, x1: Tensor, f1: Tensor, x2: Tensor, f2: Tensor) -> Tensor:
-    """The root of an increasing function between x1 and x2, where f1 and f2 have opposite signs."""
+    """Return the root of an increasing function between x1 and x2, where f1 and f2 have opposite signs."""
     fraction = (f1 / (f1 - f2)).clamp(0.02, 0.98)
     for _ in range(_STEPS):
         x = x1 + fraction * (x2 - x1)
@@ -69,14 +69,14 @@ def _chandrupatla(function: Generator, x1: Tensor, f1: Tensor, x2: Tensor, f2: T
 
 
 def _curvature(f: Generator) -> Tensor:
-    """f''(1) by a central difference; it only places the first guess, r - 1 ~ √(2 δ (1 - p)/(p f''(1)))."""
+    """Return f''(1) by a central difference; it only places the first guess, r - 1 ~ √(2 δ (1 - p)/(p f''(1)))."""
     step = 1e-3
     below, above = f(torch.tensor([1 - step, 1 + step], dtype=torch.float64)).unbind()
     return ((below + above) / step**2).clamp_min(1e-6)
 
 
 def root_bound(f: Generator, logp: Tensor, delta: float | Tensor, upward: bool | Tensor) -> Tensor:
-    """Largest (upward) or smallest log r with g_f(p, r) <= δ.
+    """Return the largest (upward) or smallest log r with g_f(p, r) <= δ.
 
     Args:
         f: convex, f(1) = 0, elementwise on fp64 ratios u > 0.

@@ -17,7 +17,7 @@ _EXPONENT = {torch.float32: (torch.int32, 0x7F80_0000), torch.float64: (torch.in
 
 
 def _phi_series(x: Tensor) -> Tensor:
-    """e^x - 1 - x = x² (1/2! + x/3! + x²/4! + ...) for |x| <= 1, truncated below half an ulp."""
+    """Return e^x - 1 - x = x² (1/2! + x/3! + x²/4! + ...) for |x| <= 1, truncated below half an ulp."""
     terms = _TERMS[x.dtype]
     total = torch.full_like(x, 1 / math.factorial(terms + 1))
     for k in range(terms - 2, -1, -1):
@@ -26,7 +26,7 @@ def _phi_series(x: Tensor) -> Tensor:
 
 
 def expm1_and_phi(x: Tensor) -> tuple[Tensor, Tensor]:
-    """e^x - 1 and φ(x) = e^x - 1 - x, both without cancellation; fp32 or fp64, any shape."""
+    """Return e^x - 1 and φ(x) = e^x - 1 - x, both without cancellation; fp32 or fp64, any shape."""
     near = x.clamp(-1.0, 1.0)
     series = _phi_series(near)
     far = torch.exp(x) - 1.0
@@ -35,7 +35,7 @@ def expm1_and_phi(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def expm1(x: Tensor) -> Tensor:
-    """e^x - 1 to a few ulp for every x; fp32 or fp64, any shape.
+    """Return e^x - 1 to a few ulp for every x; fp32 or fp64, any shape.
 
     >>> expm1(torch.tensor([1e-9], dtype=torch.float64))
     tensor([1.0000e-09], dtype=torch.float64)
@@ -44,7 +44,7 @@ def expm1(x: Tensor) -> Tensor:
 
 
 def phi(x: Tensor) -> Tensor:
-    """φ(x) = e^x - 1 - x >= 0, the k3 estimator's shape, to a few ulp for every x; fp32 or fp64, any shape.
+    """Return φ(x) = e^x - 1 - x >= 0, the k3 estimator's shape, to a few ulp; fp32 or fp64, any shape.
 
     >>> phi(torch.tensor([1e-6], dtype=torch.float64))
     tensor([5.0000e-13], dtype=torch.float64)
@@ -53,7 +53,7 @@ def phi(x: Tensor) -> Tensor:
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - e^x) for x <= 0: the log-probability of "any other token"; fp32 or fp64, any shape.
+    """Return log(1 - e^x) for x <= 0: the log-probability of "any other token"; fp32 or fp64, any shape.
 
     >>> log1mexp(torch.tensor([-1e-9], dtype=torch.float64))
     tensor([-20.7233], dtype=torch.float64)
@@ -62,7 +62,7 @@ def log1mexp(x: Tensor) -> Tensor:
 
 
 def power_of_two(x: Tensor) -> Tensor:
-    """The power of two at or below x > 0; fp32 or fp64, any shape, x not subnormal.
+    """Return the power of two at or below x > 0; fp32 or fp64, any shape, x not subnormal.
 
     Dividing by it is exact: it takes a number's size away and leaves its digits.
 
@@ -74,7 +74,7 @@ def power_of_two(x: Tensor) -> Tensor:
 
 
 def root_of_scale(x: float | Tensor) -> float | Tensor:
-    """2^k with x/4^k in [1, 4), for x > 0: √(x y) = 2^k √((x/4^k) y) exactly, where x y might underflow.
+    """Return 2^k with x/4^k in [1, 4), for x > 0: √(x y) = 2^k √((x/4^k) y) exactly, where x y might underflow.
 
     >>> root_of_scale(torch.tensor([0.3, 1e-30]))
     tensor([5.0000e-01, 8.8818e-16])

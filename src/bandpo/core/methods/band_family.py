@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from bandpo.core.divergences.divergence import Divergence
 from bandpo.core.methods.method import IntervalMethod
+from bandpo.core.regions.band import band
 from bandpo.core.regions.two_sides import Band, band_region
 
 BANDPO = "BandPO, arXiv 2603.04918"
@@ -26,7 +27,7 @@ class BandOf:
     """The rule of a band method: from options to the band of one divergence."""
 
     divergence: Divergence
-    documented: ClassVar = staticmethod(band_region)
+    documented: ClassVar = staticmethod(band)
 
     def __call__(self, **options: Any) -> Band:
         """Return the band of these options, see `band_region`."""

@@ -28,15 +28,13 @@ def ce_gppo(
 ) -> Surrogate:
     """Clip as PPO does, with a bounded gradient outside instead of none.
 
-    Outside, the gradient is β₁ (1 - ε_low) A below and β₂ (1 + ε_high) A above.
-
     Outside, ℓ is PPO's clipped value times β, with the gradient of a token whose ratio is the bound: r is divided by
-    its own detached value (arXiv 2509.20712), however far the token has moved. Dual clip as in PPO.
+    its own detached value, however far the token has moved. Dual clip as in PPO.
 
     Args:
         tokens: the batch.
-        beta_low: β₁, for bad tokens below the clip; the authors take 0.75 for 7B models and 0.5 for 1.5B.
-        beta_high: β₂, for good tokens above it.
+        beta_low: β_low, for bad tokens below the clip; the authors take 0.75 for 7B models and 0.5 for 1.5B.
+        beta_high: β_high, for good tokens above it.
         eps_low, eps_high: the clip.
         dual_clip: ratio above which bad tokens are left alone.
     """

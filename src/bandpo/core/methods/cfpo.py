@@ -19,10 +19,8 @@ from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio
 def cfpo(tokens: Tokens, *, eps: float = 0.2) -> Surrogate:
     """Put a quadratic penalty on r - 1 in place of the clip; the same formula as SPO.
 
-    ℓ = -A r + |A| (r - 1)²/(2 ε), least at r = 1 + ε sign(A).
-
-    SPO, arXiv 2401.16025; CFPO, arXiv 2601.22801, eq. 7, reaches the same formula from a bound on total
-    variation. The anchor is the old policy. A token beyond e^±20 is pulled back as one that is there.
+    The loss is least at r = 1 + ε sign(A). CFPO reaches SPO's formula from a bound on total variation. A token beyond
+    e^±20 is pulled back as one that is there.
 
     Args:
         tokens: the batch.

@@ -20,10 +20,7 @@ from bandpo.core.tokens import Surrogate, Tokens
 def cispo(tokens: Tokens, *, eps_low: float = math.inf, max_ratio: float = 5.0) -> Surrogate:
     """Cap the importance weight of the policy gradient and drop no token.
 
-    ℓ = -A clip(r, 1 - ε_low, max_ratio) logp, the clipped ratio detached: every token keeps a gradient.
-
-    MiniMax-M1, arXiv 2506.13585, which bounds the upper side only; the cap 5 is ScaleRL's, MiniMax gives
-    none.
+    Every token keeps a gradient. MiniMax-M1 bounds the upper side only, and does not say by how much.
 
     Args:
         tokens: the batch.

@@ -22,7 +22,6 @@ from bandpo.core.regions.fixed import fixed_interval
 from bandpo.core.tokens import Surrogate, Tokens, free_log_ratio, true_log_ratio, unless_held
 
 _NOISE = Input("BT", "uniform random numbers that choose the tokens, drawn if not given", optional=True, example=0.5)
-_ONE = math.nextafter(1.0, 2.0)
 
 
 @torch.no_grad()
@@ -51,7 +50,7 @@ def _first(keys: Tensor, eligible: Tensor, quota: Tensor) -> Tensor:
 
 
 def _quota(mask: Tensor, fraction: float) -> Tensor:
-    check_number("fraction", fraction, 0.0, _ONE, low_open=True)
+    check_number("fraction", fraction, 0.0, 1.0, low_open=True, high_closed=True)
     return torch.floor(fraction * mask.sum(dtype=torch.float64)).clamp_min(1)
 
 
@@ -76,8 +75,7 @@ def clip_cov(
 ) -> Surrogate:
     """Drop a random few tokens of high covariance of log-prob and advantage, clip the rest as PPO does.
 
-    Of the tokens with cov_low < cov < cov_high as many as ⌊fraction · tokens⌋, at least one, among those the clip has
-    not stopped (arXiv 2505.22617, Clip-Cov). The authors run it with a ratio clip of 0 .. 2, which hardly ever acts.
+    At least one is dropped, and of those the clip has not stopped. The authors' ratio clip of 0 .. 2 hardly ever acts.
 
     Args:
         tokens: the batch; means and the choice are taken over all of it.
@@ -108,14 +106,13 @@ def clip_cov(
 def kl_cov(tokens: Tokens, *, fraction: float = 2e-3, coef: float = 1.0) -> Surrogate:
     """Penalise the tokens of highest covariance of log-prob and advantage for moving.
 
-    ℓ = -A r, plus β |logp - logp_old| on the ⌊fraction · tokens⌋ tokens of highest covariance, at least one;
-    arXiv 2505.22617, KL-Cov. There is no ratio clip: a token beyond e^±20 has the gradient of one that is there.
-    The authors take 0.2 % of the tokens for a 7B model and 0.02 % for 32B, with β = 1.
+    At least one is. There is no ratio clip: a token beyond e^±20 has the gradient of one that is there. The authors
+    take 0.2 % of the tokens for a 7B model and 0.02 % for 32B.
 
     Args:
         tokens: the batch; means and ranks are taken over all of it.
         fraction: share of the tokens to penalise.
-        coef: β, weight of the penalty.
+        coef: weight of the penalty.
     """
     check_number("coef", coef, 0.0, math.inf)
     d, moved = free_log_ratio(tokens), tokens.logp - tokens.logp_anchor

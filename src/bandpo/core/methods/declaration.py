@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bandpo.core.checks import check_name
 from bandpo.core.methods.method import ANCHORS, FAMILIES, SCOPES, Input, IntervalMethod, Method, RuleMethod
 
 
@@ -36,8 +37,7 @@ def declared(
     >>> declared("halved", halved, "gate", formula="-A r/2", citation="nobody").hyperparameters
     {'factor': 0.5}
     """
-    if not name or name != name.lower() or not name.replace("-", "").isalnum():
-        raise ValueError(f"name={name!r}: expected lower-case letters, digits and hyphens, such as 'my-method'")
+    check_name(name, "my-method")
     for fact, value, known in (
         ("family", family, FAMILIES),
         ("anchor", facts.get("anchor", "old"), ANCHORS),
@@ -69,9 +69,9 @@ def _options(
     hints = typing.get_type_hints(rule, include_extras=True)
     hyperparameters, inputs = {}, {}
     for parameter in parameters:
-        found = [extra for extra in getattr(hints.get(parameter.name), "__metadata__", ()) if isinstance(extra, Input)]
-        if found:
-            inputs[parameter.name] = found[0]
+        marks = [extra for extra in getattr(hints.get(parameter.name), "__metadata__", ()) if isinstance(extra, Input)]
+        if marks:
+            inputs[parameter.name] = marks[0]
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not inspect.Parameter.empty:
             hyperparameters[parameter.name] = presets.get(parameter.name, parameter.default)
         elif parameter.name not in presets:

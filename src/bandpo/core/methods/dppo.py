@@ -21,8 +21,22 @@ from bandpo.core.methods.top_k import top_k_divergence
 from bandpo.core.tokens import Surrogate, Tokens
 
 _LISTED = "eq. 15 and 16"
-_TOPK_LOGP = Input("BTK", "log-probs of the sampler's top-k tokens under the policy", example=-2.0)
-_TOPK_LOGP_ROLLOUT = Input("BTK", "their log-probs under the sampler, see bandpo.with_sampled_token", example=-2.0)
+
+
+def _sampled(logp_anchor: Tensor, logp: Tensor) -> Tensor:
+    """Return the log-probs of a list that holds only the sampled token."""
+    return logp.unsqueeze(-1)
+
+
+def _sampled_rollout(logp_anchor: Tensor, logp: Tensor) -> Tensor:
+    """Return the same under the sampler."""
+    return logp_anchor.unsqueeze(-1)
+
+
+_TOPK_LOGP = Input("BTK", "log-probs of the sampler's top-k tokens under the policy", example=_sampled)
+_TOPK_LOGP_ROLLOUT = Input(
+    "BTK", "their log-probs under the sampler, see bandpo.with_sampled_token", example=_sampled_rollout
+)
 
 
 def masked_policy_gradient(tokens: Tokens, keep: Tensor, max_ratio: float) -> Surrogate:

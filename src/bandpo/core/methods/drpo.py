@@ -22,11 +22,9 @@ from bandpo.core.tokens import Surrogate, Tokens, unless_held
 def drpo(tokens: Tokens, *, delta: float = 12.5) -> Surrogate:
     """Turn the gradient of a token whose probability has moved by δ, by a quadratic penalty.
 
-    ℓ = -A r + |A| μ (r - 1)²/(2 δ), gradient weight 1 - sign(A (r - 1)) |q - μ|/δ.
-
-    DPPO's Binary-TV region put into SPO's penalty, arXiv 2606.09821, eq. 8 and 9: the weight crosses 0 at
-    |q - μ| = δ. The anchor is the rollout policy, μ = e^logp_rollout. The authors' δ = 12.5 leaves the weight within
-    8 % of 1, for |q - μ| <= 1; a region like DPPO's needs δ of 0.1 to 0.2.
+    DPPO's Binary-TV region put into SPO's penalty, μ = e^logp_rollout: the weight 1 - sign(A (r - 1)) |q - μ|/δ crosses
+    0 at |q - μ| = δ. The authors' δ = 12.5 leaves it within 8 % of 1, for |q - μ| <= 1; a region like DPPO's needs δ of
+    0.1 to 0.2.
 
     Args:
         tokens: the batch, its anchor the rollout policy.

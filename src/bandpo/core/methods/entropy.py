@@ -18,14 +18,14 @@ _NUCLEUS_SEARCH = 256
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    """Entropy of softmax(logits) over the last dimension; a logit of -inf has no part in it."""
+    """Return the entropy of softmax(logits) over the last dimension; a logit of -inf has no part in it."""
     log_p = torch.log_softmax(logits, -1)
     log_p = torch.where(log_p > -math.inf, log_p, -1e4)  # there p = 0, and 0 · inf would poison the gradient
     return -(torch.exp(log_p) * log_p).sum(-1)
 
 
 def token_entropy(logits: Tensor) -> Tensor:
-    """H = -Σ p log p of softmax(logits), in nats, with gradient.
+    """Return H = -Σ p log p of softmax(logits), in nats, with gradient.
 
     Args:
         logits: (..., V), at the sampling temperature; -inf is allowed for tokens that cannot be chosen.
@@ -40,7 +40,7 @@ def token_entropy(logits: Tensor) -> Tensor:
 
 
 def trust_region_entropy(logits: Tensor, *, top_k: int | None = None, top_p: float | None = None) -> Tensor:
-    """TRE's entropy: over the likely tokens S only, scaled to the range of the vocabulary's, H_S log V / log |S|.
+    """Return TRE's entropy: over the likely tokens S only, scaled to the vocabulary's range, H_S log V / log |S|.
 
     S is the top_k likeliest tokens (TRE-K), or the smallest set of likeliest tokens whose mass reaches top_p (TRE-P,
     among the 256 likeliest). With one token in S: TRE-K counts the min-entropy -log max p, TRE-P counts 0. Membership
@@ -87,7 +87,7 @@ def _working(logits: Tensor) -> Tensor:
 def adaptive_entropy_coef(
     coef: float, entropy: float, target: float, *, step: float = 0.005, low: float = 0.0, high: float = 1.0
 ) -> float:
-    """The next coefficient of an entropy bonus that holds the entropy at a target: up by `step` below it, else down.
+    """Return the next coefficient of a bonus that holds the entropy at a target: up by `step` below it, else down.
 
     Skywork-OR1, arXiv 2505.22312; the bonus itself is applied only while the entropy is at or below the target.
 

@@ -38,14 +38,14 @@ def gradient_weight(
     >>> bandpo.gradient_weight("band-kl", p, r), bandpo.gradient_weight("grpo", p, r)
     (tensor([1., 0.]), tensor([0., 0.]))
     """
-    weighed = get_method(method)
-    inputs, hyperparameters = weighed.split(options)
+    method = get_method(method)
+    inputs, hyperparameters = method.split(options)
     advantage = torch.as_tensor(advantages, dtype=logp_old.dtype, device=logp_old.device)
     shape = torch.broadcast_shapes(logp_old.shape, log_ratio.shape, advantage.shape)
     anchor, d = logp_old, log_ratio.to(logp_old.dtype)
-    if not isinstance(weighed, IntervalMethod):  # an interval broadcasts, and so finds each bound once
+    if not isinstance(method, IntervalMethod):  # an interval broadcasts, and so finds each bound once
         anchor, d, advantage = (x.reshape(-1, 1) for x in torch.broadcast_tensors(anchor, d, advantage))
     tokens = Tokens(d, anchor + d, anchor, advantage, torch.ones_like(d, dtype=torch.bool))
-    surrogate, _ = weighed.apply(tokens, **inputs, **hyperparameters)
+    surrogate, _ = method.apply(tokens, **inputs, **hyperparameters)
     weight = -surrogate.gradient / (advantage * torch.exp(d))
     return (weight + 0.0).reshape(shape)

@@ -23,9 +23,7 @@ _MAX_LOG_RATIO = 10.0
 def gspo(tokens: Tokens, *, eps_low: float = 3e-4, eps_high: float = 4e-4) -> Surrogate:
     """Clip one ratio for the whole response, the geometric mean.
 
-    ℓ_t = max(-A s_t, -A clip(s_t, 1 - ε_low, 1 + ε_high)), s_t = s π/detached π, s = e^(mean_t log-ratio).
-
-    GSPO, arXiv 2507.18071, in its token form: s_t has the response's ratio as its value and each token's own log-prob
+    The paper's token form, with s π/detached π for s: the response's ratio as its value and each token's own log-prob
     as its gradient. The mean is that of the log-ratios as they are, and is itself held at 10, as in verl. Averaged over
     tokens it is the sequence-level objective, so the authors aggregate by seq-mean-token-mean.
 

@@ -32,12 +32,10 @@ def maspo(
 ) -> Surrogate:
     """Gate tokens that diverge by a Gaussian, wide for rare ones and for confident gains.
 
-    ℓ = -A w r, with a gate w = e^(-(r - 1)²/(2 σ²)) on tokens that move the way A pushes:
+    The gate, on tokens that move the way A pushes, is detached; there is no clip.
 
         σ = clamp(σ_0 p^-α, σ_0, σ_high) · clamp(1 + β₊ A, a_low, a_high)              for A > 0
         σ = clamp(σ_0 p^-α, σ_0, σ_high) · clamp(1/(1 + β₋ |A|), a_low, a_high)        for A < 0
-
-    arXiv 2602.17550: wide for rare tokens and for confident gains. The gate is detached; there is no clip.
 
     Args:
         tokens: the batch.

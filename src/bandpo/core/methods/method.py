@@ -25,8 +25,6 @@ from bandpo.core.tokens import Surrogate, Tokens
 FAMILIES = ("interval", "mask", "gate", "sequence", "bonus")
 SCOPES = ("token", "sequence", "batch")
 ANCHORS = ("old", "rollout")
-# Sizes of a made-up batch beyond its rows and tokens.
-EXAMPLE_SIZES = {"K": 2, "V": 1000, "G": 2}
 
 
 class Input(NamedTuple):
@@ -36,21 +34,25 @@ class Input(NamedTuple):
         shape: its dimensions by name: "BT", "BTK" (K listed tokens), "BTV" (vocabulary), "BG" (group), "" for a number.
         summary: what it is, in a line.
         optional: whether the method does without.
-        example: a value that every one of its entries may have, where a batch is made up.
+        example: a value that every one of its entries may have, where a batch is made up; or a function from the
+            log-probs of its tokens under anchor and policy, (B, T), to the input.
 
-    >>> Input("BTK", "log-probs of the listed tokens", example=-2.0).made_up(1, 3).shape
-    torch.Size([1, 3, 2])
+    >>> logp = torch.full((1, 3), -1.0)
+    >>> Input("BG", "rewards of the group", example=0.5).made_up(logp, logp)
+    tensor([[0.5000, 0.5000]])
     """
 
     shape: str
     summary: str
     optional: bool = False
-    example: float = 1.0
+    example: float | Callable[[Tensor, Tensor], Tensor] = 1.0
 
-    def made_up(self, rows: int, tokens: int) -> Tensor | float:
-        """Return an example for so many rows and tokens."""
-        sizes = {"B": rows, "T": tokens, **EXAMPLE_SIZES}
-        return torch.full([sizes[axis] for axis in self.shape], self.example) if self.shape else self.example
+    def made_up(self, logp_anchor: Tensor, logp: Tensor, *, vocabulary: int = 1000) -> Tensor | float:
+        """Return an example for tokens of these log-probs, (B, T)."""
+        if callable(self.example):
+            return self.example(logp_anchor, logp)
+        sizes = {"B": logp.shape[0], "T": logp.shape[1], "K": 2, "V": vocabulary, "G": 2}
+        return logp.new_full([sizes[axis] for axis in self.shape], self.example) if self.shape else self.example
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,14 @@ class Method:
         """
         unknown = [name for name in given if name not in self.hyperparameters]
         if unknown:
-            options = ", ".join(self.hyperparameters) or "none"
+            known = ", ".join(self.hyperparameters) or "none"
             needed = f"; its inputs: {', '.join(self.inputs)}" if self.inputs else ""
             near = suggestion(unknown[0], [*self.hyperparameters, *self.inputs])
-            raise TypeError(
-                f"method {self.name!r} takes no {unknown[0]!r}{near}; its hyperparameters: {options}{needed}"
-            )
-        resolved = {**self.hyperparameters, **given}
-        if resolved.get("dual_clip") is not None:
-            check_number("dual_clip", resolved["dual_clip"], 1.0, math.inf, low_open=True)
-        return resolved
+            raise TypeError(f"method {self.name!r} takes no {unknown[0]!r}{near}; its hyperparameters: {known}{needed}")
+        options = {**self.hyperparameters, **given}
+        if options.get("dual_clip") is not None:
+            check_number("dual_clip", options["dual_clip"], 1.0, math.inf, low_open=True)
+        return options
 
     def take_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs this method uses out of `given`, by name.
@@ -179,7 +179,7 @@ class Method:
         """Raise what the method raises for these hyperparameters, by running it on one made-up token."""
         logp = torch.full((1, 1), -1.0)
         tokens = Tokens(logp * 0, logp, logp, -logp, logp < 0)
-        examples = {name: needed.made_up(1, 1) for name, needed in self.inputs.items()}
+        examples = {name: needed.made_up(logp, logp) for name, needed in self.inputs.items()}
         self.apply(tokens, **examples, **self.resolve(hyperparameters))
 
 

@@ -19,7 +19,13 @@ from bandpo.core.methods.method import Input
 from bandpo.core.methods.registry import register_method as method
 from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens, true_log_ratio
 
-_GROUP_REWARDS = Input("BG", "rewards of all answers to each row's prompt")
+
+def _one_of_four(logp_anchor: Tensor, logp: Tensor) -> Tensor:
+    """Return rewards of groups of four in which one answer is right."""
+    return logp.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(logp), 4)
+
+
+_GROUP_REWARDS = Input("BG", "rewards of all answers to each row's prompt", example=_one_of_four)
 _STEPS, _LOG_RANGE = 64, 27.0
 
 
@@ -76,9 +82,7 @@ def kl_multiplier(rewards: Tensor, delta: float) -> Tensor:
 def quatro(tokens: Tokens, *, group_rewards: Annotated[Tensor, _GROUP_REWARDS], delta: float = 0.05) -> Surrogate:
     """Hold each prompt in a KL region, whose dual is solved exactly.
 
-    ℓ_t = -detached[ρ (A - λ log ρ)] logp_t, ρ the ratio of the whole answer and λ its prompt's `kl_multiplier`.
-
-    The gradient of the Lagrangian at fixed λ, inferred from arXiv 2602.04620: a good answer is pushed until
+    The gradient of the Lagrangian at fixed λ, the prompt's `kl_multiplier`: a good answer is pushed until
     log ρ = A/λ, beyond which it is pulled back. log ρ sums the log-ratios as they are, and is itself held at ±20.
     A must be reward minus group mean, not divided by a standard deviation.
 

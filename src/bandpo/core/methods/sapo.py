@@ -21,10 +21,7 @@ from bandpo.core.tokens import Surrogate, Tokens, unless_held
 def sapo(tokens: Tokens, *, tau_pos: float = 1.0, tau_neg: float = 1.05) -> Surrogate:
     """Put a sigmoid of the ratio in place of the clip.
 
-    ℓ = -A (4/τ) σ(τ (r - 1)), gradient weight 4 s (1 - s) with s = σ(τ (r - 1)).
-
-    SAPO, arXiv 2511.20347: the weight is 1 at r = 1 and fades on both sides, faster for bad
-    tokens.
+    The gradient weight 4 s (1 - s), s = σ(τ (r - 1)), is 1 at r = 1 and fades on both sides, faster for bad tokens.
 
     Args:
         tokens: the batch.

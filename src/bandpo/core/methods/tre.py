@@ -34,8 +34,6 @@ def with_trust_region_entropy(
 ) -> Surrogate:
     """Add a bonus on the entropy among the likely tokens to another method's loss.
 
-    TRE, arXiv 2602.03635: the bonus is `trust_region_entropy` of the policy's own likely tokens.
-
     Args:
         tokens: the batch.
         logits: (B, T, V) of the policy at the sampling temperature, with gradient.

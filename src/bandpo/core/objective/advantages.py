@@ -10,7 +10,7 @@ BASELINES = ("std", "mean", "leave-one-out")
 
 
 def group_advantages(rewards: Tensor, group_size: int, baseline: str = "std", eps: float = 1e-6) -> Tensor:
-    """Advantages of responses that stand in consecutive groups of `group_size`, one group per prompt.
+    """Return the advantages of responses that stand in consecutive groups of `group_size`, one group per prompt.
 
         std            (R - mean)/(std + eps), std with n - 1     GRPO, arXiv 2402.03300
         mean           R - mean                                  Dr. GRPO, arXiv 2503.20783

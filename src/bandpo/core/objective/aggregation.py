@@ -61,14 +61,14 @@ def aggregate_rows(
     max_tokens: int | None = None,
     denominator: float | Tensor | None = None,
 ) -> Tensor:
-    """`aggregate` of losses that are already summed over each sequence: (B,) sums, and (B,) numbers of tokens."""
+    """Reduce losses as `aggregate`, already summed over each sequence: (B,) sums, and (B,) numbers of tokens."""
     if aggregation not in AGGREGATIONS:
-        unreduced = "; losses that are not averaged are policy_loss's per_token"
-        wished = unreduced if str(aggregation).lower() == "none" else suggestion(aggregation, AGGREGATIONS)
-        raise ValueError(f"aggregation={aggregation!r}: expected one of {', '.join(AGGREGATIONS)}{wished}")
-    normed = aggregation == "seq-mean-token-sum-norm"
-    if normed != (max_tokens is not None):
-        expected = "a positive max_tokens" if normed else "no max_tokens, which only seq-mean-token-sum-norm uses"
+        per_token = "; losses that are not averaged are policy_loss's per_token"
+        hint = per_token if str(aggregation).lower() == "none" else suggestion(aggregation, AGGREGATIONS)
+        raise ValueError(f"aggregation={aggregation!r}: expected one of {', '.join(AGGREGATIONS)}{hint}")
+    is_normed = aggregation == "seq-mean-token-sum-norm"
+    if is_normed != (max_tokens is not None):
+        expected = "a positive max_tokens" if is_normed else "no max_tokens, which only seq-mean-token-sum-norm uses"
         raise ValueError(f"max_tokens={max_tokens!r} with aggregation={aggregation!r}: expected {expected}")
     if denominator is not None and not isinstance(denominator, Tensor):
         check_number("denominator", denominator, 0.0, float("inf"), low_open=True)

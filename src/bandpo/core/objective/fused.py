@@ -76,8 +76,8 @@ def kernel_region(
     Raises:
         ValueError: an unknown kernel, or kernel="triton" where it cannot serve.
     """
-    wanted = serves(kernel, logp)
-    region = packed_region(method, options) if wanted and not has_more else None
+    is_wanted = serves(kernel, logp)
+    region = packed_region(method, options) if is_wanted and not has_more else None
     if region is None and kernel == "triton":
         raise ValueError(
             f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "

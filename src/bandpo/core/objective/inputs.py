@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,7 +24,17 @@ from bandpo.core.tokens import Tokens
 FILL, FILL_RADIUS = -1.0, 1e-4
 _FILL_INPUT = {"BTK": -20.0}  # log-probs too: small enough for any number of them to sum to less than 1
 
+_ROUNDED = {
+    dtype: f"logp_old is {name}: its rounding alone moves the ratio of a token of p = 0.01 by up to {share}, which a "
+    "region takes for a move of the policy; keep the old log-probs in float32"
+    for dtype, name, share in ((torch.bfloat16, "bfloat16", "1.6 %"), (torch.float16, "float16", "0.2 %"))
+}
+
 Check = Callable[[str, Tensor, Tensor], None]
+
+
+class PrecisionWarning(UserWarning):
+    """Old log-probs in 16 bits."""
 
 
 class Batch(NamedTuple):
@@ -77,6 +88,9 @@ def prepare(
     Raises:
         TypeError, ValueError: as `policy_loss`.
 
+    Warns:
+        PrecisionWarning: old log-probs in 16 bits.
+
     >>> logp = torch.tensor([[-1.0, -2.0]])
     >>> prepare(bandpo.get_method("grpo"), logp, logp, torch.ones(1), torch.ones(1, 2)).mask
     tensor([[True, True]])
@@ -87,6 +101,8 @@ def prepare(
         return None if tensor is None else checked(name, tensor, mask, check).detach()
 
     logp, old = checked("logp", logp, mask, check), checked("logp_old", logp_old, mask, check).detach()
+    if check and old.dtype in _ROUNDED and can_inspect(old):
+        warnings.warn(PrecisionWarning(_ROUNDED[old.dtype]), stacklevel=3)
     rollout = verified("logp_rollout", logp_rollout)
     return Batch(
         logp=logp,
@@ -126,7 +142,8 @@ def as_tokens(batch: Batch) -> Tokens:
 
 def radii_inside(options: Mapping[str, Any], mask: Tensor) -> dict[str, Any]:
     """Return hyperparameters in which those given per token are harmless where masked."""
-    return {name: _radius_inside(option, mask) for name, option in options.items()}
+    per_token = {n for n, option in options.items() if isinstance(option, Tensor) and option.shape == mask.shape}
+    return {n: torch.where(mask, option, FILL_RADIUS) if n in per_token else option for n, option in options.items()}
 
 
 def _as_mask(mask: Tensor, logp: Tensor, check: bool) -> Tensor:
@@ -155,12 +172,6 @@ def _check_shape(name: str, tensor: Tensor, mask: Tensor) -> None:
     _check_device(name, tensor, mask)
     if tensor.shape != mask.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected the shape of logp, {tuple(mask.shape)}")
-
-
-def _radius_inside(option: Any, mask: Tensor) -> Any:
-    """Return an option given per token with masked positions made harmless; any other option as it is."""
-    per_token = isinstance(option, Tensor) and option.shape == mask.shape
-    return torch.where(mask, option, FILL_RADIUS) if per_token else option
 
 
 def _per_token(advantages: Tensor, logp: Tensor) -> Tensor:

@@ -107,6 +107,9 @@ def policy_loss(
         ValueError: shapes that do not fit, unknown names, an input that is missing or would have no effect, a finite
             input whose loss overflows: the token and its values are named.
 
+    Warns:
+        PrecisionWarning: old log-probs in 16 bits, unless check=False.
+
     >>> logp_old = torch.tensor([[0.01, 0.9]]).log()
     >>> logp = torch.tensor([[0.05, 0.99]]).log().requires_grad_()
     >>> out = bandpo.policy_loss(logp, logp_old, torch.tensor([1.0]), torch.ones(1, 2), method="band-kl", delta=0.05)
@@ -123,26 +126,26 @@ def policy_loss(
     region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
     reduction = {"max_tokens": max_tokens, "denominator": denominator}
     if region is not None:
-        rows, lengths, per_token, counted = _by_kernel(batch, region, metrics)
+        rows, lengths, per_token, counts = _by_kernel(batch, region, metrics)
         gradient, loss = per_token, aggregate_rows(rows, lengths, aggregation, **reduction)
     else:
         settings = {**batch.inputs, **radii_inside(hyperparameters, batch.mask)}
-        per_token, gradient, counted = _by_torch(method, as_tokens(batch), settings, check, metrics, bounds)
+        per_token, gradient, counts = _by_torch(method, as_tokens(batch), settings, check, metrics, bounds)
         if importance_cap is not None:
             per_token = per_token * importance_weight(batch, importance_cap)
         if batch.logp_ref is not None:
             kl = reference_kl(filled(batch.logp, batch), filled(batch.logp_ref, batch), kl_estimator, kl_cap)
             per_token = per_token + beta * kl
             if metrics:
-                counted["reference_kl"] = masked_sum(kl.detach(), batch.mask)
+                counts["reference_kl"] = masked_sum(kl.detach(), batch.mask)
         per_token = torch.where(batch.mask, per_token, 0.0)
         loss = aggregate(per_token, batch.mask, aggregation, **reduction)
     if metrics:
-        counted |= _of_policies(batch, entropy, check)
+        counts |= _of_policies(batch, entropy, check)
     if check and can_inspect(loss, batch.mask):
         parts = {"per_token": per_token, "its gradient": gradient}
-        check_overflow(loss, parts, counted, batch.named(), batch.mask)
-    return PolicyLoss(loss, per_token, counted)
+        check_overflow(loss, parts, counts, batch.named(), batch.mask)
+    return PolicyLoss(loss, per_token, counts)
 
 
 def _by_torch(
@@ -162,7 +165,7 @@ def _by_torch(
     if not metrics:
         return per_token, surrogate.gradient, {}
     dual_clip = settings.get("dual_clip")
-    counted = trust_region_metrics(
+    counts = trust_region_metrics(
         tokens.log_ratio,
         tokens.logp_anchor,
         tokens.advantages,
@@ -171,7 +174,7 @@ def _by_torch(
         gradient=surrogate.gradient,
         log_dual_clip=None if dual_clip is None else math.log(dual_clip),
     )
-    return per_token, surrogate.gradient, counted
+    return per_token, surrogate.gradient, counts
 
 
 def _by_kernel(batch: Batch, region: PackedRegion, metrics: bool) -> tuple[Tensor, Tensor, Tensor, Metrics]:
@@ -179,23 +182,23 @@ def _by_kernel(batch: Batch, region: PackedRegion, metrics: bool) -> tuple[Tenso
     rows, per_token, sums = clip_loss(
         batch.logp, batch.logp_anchor, batch.advantages, batch.mask, region, metrics=metrics
     )
-    counted = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
-    return rows, sums[:, 1], per_token, counted
+    counts = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
+    return rows, sums[:, 1], per_token, counts
 
 
 def _of_policies(batch: Batch, entropy: Tensor | None, check: bool) -> Metrics:
     """Return the metrics that no trust region has a part in."""
-    counted: Metrics = {}
+    counts: Metrics = {}
     if entropy is not None:
         entropy = checked("entropy", entropy, batch.mask, check, check_finite)
-        counted["entropy"] = masked_sum(filled(entropy, batch, 0.0).detach(), batch.mask)
+        counts["entropy"] = masked_sum(filled(entropy, batch, 0.0).detach(), batch.mask)
     if batch.logp_rollout is not None:
         kl = reference_kl(filled(batch.logp_rollout, batch), filled(batch.logp_old, batch))
-        counted["rollout_kl"] = masked_sum(kl, batch.mask)
-    return counted
+        counts["rollout_kl"] = masked_sum(kl, batch.mask)
+    return counts
 
 
 def _guarded(surrogate: Surrogate, tokens: Tokens) -> Surrogate:
-    """The surrogate with no gradient where the log-ratio is held at its limit and the loss is constant."""
+    """Return the surrogate with no gradient where the log-ratio is held at its limit and the loss is constant."""
     is_held = tokens.log_ratio.abs() >= MAX_LOG_RATIO
     return surrogate._replace(gradient=torch.where(is_held, 0.0, surrogate.gradient))

@@ -17,6 +17,8 @@ without an interval say by their gradient what they removed, and what share of i
 | ratio, approx_kl | new/old; e^d - 1 - d with d = log(new/old), estimating KL(old || new) | all tokens |
 | entropy | exact entropy of the policy, if given | all tokens |
 | sampled_entropy | -logp_old, an estimate of the old policy's entropy | all tokens |
+| rollout_kl | k3 estimate of KL(sampler || old policy), if the sampler's log-probs are given | all tokens |
+| reference_kl | the estimate of KL(policy || reference) that the loss adds, if it adds one | all tokens |
 """
 
 from __future__ import annotations
@@ -35,12 +37,9 @@ Metrics = dict[str, tuple[Tensor, Tensor]]
 BUCKETS = (0.01, 0.05, 0.2, 0.5, 0.9, 1.0)
 
 
-def masked_sum(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-    """(Σ values over `where`, number of such positions), both fp32 scalars, fp64 for fp64 values."""
-    return _masked_sum(values, where, torch.float64 if values.dtype == torch.float64 else torch.float32)
-
-
-def _masked_sum(values: Tensor, where: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def masked_sum(values: Tensor, where: Tensor, *, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return (Σ values over `where`, number of such positions), fp64 scalars where `like`, or values, is, else fp32."""
+    dtype = torch.float64 if (values if like is None else like).dtype == torch.float64 else torch.float32
     return torch.where(where, values, 0).sum(dtype=dtype), where.sum().to(dtype)
 
 
@@ -65,7 +64,7 @@ def trust_region_metrics(
     log_dual_clip: float | None = None,
     entropy: Tensor | None = None,
 ) -> Metrics:
-    """The table above for one batch; all tensors broadcast to the shape of log_ratio, values fp32 or fp64.
+    """Return the table above for one batch; tensors broadcast to the shape of log_ratio, values fp32 or fp64.
 
     Args:
         log_ratio: log(new/old) of each token.
@@ -86,7 +85,7 @@ def trust_region_metrics(
     >>> bandpo.trust_region_metrics(log_ratio, logp_old, advantages, mask, bandpo.band(logp_old))["clip_high"]
     (tensor(1.), tensor(2.))
     """
-    total = functools.partial(_masked_sum, dtype=torch.float64 if log_ratio.dtype == torch.float64 else torch.float32)
+    total = functools.partial(masked_sum, like=log_ratio)
     good, bad = mask & (advantages > 0), mask & (advantages < 0)
     if interval is not None:
         above, below = log_ratio > interval.high, log_ratio < interval.low
@@ -145,7 +144,7 @@ def merge_metrics(batches: Iterable[Metrics]) -> Metrics:
 
 
 def metric_means(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Plain means, in one transfer from the device; names whose count is 0 are left out.
+    """Return plain means, in one transfer from the device; names whose count is 0 are left out.
 
     >>> bandpo.metric_means({"clip": (torch.tensor(4.0), torch.tensor(8.0)), "dual_clip": (torch.tensor(0.0),) * 2})
     {'clip': 0.5}

@@ -37,11 +37,11 @@ def check_overflow(
         is_wrong = is_wrong | wrong.any()
     if not is_wrong:
         return
-    found = [name for name, wrong in overflowed.items() if wrong.any()]
-    found += [name for name, wrong in zip(("loss", *metrics), ~torch.isfinite(sums), strict=True) if wrong]
+    culprits = [name for name, wrong in overflowed.items() if wrong.any()]
+    culprits += [name for name, wrong in zip(("loss", *metrics), ~torch.isfinite(sums), strict=True) if wrong]
     row, column = _token_at_fault(overflowed, inputs, mask)
     values = ", ".join(f"{name} = {tensor[row, column].item():g}" for name, tensor in inputs.items())
-    raise ValueError(f"token [{row}, {column}] with {values}: {', '.join(found)} overflows {loss.dtype}")
+    raise ValueError(f"token [{row}, {column}] with {values}: {', '.join(culprits)} overflows {loss.dtype}")
 
 
 def _token_at_fault(overflowed: Mapping[str, Tensor], inputs: Mapping[str, Tensor], mask: Tensor) -> tuple[int, int]:

@@ -24,7 +24,7 @@ def check_estimator(name: str, estimator: object) -> None:
 
 
 def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3", cap: float | None = None) -> Tensor:
-    """KL(policy || reference) estimated at each sampled token, with d = logp_ref - logp:
+    """Return KL(policy || reference) estimated at each sampled token, with d = logp_ref - logp:
 
         k1  -d              unbiased, any sign
         k2  d²/2            biased, its gradient unbiased when differentiated as a loss

@@ -48,10 +48,12 @@ def band(
             be the tensor the ratio is divided by, at the temperature the tokens were sampled at.
         delta: radius δ of both sides, in nats for the KL family; a number or a tensor that broadcasts to logp_old.
         divergence: a name from `bandpo.divergences()`, "alpha=VALUE", or a `bandpo.Divergence`.
-        delta_low, delta_high: radius of one side, where it differs from `delta`.
+        delta_low: radius of the lower side, where it differs from delta.
+        delta_high: radius of the upper side, where it differs from delta.
         lower, upper: "band"; "mirror", one over the opposite bound of the complement 1 - p (the mirrored lower bound
             is tight for rare tokens and wide for likely ones; ours, not the paper's); or "none".
-        eps_low, eps_high: a fixed clip on that side instead, ratio 1 - eps_low or 1 + eps_high.
+        eps_low: a fixed clip below instead, ratio 1 - eps_low.
+        eps_high: a fixed clip above instead, ratio 1 + eps_high.
         max_ratio: cap on the upper ratio bound; the authors' runs use 10.
         relax: (eps_low, eps_high): widen each bound to at least the fixed clip, the authors' option.
         toward: advantages, shape of logp_old: find only the bound that their sign pushes to, the upper from 0 on, and

@@ -10,6 +10,7 @@ import importlib.util
 
 import torch
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from bandpo.core.checks import is_transformed
 from bandpo.kernels.band import band_bounds
@@ -18,12 +19,13 @@ from bandpo.kernels.clip_loss import as_metrics, clip_loss
 __all__ = ["KERNELS", "as_metrics", "band_bounds", "clip_loss", "has_triton", "runs_kernels", "serves"]
 
 KERNELS = ("auto", "torch", "triton")
-# Looked up once, here: a function that a compiler may trace must not search for modules.
-_HAS_TRITON = importlib.util.find_spec("triton") is not None
+# Triton takes tuples as arguments and as constants from 3.4 on, the release of torch 2.8. Looked up once, here: what a
+# compiler may trace must not search for modules.
+_HAS_TRITON = importlib.util.find_spec("triton") is not None and TorchVersion(torch.__version__) >= "2.8"
 
 
 def has_triton() -> bool:
-    """Return whether Triton can be imported."""
+    """Return whether there is a Triton that the kernels can be built with."""
     return _HAS_TRITON
 
 
@@ -38,9 +40,11 @@ def serves(kernel: str, tensor: Tensor) -> bool:
     Under vmap and the other transforms of `torch.func`, "auto" leaves the work to torch.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, "triton" without it.
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel={kernel!r}: expected one of {', '.join(map(repr, KERNELS))}")
-    wanted = kernel == "triton" or (kernel == "auto" and runs_kernels(tensor) and not is_transformed(tensor))
-    return wanted and tensor.dtype != torch.float64
+    if kernel == "triton" and not has_triton():
+        raise ValueError(f"kernel='triton' with torch {torch.__version__}: expected Triton, and torch 2.8 or newer")
+    is_wanted = kernel == "triton" or (kernel == "auto" and runs_kernels(tensor) and not is_transformed(tensor))
+    return is_wanted and tensor.dtype != torch.float64

@@ -88,7 +88,7 @@ def flexible_entropy_interval(
 def _given(name: str, value: float | Tensor | None, strategy: str) -> float | Tensor:
     if value is None:
         raise ValueError(f"flexible entropy with strategy={strategy!r} needs {name}")
-    return value if isinstance(value, Tensor) else check_number(name, value, 0.0, math.nextafter(1.0, 2.0))
+    return value if isinstance(value, Tensor) else check_number(name, value, 0.0, 1.0, high_closed=True)
 
 
 class EntropyBoost(NamedTuple):
@@ -124,10 +124,9 @@ def entropy_boost(state: EntropyBoost, entropy: float, progress: float, floor: f
     >>> state.is_on, bandpo.entropy_boost(state, 0.5, 0.5).is_on, bandpo.entropy_boost(state, 0.7, 0.5).is_on
     (True, True, False)
     """
-    one = math.nextafter(1.0, 2.0)
     check_number("entropy", entropy, 0.0, math.inf)
-    check_number("progress", progress, 0.0, one)
-    check_number("floor", floor, 0.0, one)
+    check_number("progress", progress, 0.0, 1.0, high_closed=True)
+    check_number("floor", floor, 0.0, 1.0, high_closed=True)
     initial = entropy if state.initial is None else state.initial
     lowest = floor * initial
     if entropy <= lowest:

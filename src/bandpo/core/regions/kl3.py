@@ -39,7 +39,7 @@ def kl3_interval(logp_old: Tensor, delta: float = 0.05) -> Interval:
 
 
 def _root(delta: float, sign: int) -> float:
-    """d of that sign with e^d - 1 - d = δ; the start lies beyond the root, from where Newton's steps are monotone."""
+    """Return d of that sign with e^d - 1 - d = δ; from a start beyond the root, Newton's steps are monotone."""
     d = math.log1p(delta + math.sqrt(2 * delta)) if sign > 0 else -(delta + math.sqrt(2 * delta))
     for _ in range(60):
         # e^d - 1 - d by its series near 0, where the difference would lose its digits.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 FIXED, KL, TV, CHI2, HELLINGER = 0, 1, 2, 3, 4
 KINDS = {"kl": KL, "tv": TV, "chi2": CHI2, "hellinger": HELLINGER}
@@ -31,3 +31,7 @@ class PackedRegion(NamedTuple):
     high_at_least: float = 0.0
     log_cap: float = math.inf
     log_dual_clip: float = math.inf
+
+
+REGION_SCHEMA = ", ".join(f"{kind.__name__} {name}" for name, kind in get_type_hints(PackedRegion).items())
+"""The numbers of a region among the arguments of a torch operator."""

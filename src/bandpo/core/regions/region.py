@@ -57,10 +57,10 @@ class Region:
             TypeError, ValueError: as the region's `check`; a kernel that does not exist or cannot serve.
         """
         self.check(logp_old, check)
-        wanted = serves(kernel, logp_old) and toward is None and not torch.compiler.is_compiling()
-        packed = self.packed() if wanted else None
-        if packed is not None:
-            return Interval(*band_bounds(logp_old.detach(), packed))
+        is_wanted = serves(kernel, logp_old) and toward is None and not torch.compiler.is_compiling()
+        numbers = self.packed() if is_wanted else None
+        if numbers is not None:
+            return Interval(*band_bounds(logp_old.detach(), numbers))
         if kernel == "triton":
             raise ValueError(
                 f"kernel='triton' with {self.label} and {logp_old.dtype}: expected a band of kl, tv, chi2 or hellinger "

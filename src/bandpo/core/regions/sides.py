@@ -22,7 +22,7 @@ from bandpo.core.regions.packed import FIXED, KINDS
 
 @dataclass(frozen=True)
 class Open:
-    """No bound.
+    """A side without a bound.
 
     >>> Open().bound(torch.tensor([-1.0]), bandpo.get_divergence("kl"), upper=True)
     tensor([inf])

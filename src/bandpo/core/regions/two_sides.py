@@ -15,7 +15,7 @@ from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.regions.region import Region
-from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, radius_for
+from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, measure, radius_for
 from bandpo.core.tokens import Tokens
 
 SIDES = {"band": Within, "mirror": Mirrored, "none": Open}
@@ -48,8 +48,8 @@ class Band(Region):
 
     def bounds(self, logp: Tensor, toward: Tensor | None) -> Interval:
         """Return both sides' bounds, widened and capped; with `toward` the one that each advantage pushes to."""
-        if toward is not None and self._has_one_radius():
-            low = high = self._toward(logp, toward >= 0)
+        if toward is not None and self.low is self.high and type(self.low) is Within:
+            low = high = measure(self.divergence).toward(logp, radius_for(self.low.delta, logp), toward >= 0)
         else:
             low = self.low.bound(logp, self.divergence, upper=False)
             high = self.high.bound(logp, self.divergence, upper=True)
@@ -105,13 +105,6 @@ class Band(Region):
         if self.max_ratio is not None:
             check_number("max_ratio", self.max_ratio, 1.0, math.inf, low_open=True)
 
-    def _has_one_radius(self) -> bool:
-        return self.low is self.high and type(self.low) is Within
-
-    def _toward(self, logp: Tensor, upward: Tensor) -> Tensor:
-        assert self.divergence is not None and isinstance(self.low, Within)
-        return self.divergence.toward(logp, radius_for(self.low.delta, logp), upward)
-
 
 def band_region(
     divergence: str | Divergence,
@@ -127,19 +120,10 @@ def band_region(
     relax: Sequence[float] | None = None,
     dual_clip: float | None = None,
 ) -> Band:
-    """Return the region that these options of `band` describe, as an object.
+    """Return the region that these options describe, as an object.
 
     Args:
-        divergence: a name from `bandpo.divergences()`, "alpha=VALUE", or a `bandpo.Divergence`.
-        delta: radius δ of both sides.
-        delta_low: radius of the lower side, where it differs from delta.
-        delta_high: radius of the upper side, where it differs from delta.
-        lower: rule of the lower side: band, mirror or none.
-        upper: rule of the upper side: band, mirror or none.
-        eps_low: a fixed clip below instead, ratio 1 - eps_low.
-        eps_high: a fixed clip above instead, ratio 1 + eps_high.
-        max_ratio: cap on the upper ratio bound; the authors' runs use 10.
-        relax: (eps_low, eps_high): widen each bound to at least the fixed clip, the authors' option.
+        divergence, delta, delta_low, delta_high, lower, upper, eps_low, eps_high, max_ratio, relax: see `band`.
         dual_clip: largest ratio that still moves a bad token.
 
     Raises:
@@ -148,12 +132,12 @@ def band_region(
     >>> band_region("kl", delta_high=0.2, lower="mirror").low
     Mirrored(delta=0.05, option='delta')
     """
-    measured = get_divergence(divergence)
+    divergence = get_divergence(divergence)
     if delta is not None and not isinstance(delta, Tensor):
-        check_radius("delta", delta, torch.Size(), measured.limits, inspect=False)
+        check_radius("delta", delta, torch.Size(), divergence.limits, inspect=False)
     shared = Within(delta)
     return Band(
-        divergence=measured,
+        divergence=divergence,
         low=_side("lower", lower, shared, "delta_low", delta_low, "eps_low", eps_low),
         high=_side("upper", upper, shared, "delta_high", delta_high, "eps_high", eps_high),
         max_ratio=max_ratio,

@@ -22,7 +22,7 @@ def _nothing(_: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Adapter:
-    """How an engine's options become an objective.
+    """The way from an engine's options to an objective.
 
     Attributes:
         engine: what messages call the engine.

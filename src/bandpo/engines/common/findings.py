@@ -37,7 +37,7 @@ class Finding:
 
 
 class FindingWarning(UserWarning):
-    """A finding said where nobody asked for one."""
+    """A finding that nobody asked for."""
 
     def __init__(self, finding: Finding):
         super().__init__(str(finding))

@@ -23,7 +23,7 @@ from bandpo.engines.common.objective import Objective, detached_tokens
 
 
 class ClipSettings(NamedTuple):
-    """What a clipping engine's loss is to be run with.
+    """The settings under which a clipping engine's loss is to be run.
 
     Attributes:
         eps_low, eps_high: the engine clamps the ratio to 1 - eps_low .. 1 + eps_high; infinite where it must not.

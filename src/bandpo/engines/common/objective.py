@@ -45,7 +45,7 @@ class Objective:
 
     @property
     def dual_clip(self) -> float | None:
-        """The ratio at which the loss of bad tokens is capped, None for no cap."""
+        """Return the ratio at which the loss of bad tokens is capped, None for no cap."""
         return self.options.get("dual_clip")
 
     def per_token(

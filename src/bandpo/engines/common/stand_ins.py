@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Epsilon:
-    """Stands for eps_low (`1 - it` is the bound) or eps_high (`1 + it` is the bound).
+    """A stand-in for eps_low (`1 - it` is the bound) or eps_high (`1 + it` is the bound).
 
     Args:
         bound: ratio bound, a number or a tensor that broadcasts to the ratio.
@@ -43,7 +43,7 @@ class Epsilon:
 
 
 class Cap:
-    """Stands for a scalar cap c in `torch.clamp(ratio, max=c)`, which becomes the clamp by a tensor.
+    """A stand-in for a scalar cap c in `torch.clamp(ratio, max=c)`, which becomes the clamp by a tensor.
 
     >>> torch.clamp(torch.tensor([5.0, 5.0]), max=Cap(torch.tensor([3.0, 9.0])))
     tensor([3., 5.])
@@ -62,7 +62,7 @@ class Cap:
 
 
 class LateAdvantages(dict):
-    """An engine's loss inputs whose "advantages" are worked out when the loss asks for them.
+    """An engine's loss inputs, whose "advantages" are worked out when the loss asks for them.
 
     By then the engine has computed the new log-probs. Where it reads the advantages earlier, `advantages` raises.
 

@@ -49,7 +49,7 @@ class BandLoss:
 
     @property
     def metric_normalizations(self) -> dict[str, Any]:
-        """The stock loss's, and ours, which are shares of all tokens."""
+        """Return the stock loss's, and ours, which are shares of all tokens."""
         stock = dict(getattr(self.stock, "metric_normalizations", {}))
         per_token = stock.get("probs_ratio")
         return stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in REPORTED}}

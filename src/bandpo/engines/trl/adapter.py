@@ -107,10 +107,9 @@ class BandGRPOTrainer(GRPOTrainer):
         finally:
             self._capture = None
         self._decide_entropy(batch, capture)
-        if self.model.training:
-            self._watch.seen(batch, capture, self.state.global_step)
+        first_use = self._watch.seen(batch, capture, self.state.global_step) if self.model.training else {}
         if metrics:
-            self._band_metrics.add(self._mode, metrics, self._summed)
+            self._band_metrics.add(self._mode, metrics | first_use, self._summed)
         return loss
 
     def _batch(self, inputs: Mapping[str, Any]) -> MicroBatch:

@@ -1,4 +1,7 @@
-"""What is known of a generated batch beside its loss: whose answers are whose, their rewards, how old its policy is."""
+"""What is known of a generated batch beside its loss: whose answers are whose, their rewards, how old its policy is.
+
+On the first use of a batch the ratio must be 1, whatever the method: that is looked at in every run.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from bandpo.core.objective.metrics import Metrics
+from bandpo.engines.common.first_use import FirstUseCheck
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.trl.batch import MicroBatch
 from bandpo.engines.trl.capture import LossCapture
 from bandpo.engines.trl.config import BandGRPOConfig
 from bandpo.engines.trl.recording import FOLDER, GROUP, MADE_AT, REWARD, Recording
+from bandpo.microscope.alignment.first_ratio import first_ratio_metrics
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "use_vllm")
 
@@ -32,6 +38,7 @@ class BatchWatch:
         self._accelerator = accelerator
         self._rewards: Tensor | None = None
         self._groups_made = 0
+        self._first_use = FirstUseCheck(objective, is_silent=not accelerator.is_main_process)
         self._recording: Recording | None = None
         if args.record_every and accelerator.is_main_process:
             settings = {"engine": "trl", "method": args.method, "anchor": objective.anchor}
@@ -54,17 +61,36 @@ class BatchWatch:
         """
         mask = output["completion_mask"]
         first = self._accelerator.process_index * len(mask)
-        rows = first + torch.arange(len(mask), device=mask.device)
+        rows = first + torch.arange(len(mask))  # on the CPU, where they are looked at
         output[GROUP] = self._groups_made + rows // group_size
         output[MADE_AT] = torch.full_like(rows, step)
         if self._rewards is not None:
-            output[REWARD] = self._rewards[first : first + len(mask)].to(mask.device)
+            output[REWARD] = self._rewards[first : first + len(mask)].cpu()
         self._groups_made += -(-len(mask) * self._accelerator.num_processes // group_size)
 
-    def seen(self, batch: MicroBatch, capture: LossCapture, step: int) -> None:
-        """Keep a micro-batch of a step that is recorded; at the end of the step it is written."""
-        if self._recording is None or not self._recording.wants(step):
-            return
-        self._recording.add(batch, capture, step)
-        if self._accelerator.sync_gradients:
-            self._recording.finish()
+    def seen(self, batch: MicroBatch, capture: LossCapture, step: int) -> Metrics:
+        """Look at a micro-batch of training; at the end of a step that is recorded its file is written.
+
+        Returns:
+            `first_ratio_*` where this is the first use of the batch, nothing otherwise.
+        """
+        if self._recording is not None and self._recording.wants(step):
+            self._recording.add(batch, capture, step)
+            if self._accelerator.sync_gradients:
+                self._recording.finish()
+        if batch.old is None or capture.logps is None or not _is_first_use(batch, step):
+            return {}
+        old, inputs = batch.inputs["old_per_token_logps"], batch.inputs
+        known = {"token_ids": inputs["completion_ids"], "groups": inputs.get(GROUP), "entropy": capture.entropies}
+        self._first_use.look(capture.logps, old, batch.mask, **known)
+        return first_ratio_metrics(capture.logps, old, batch.mask)
+
+    def wait(self) -> None:
+        """Wait until every recorded batch is on the disk."""
+        if self._recording is not None:
+            self._recording.wait()
+
+
+def _is_first_use(batch: MicroBatch, step: int) -> bool:
+    made_at = batch.inputs.get(MADE_AT)
+    return made_at is not None and bool((made_at == step).all())

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.engines.common.call_recording import call_recording
+from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.releases import release
 from bandpo.engines.verl.options import BYPASS, NAME, announced_objective, check_actor, clip_settings, objective_for
 
@@ -38,6 +40,9 @@ class BandPolicyLossConfig(PolicyLossConfig):
         band_delta: radius of the band, the method's own if not given.
         method_kwargs: the method's other hyperparameters.
         anchor: "old" or "rollout", the method's own if not given. "rollout" needs bypass mode.
+        record_every: write what the loss saw to `record_folder`, for `bandpo inspect`, every so many micro-batches of
+            the first process; 0 for never.
+        record_folder: where to, on that process's machine.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
@@ -51,8 +56,12 @@ class BandPolicyLossConfig(PolicyLossConfig):
     band_delta: float | None = None
     method_kwargs: dict[str, Any] = field(default_factory=dict)
     anchor: str | None = None
+    record_every: int = 0
+    record_folder: str = "bandpo_batches"
 
     def __post_init__(self):
+        if not isinstance(self.record_every, int) or self.record_every < 0:
+            raise ValueError(f"policy_loss.record_every={self.record_every!r}: expected a number of calls, 0 for none")
         if self.loss_mode != NAME:
             raise ValueError(f"policy_loss.loss_mode={self.loss_mode!r}: expected {NAME!r} with BandPolicyLossConfig")
         objective_for(self)  # pyright: ignore[reportArgumentType]
@@ -86,6 +95,7 @@ def bandpo_loss(
         raise ValueError("anchor='rollout' with rollout_is_weights: verl recomputed old_log_probs; " + BYPASS)
     per_token, metrics = objective.per_token(log_prob, old_log_prob, advantages, mask, logp_rollout=sampler)
     metrics.pop("rollout_kl", None)  # old and sampler are one tensor here
+    _record(config.policy_loss, objective, log_prob, old_log_prob, advantages, mask)
     if rollout_is_weights is not None:
         per_token = per_token * torch.where(mask, rollout_is_weights, 0.0)
     loss = core_algos.agg_loss(
@@ -94,6 +104,16 @@ def bandpo_loss(
     log_ratio = torch.where(mask, log_prob.detach() - old_log_prob, 0.0).float()
     approx = -log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).sum(), mask.sum()
     return loss, _reported({**metrics, "ppo_kl": approx})
+
+
+def _record(policy: Any, objective: Objective, new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor) -> None:
+    """Keep what the loss saw, where the settings ask for it."""
+    every = policy.get("record_every") or 0
+    if not every:
+        return
+    options = tuple((name, value) for name, value in objective.options.items() if isinstance(value, (int, float, str)))
+    recording = call_recording(str(policy.get("record_folder")), every, objective.method.name, options)
+    recording.add(new, old, advantages, mask, old if objective.anchor == "rollout" else None)
 
 
 def _reported(metrics: Metrics) -> dict[str, float]:

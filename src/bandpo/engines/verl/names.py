@@ -15,7 +15,9 @@ ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 POLICY, CORRECTION = f"{ACTOR}.policy_loss", "algorithm.rollout_correction"
 TARGET = "bandpo.engines.verl.BandPolicyLossConfig"
 # What this check reads, and its neighbours of similar names: where verl is not installed, all that names are held to.
-POLICY_FIELDS = ("_target_", "loss_mode", *OPTIONS, "rollout_correction", *prefixed(OF_OTHER_LOSSES, "policy_loss"))
+RECORDING = ("record_every", "record_folder")
+_GIVEN = ("_target_", "loss_mode", *OPTIONS, *RECORDING, "rollout_correction")
+POLICY_FIELDS = (*_GIVEN, *prefixed(OF_OTHER_LOSSES, "policy_loss"))
 KNOWN = (
     *(f"{POLICY}.{name}" for name in POLICY_FIELDS),
     *(f"{ACTOR}.{name}" for name in (*CLIP, *OF_OTHER_LOSSES) if "." not in name),

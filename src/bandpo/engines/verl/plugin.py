@@ -31,7 +31,7 @@ def _register() -> None:
 
 
 class _AfterRegistry(MetaPathFinder, Loader):
-    """Stands before Python's finders until the registry's module is imported, and registers the loss after it."""
+    """A finder before Python's own, until the registry's module is imported; it registers the loss after it."""
 
     loader: Loader | None = None
 

@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample; temperature 0 is greedy."""
+    """The way to sample; temperature 0 is greedy."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -54,7 +54,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an engine is made from.
+    """The options an engine is made from.
 
     Attributes:
         source: folder or Hub id of the model.

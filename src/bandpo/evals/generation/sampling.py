@@ -36,7 +36,7 @@ def uniforms(seed: int, count: int) -> np.ndarray:
 
 
 class EntropyRecorder(LogitsProcessor):
-    """Notes the entropy of each step's distribution at the sampling temperature; changes nothing."""
+    """A processor that notes the entropy of each step's distribution at the sampling temperature, no more."""
 
     def __init__(self, temperature: float):
         self.temperature = temperature
@@ -52,7 +52,7 @@ class EntropyRecorder(LogitsProcessor):
 
 
 class SeededChoice(LogitsProcessor):
-    """Draws each row's next token by its own numbers and leaves greedy decoding nothing else to take.
+    """A processor that draws each row's next token by its own numbers and leaves greedy decoding no other.
 
     The token is the first whose cumulative probability exceeds the number, in fp64.
 

@@ -24,22 +24,25 @@ def cut_decimals(batch: TokenBatch) -> int | None:
     (None, 2)
     """
     tensors = [tensor for name in LOG_PROBS if (tensor := getattr(batch, name)) is not None]
-    cut = [_cut(tensor[batch.mask]) for tensor in tensors if tensor.element_size() > 2]
+    cut = [_cut(tensor, batch.mask) for tensor in tensors if tensor.element_size() > 2]
     return min((decimals for decimals in cut if decimals is not None), default=None)
 
 
-def _cut(values: Tensor) -> int | None:
+def _cut(tensor: Tensor, mask: Tensor) -> int | None:
+    # Few numbers tell that they were not cut; only that they were is asked of all.
+    rows = slice(_SAMPLE // max(mask.shape[1], 1) + 1)
+    some = tensor[rows][mask[rows]]
     for decimals in range(1, _MOST + 1):
-        if all(_fit(part, decimals) for part in (values[:_SAMPLE], values)):
+        if _fit(some, decimals, 0) and _fit(tensor[mask], decimals, _FEWEST):
             return decimals
     return None
 
 
-def _fit(values: Tensor, decimals: int) -> bool:
+def _fit(values: Tensor, decimals: int, fewest: int) -> bool:
     """Return whether enough numbers, and all of them, lie on the grid of so many decimals."""
     scaled = values.double() * 10**decimals
     # Where the grid is finer than the format, every number lies on it and none tells.
     tells = (scaled.abs() * _SPACING < 0.05) & (values != 0)
     distance = (scaled - scaled.round()).abs()[tells]
     on_grid = distance <= scaled.abs()[tells] * _SPACING
-    return bool(on_grid.all()) and len(torch.unique(values[tells])) >= _FEWEST
+    return bool(on_grid.all()) and len(torch.unique(values[tells])) >= fewest

@@ -12,8 +12,9 @@ from bandpo.microscope.reading.look import SUFFIXES
 from bandpo.microscope.reading.texts import named, shown
 
 _CHUNKS = ("stream.jsonl", "stream/[0-9]*.jsonl*")
-# prime-rl's export and its traces.
+# A run of ours; prime-rl's export and its traces.
 _LAYOUTS = (
+    "batches/*.safetensors",
     "token_exports/step_*/rank_*.jsonl",
     "*/token_exports/step_*/rank_*.jsonl",
     "step_*/rank_*.jsonl",
@@ -40,7 +41,7 @@ def files_of(folder: Path) -> list[Path]:
     ['step_9.npz', 'step_10.npz']
     """
     try:
-        os.listdir(folder)
+        names = sorted(os.listdir(folder))
     except OSError as error:
         raise BatchError(f"{folder} cannot be listed: {shown(error)}") from None
     for pattern in _LAYOUTS:
@@ -49,10 +50,11 @@ def files_of(folder: Path) -> list[Path]:
             return _sorted(_unsealed(files))
     if (folder / _DUMP).is_dir() or (folder / _ROLLOUTS).is_dir():
         return _dumped(folder)
-    files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.endswith(_BESIDE)]
+    files = [folder / name for name in names if name.endswith(SUFFIXES) and not name.endswith(_BESIDE)]
     if not files:
-        held = named(sorted(path.name for path in folder.iterdir()))
-        raise BatchError(f"{folder} holds {held}: expected files ending in {', '.join(SUFFIXES)}, or an engine's dump")
+        raise BatchError(
+            f"{folder} holds {named(names)}: expected files ending in {', '.join(SUFFIXES)}, or an engine's dump"
+        )
     return _sorted(_unsealed(files))
 
 

@@ -92,25 +92,34 @@ class Look:
             return {}
         for number, _, line in raw_lines(self.path):
             return parsed(line, f"{self.path}, line {number}")
-        raise BatchError(f"{self.path} holds only blank lines")
+        raise BatchError(f"{self.path} holds no line that is not blank, or is cut off")
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Return the names of the first line or of a table."""
         return parquet_names(self.path) if self.kind == PARQUET else tuple(self.first)
 
-    @cached_property
+    @property
     def metadata(self) -> Mapping[str, str]:
-        """Return the metadata of a safetensors file."""
+        """Return the metadata of a safetensors file, and none of any other."""
+        return self._header[0]
+
+    @property
+    def tensors(self) -> list[str]:
+        """Return the names in a safetensors file."""
+        return self._header[1]
+
+    @cached_property
+    def _header(self) -> tuple[Mapping[str, str], list[str]]:
         if self.kind != SAFETENSORS:
-            return {}
+            return {}, []
         try:
             from safetensors import safe_open
         except ImportError:
             raise needs("safetensors", self.path) from None
         try:
             with safe_open(self.path, "pt") as opened:
-                return opened.metadata() or {}
+                return opened.metadata() or {}, list(opened.keys())
         except Exception as error:  # its own, and the system's
             raise BatchError(f"{self.path} is no whole safetensors file: {shown(error)}") from None
 

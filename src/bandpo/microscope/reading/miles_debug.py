@@ -71,7 +71,8 @@ def _log_probs(use: _Use) -> Tensor:
     values = load(use.path)["samples"][use.position]["train_log_probs"]
     if not isinstance(values, Tensor):
         raise BatchError(f"{use.path}: train_log_probs is a {type(values).__name__}, expected a tensor")
-    return values
+    # In memory of its own, so that no more than one file is open.
+    return values.clone()
 
 
 def _key(values: Any) -> str | None:

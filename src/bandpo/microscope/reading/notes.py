@@ -48,11 +48,6 @@ def eval_traces(count: int) -> str:
     return f"{count} traces of evaluations were left out"
 
 
-def unread(names: str) -> str:
-    """Return the note on files of a folder that are none of batches."""
-    return f"left out, as no files of batches: {names}"
-
-
 def joined_uses(most: int) -> str:
     """Return the note on log-probs that were written at several uses of a sample."""
     return f"new log-probs were written at up to {most} uses of a sample; the first is taken"

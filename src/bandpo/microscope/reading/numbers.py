@@ -82,7 +82,8 @@ def as_kind(values: Tensor, name: str, place: str) -> Tensor:
     """
     dtype = dtype_name(values)
     if values.is_complex() or (name in INTEGERS and values.is_floating_point()):
-        raise BatchError(f"{place}: {name} has dtype {dtype}, expected integers")
+        expected = "integers" if name in INTEGERS else "real numbers"
+        raise BatchError(f"{place}: {name} has dtype {dtype}, expected {expected}")
     if name in INTEGERS:
         return values.long()
     if name not in ("mask", "advantages", "rewards") and not values.is_floating_point():
@@ -120,13 +121,16 @@ def check_values(name: str, values: Tensor, mask: Tensor, place: str, dtype: str
     Traceback (most recent call last):
     bandpo.microscope.errors.BatchError: a.jsonl, line 1: logp[1] = 0.5: expected a finite log-prob, at most 0
     """
-    if name in _EXPECTED:
-        is_right = torch.isfinite(values)
-        if name in LOG_PROBS:
-            is_right &= values <= _MAX_LOG_PROB.get(dtype or dtype_name(values), _SLACK)
-        elif name == "entropy":
-            is_right &= values >= -_SLACK
-        refuse(name, values, mask & ~is_right, _EXPECTED[name], place)
+    if name not in _EXPECTED or not mask.any():
+        return
+    lowest = -_SLACK if name == "entropy" else torch.finfo(values.dtype).min
+    highest = torch.finfo(values.dtype).max
+    if name in LOG_PROBS:
+        highest = _MAX_LOG_PROB.get(dtype or dtype_name(values), _SLACK)
+    # Two passes over the numbers, which are many; NaN is neither.
+    low, high = torch.aminmax(values.masked_fill(~mask, 0.0))
+    if not (low >= lowest and high <= highest):
+        refuse(name, values, mask & ~((values >= lowest) & (values <= highest)), _EXPECTED[name], place)
 
 
 def refuse(name: str, values: Tensor, wrong: Tensor, expected: str, place: str) -> None:

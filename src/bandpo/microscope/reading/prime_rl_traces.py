@@ -98,7 +98,7 @@ def _branches_of(trace: Mapping[str, Any], group: Any, place: str) -> Iterator[B
     ]
     facts = {"groups": group, "rewards": sum(scores) if scores else None, "step": _step(trace.get("info"))}
     size = 0
-    for index, path in enumerate(_paths(nodes)):
+    for index, path in enumerate(_paths(nodes, place)):
         way = [nodes[node] for node in path]
         size += sum(1 + len(node.get("token_ids") or ()) for node in way)
         if size > _MAX_TRACE:
@@ -111,10 +111,10 @@ def _branches_of(trace: Mapping[str, Any], group: Any, place: str) -> Iterator[B
             yield Branch(place, str(trace.get("id")), index, tokens, mask, known, dict(facts))
 
 
-def _paths(nodes: list[Any]) -> Iterator[list[int]]:
+def _paths(nodes: list[Any], place: str) -> Iterator[list[int]]:
     """Yield the numbers of nodes from a root to each leaf.
 
-    >>> list(_paths([{}, {"parent": 0}, {"parent": 0}]))
+    >>> list(_paths([{}, {"parent": 0}, {"parent": 0}], "a.jsonl, line 1"))
     [[0, 1], [0, 2]]
     """
     parents = [node.get("parent") for node in nodes]
@@ -126,7 +126,7 @@ def _paths(nodes: list[Any]) -> Iterator[list[int]]:
         while (parent := parents[way[-1]]) is not None:
             # A parent comes before its children, so that no way goes round.
             if not isinstance(parent, int) or not 0 <= parent < way[-1]:
-                raise BatchError(f"node {way[-1]} names {parent!r} as its parent, expected an earlier node")
+                raise BatchError(f"{place}: node {way[-1]} names {parent!r} as its parent, expected an earlier node")
             way.append(parent)
         yield way[::-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_batches(
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
         try:
-            files = files_of(path) if path.is_dir() else [path]
+            files = files_of(path) if os.path.isdir(path) else [path]
         except BatchError as error:
             _report(path, error, on_error)
             continue

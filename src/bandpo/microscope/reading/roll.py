@@ -13,6 +13,7 @@ from bandpo.microscope.reading.lines import Lines
 from bandpo.microscope.reading.look import Look
 from bandpo.microscope.reading.numbers import digest
 from bandpo.microscope.reading.rows import Row, batches, make_row
+from bandpo.microscope.reading.texts import printable
 
 NAME = "ROLL logging board"
 _MAX_TEXT = 100
@@ -39,7 +40,7 @@ def _rows(look: Look, remarks: list[str]) -> Iterator[Row]:
             f"{look.path}, line {line}",
             mask=found.get("new_response_mask"),
             token_ids=[numbered[text] for text in tokens],
-            texts={token: str(text)[:_MAX_TEXT] for text, token in numbered.items()},
+            texts={token: printable(str(text)[:_MAX_TEXT]) for text, token in numbered.items()},
             logp=_values(found.get("log_probs2")),
             logp_old=_values(found["logprobs"]),
             logp_ref=_values(found.get("ref_logprobs")),

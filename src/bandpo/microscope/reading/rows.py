@@ -13,7 +13,16 @@ from bandpo.microscope.batch import PER_TOKEN, TokenBatch, from_rows
 from bandpo.microscope.errors import BatchError
 from bandpo.microscope.reading import notes
 from bandpo.microscope.reading.format import Options
-from bandpo.microscope.reading.numbers import as_mask, check_values, dtype_name, group_number, number, numbers
+from bandpo.microscope.reading.numbers import (
+    Numbers,
+    as_mask,
+    check_values,
+    dtype_name,
+    group_number,
+    number,
+    numbers,
+)
+from bandpo.microscope.reading.texts import printable
 
 _MAX_PROMPT = 10_000
 # What a row costs beside its tokens, so that rows of none end a batch too.
@@ -78,21 +87,11 @@ def make_row(
         del columns["advantages"]
     found = {name: numbers(columns[name], name, place) for name in PER_TOKEN if columns.get(name) is not None}
     counted = numbers(mask, "mask", place) if mask is not None else None
-    lengths = {name: len(given.values) for name, given in [*found.items(), *([("mask", counted)] if counted else [])]}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise BatchError(f"{place}: lists of one sequence differ in length: {listed}")
-    length = next(iter(lengths.values()), 0)
+    length = _common_length(found if counted is None else {**found, "mask": counted}, place)
     counts = torch.ones(length, dtype=torch.bool) if counted is None else as_mask(counted.values, place)
-    values = {name: given.values for name, given in found.items()}
+    values, known = _without_nulls(found, counts)
     if advantage is not None:
         values["advantages"] = torch.full((length,), advantage)
-    known = counts.clone()
-    for name, given in found.items():
-        if given.nulls is not None and given.nulls[counts].all():
-            del values[name]
-        elif given.nulls is not None:
-            known &= ~given.nulls
     for name, tensor in values.items():
         check_values(name, tensor, known, place)
     numbered = {"groups": group_number(groups), "rewards": number(rewards)}
@@ -100,11 +99,29 @@ def make_row(
         values=_trimmed({"mask": known, **values}, counts)
         | {name: value for name, value in numbered.items() if value is not None},
         step=step if isinstance(step, int) and abs(step) < 2**63 else None,
-        prompt=prompt[:_MAX_PROMPT] if isinstance(prompt, str) else "",
+        prompt=printable(prompt[:_MAX_PROMPT]) if isinstance(prompt, str) else "",
         texts=texts or {},
         dtypes={name: dtype_name(values) for name, values in columns.items() if isinstance(values, Tensor)},
         nulls=int((counts & ~known).sum()),
     )
+
+
+def _common_length(lists: Mapping[str, Numbers], place: str) -> int:
+    lengths = {name: len(given.values) for name, given in lists.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise BatchError(f"{place}: lists of one sequence differ in length: {listed}")
+    return next(iter(lengths.values()), 0)
+
+
+def _without_nulls(found: Mapping[str, Numbers], counts: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the lists that have a number for a token that counts, and the tokens for which all of these have one."""
+    kept = {name: given for name, given in found.items() if given.nulls is None or not given.nulls[counts].all()}
+    known = counts.clone()
+    for given in kept.values():
+        if given.nulls is not None:
+            known &= ~given.nulls
+    return {name: given.values for name, given in kept.items()}, known
 
 
 def _trimmed(values: dict[str, Tensor], counts: Tensor) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bandpo.microscope.reading import notes
 from bandpo.microscope.reading.format import Format, Options
 from bandpo.microscope.reading.look import TORCH, Look, check_openable
 from bandpo.microscope.reading.miles_debug import new_log_probs
-from bandpo.microscope.reading.numbers import group_number, number, numbers
+from bandpo.microscope.reading.numbers import digest, number, numbers
 from bandpo.microscope.reading.rows import Row, batches, make_row
 from bandpo.microscope.reading.torch_file import load
 
@@ -92,12 +92,11 @@ def _rollouts(path: Path, step: Any) -> dict[Any, Mapping[str, Any]]:
     return {key: sample for sample in held["samples"] for key in _keys(sample)}
 
 
-def _keys(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what names a sample: its number where it has one, and its tokens."""
-    index = number(sample.get("sample_index", sample.get("index")))
-    if index is not None:
-        yield "index", index
-    yield "tokens", group_number(_list(sample.get("tokens")))
+def _keys(sample: Mapping[str, Any]) -> Iterator[tuple[float | None, int]]:
+    """Yield what names a sample: its number with its tokens, then its tokens alone."""
+    tokens = digest(_list(sample.get("tokens")))
+    yield number(sample.get("sample_index", sample.get("index"))), tokens
+    yield None, tokens
 
 
 def _row(place: str, step: Any, trained: Mapping[str, Any], rollout: Mapping[str, Any], logp: Tensor | None) -> Row:

@@ -43,8 +43,9 @@ def read(look: Look, options: Options) -> Iterator[TokenBatch]:
 
     Log-probs are (B, T), advantages (B, T) or (B,), mask (B, T) or left out where every token counts.
     """
-    held = _held(look)
-    columns = find_columns(held, options.columns, look.path)
+    columns = find_columns(_names(look), options.columns, look.path)
+    columns = {name: column for name, column in columns.items() if name not in ("step", "prompts")}
+    held = _held(look, list(columns.values()))
     leading = next(name for name in LOG_PROBS if name in columns)
     shape = held[columns[leading]].shape
     if len(shape) != 2:
@@ -58,7 +59,7 @@ def read(look: Look, options: Options) -> Iterator[TokenBatch]:
 def _batch(
     held: Mapping[str, Held], columns: Mapping[str, str], rows: slice, shape: tuple[int, ...], path: Path
 ) -> TokenBatch:
-    found = {name: _rows(held[column], rows, shape, name, path) for name, column in columns.items() if _is_read(name)}
+    found = {name: _rows(held[column], rows, shape, name, path) for name, column in columns.items()}
     mask = found.pop("mask", None)
     mask = torch.ones(rows.stop - rows.start, shape[1], dtype=torch.bool) if mask is None else as_mask(mask, str(path))
     advantages = found.get("advantages")
@@ -69,10 +70,6 @@ def _batch(
     return TokenBatch(mask=mask, **converted, dtypes=dtypes, source=str(path), format=NAME)
 
 
-def _is_read(name: str) -> bool:
-    return name not in ("step", "prompts")
-
-
 def _rows(held: Held, rows: slice, shape: tuple[int, ...], name: str, path: Path) -> Tensor:
     fits = held.shape == shape[:1] if name in PER_ROW else held.shape in (shape, *[shape[:1]] * (name == "advantages"))
     if not fits:
@@ -80,47 +77,57 @@ def _rows(held: Held, rows: slice, shape: tuple[int, ...], name: str, path: Path
     return held.rows(rows)
 
 
-def _held(look: Look) -> dict[str, Held]:
+def _names(look: Look) -> list[str]:
     if look.kind == SAFETENSORS:
-        return _held_by_safetensors(look)
+        return look.tensors
     if look.kind == TORCH:
-        tensors = {str(name): value for name, value in look.pickled.items() if isinstance(value, Tensor)}
-        return {name: _held_by_memory(tensor, name, look.path) for name, tensor in tensors.items()}
-    return _held_by_archive(look.path)
+        return [name for name, value in look.pickled.items() if isinstance(name, str) and isinstance(value, Tensor)]
+    try:
+        with zipfile.ZipFile(look.path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except Exception as error:  # zipfile raises what it stumbles over
+        raise BatchError(f"{look.path} is no whole archive of numpy: {shown(error)}") from None
 
 
-def _held_by_safetensors(look: Look) -> dict[str, Held]:
+def _held(look: Look, names: list[str]) -> dict[str, Held]:
+    if look.kind == SAFETENSORS:
+        return {name: _held_by_safetensors(look.path, name) for name in names}
+    tensors = {name: look.pickled[name] for name in names} if look.kind == TORCH else _unpacked(look.path, names)
+    return {name: _held_by_memory(tensor, name, look.path) for name, tensor in tensors.items()}
+
+
+def _held_by_safetensors(path: Path, name: str) -> Held:
     from safetensors import safe_open
 
-    def rows(name: str) -> Callable[[slice], Tensor]:
-        # Opened anew each time, so that the pages of earlier rows need not stay in memory.
-        def read_rows(part: slice) -> Tensor:
-            with safe_open(look.path, "pt") as opened:
-                return opened.get_slice(name)[part]
+    # Opened anew each time, so that the pages of earlier rows need not stay in memory.
+    def rows(part: slice) -> Tensor:
+        with safe_open(path, "pt") as opened:
+            return opened.get_slice(name)[part]
 
-        return read_rows
-
-    with safe_open(look.path, "pt") as opened:
-        names = list(opened.keys())
-        return {name: Held(tuple(opened.get_slice(name).get_shape()), rows(name)) for name in names}
+    with safe_open(path, "pt") as opened:
+        return Held(tuple(opened.get_slice(name).get_shape()), rows)
 
 
-def _held_by_archive(path: Path) -> dict[str, Held]:
+def _unpacked(path: Path, names: list[str]) -> dict[str, Tensor]:
     try:
         import numpy as np
     except ImportError:
         raise needs("numpy", path) from None
     with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
+        size = sum(archive.getinfo(f"{name}.npy").file_size for name in names)
     if size > _MAX_UNPACKED:
         raise BatchError(
             f"{path} unpacks to {size / 2**30:.1f} GiB, expected at most {_MAX_UNPACKED >> 30}; write .safetensors, "
             "which is read in parts"
         )
-
+    found = {}
     with np.load(path, allow_pickle=False) as opened:
-        tensors = {name: torch.from_numpy(opened[name]) for name in opened.files}
-    return {name: _held_by_memory(tensor, name, path) for name, tensor in tensors.items()}
+        for name in names:
+            try:
+                found[name] = torch.from_numpy(opened[name])
+            except Exception as error:  # numpy's, torch's and zipfile's
+                raise BatchError(f"{path}: {shown(name)} is no whole array of numbers: {shown(error)}") from None
+    return found
 
 
 def _held_by_memory(tensor: Tensor, name: str, path: Path) -> Held:

@@ -21,6 +21,15 @@ def shown(value: object) -> str:
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Return a text of whole characters: JSON may hold halves of them, which no file takes.
+
+    >>> printable("a\\ud800b")
+    'a?b'
+    """
+    return text.encode(errors="replace").decode()
+
+
 def named(names: Iterable[object], most: int = 12) -> str:
     """Return names in a row, not all where they are many.
 

@@ -23,7 +23,7 @@ _NEVER_FACTORS = frozenset(
 
 
 class Atoms(Commands, Numerals):
-    """Reads atoms."""
+    """A reader of atoms."""
 
     def group(self) -> Node:
         r"""Read `{...}`, with `\over` or `\choose` in it."""

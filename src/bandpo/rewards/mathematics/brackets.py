@@ -35,7 +35,7 @@ RELATIONS = {
 
 
 class Brackets(Conditions):
-    """Reads sets and what they are made of."""
+    """A reader of sets and what they are made of."""
 
     @abstractmethod
     def listing(self) -> Form:

@@ -27,7 +27,7 @@ _RADIANS = Quotient(PI, number(180))
 
 
 class Calls(Cursor, ABC):
-    """Reads what follows the name of a function or a command.
+    """A reader of what follows the name of a function or a command.
 
     Attributes:
         bars: how many absolute values are open.

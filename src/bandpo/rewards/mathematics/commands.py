@@ -23,7 +23,7 @@ _ENVIRONMENTS = frozenset(["pmatrix", "bmatrix", "matrix", "array", "vmatrix", "
 
 
 class Commands(Calls):
-    """Reads what follows a command."""
+    """A reader of what follows a command."""
 
     def command(self, name: str) -> Node:
         """Return the node of a command that stands for a value."""

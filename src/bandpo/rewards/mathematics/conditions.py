@@ -25,7 +25,7 @@ _SIGNS = {"<": (-1,), "<=": (-1, 0), ">": (1,), ">=": (1, 0), "!=": (-1, 1)}
 
 
 class Conditions(Quantities):
-    """Reads a form and the condition behind it."""
+    """A reader of a form and the condition behind it."""
 
     @abstractmethod
     def relation(self) -> Form:

@@ -13,7 +13,7 @@ _STEPS = {"(": 1, "[": 1, "{": 1, "\\{": 1, "\\langle": 1, ")": -1, "]": -1, "}"
 
 
 class Cursor:
-    """Reads tokens one after another.
+    """A reader of tokens one after another.
 
     Attributes:
         tokens: all of them.

@@ -14,7 +14,7 @@ _LARGEST_EXPONENT = 400
 
 
 class Numerals(Cursor):
-    """Reads numbers whose first digits were just read."""
+    """A reader of numbers whose first digits were just read."""
 
     def numeral(self, digits: str) -> Number:
         """Return the number that begins with `digits`, reading what belongs to it."""

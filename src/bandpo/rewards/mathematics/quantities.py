@@ -37,7 +37,7 @@ _LONGEST_NOUN = 4
 
 
 class Quantities(Expressions):
-    """Reads a value and its unit."""
+    """A reader of a value and its unit."""
 
     def quantity(self) -> Quantity:
         """Read an expression with the currency before it or the unit behind it."""

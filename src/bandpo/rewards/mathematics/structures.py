@@ -18,7 +18,7 @@ from bandpo.rewards.mathematics.nodes import Number, Quotient, Symbol
 
 
 class Structures(Brackets):
-    """Reads whole answers."""
+    """A reader of whole answers."""
 
     def answer(self) -> Form:
         """Read an answer to its end.

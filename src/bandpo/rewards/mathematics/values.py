@@ -84,7 +84,7 @@ class Budget:
 
 
 class Evaluator:
-    """Works out expressions at a point.
+    """A calculator of expressions at a point.
 
     Args:
         point: a value for every variable.

@@ -36,7 +36,7 @@ _MOST_PROBLEMS = 10_000_000
 
 @dataclass
 class RunArguments:
-    """What a run is about; everything else is a field of `BandGRPOConfig`."""
+    """The subject of a run; everything else is a field of `BandGRPOConfig`."""
 
     model: str = field(default="countdown", metadata={"help": "Folder, Hub id or embedded task to start from."})
     dataset: str = field(default="countdown", metadata={"help": "File, folder, Hub id or task; needs `prompt`."})

@@ -15,7 +15,7 @@ from bandpo.store.progress import Bar
 
 
 class Recorder(TrainerCallback):
-    """Writes metrics and evaluations as they come, and has checkpoints written where a run can resume exactly.
+    """A callback that writes metrics as they come, and has checkpoints written where a run can resume exactly.
 
     Args:
         folder: of the run.

@@ -22,7 +22,7 @@ from bandpo.tasks import TASKS
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run is made of, looked at and ready.
+    """The parts of a run, looked at and ready.
 
     Attributes:
         rewards: functions, each behind its dotted path.

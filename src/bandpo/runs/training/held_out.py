@@ -12,7 +12,7 @@ from bandpo.tasks import Task
 
 
 class Evaluator:
-    """Scores a model on the held-out problems, always with the same sampling seed.
+    """A scorer of a model on the held-out problems, always with the same sampling seed.
 
     Args:
         args: the trainer's configuration: length, temperature, chat template.

@@ -24,7 +24,7 @@ logger = logging.getLogger("bandpo.runs")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run reads.
+    """The inputs of a run.
 
     Attributes:
         train: rows to train on.
