@@ -131,10 +131,11 @@ def _shares(found: Inspection, axis: str) -> list[list[Any]]:
 
 def _kinds(found: Inspection) -> list[list[Any]]:
     whole = found.total.dropped if found.sampled >= found.total.tokens else sum(kind.dropped for kind in found.kinds)
-    return [
-        [line(kind.text, _TOKEN) or _NO_TEXT, f"{kind.stopped:,}", f"{kind.tokens:,}", kind.dropped / whole if whole else None]
-        for kind in found.kinds[:_MOST_KINDS]
-    ]
+    rows = []
+    for kind in found.kinds[:_MOST_KINDS]:
+        share = kind.dropped / whole if whole else None
+        rows.append([line(kind.text, _TOKEN) or _NO_TEXT, f"{kind.stopped:,}", f"{kind.tokens:,}", share])
+    return rows
 
 
 def _noise(found: Inspection) -> list[list[str]]:
