@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bandpo.microscope.alignment.verdict import Alignment
 from bandpo.microscope.inspection.inspect import inspect
 from bandpo.microscope.inspection.inspection import Inspection
 from bandpo.microscope.inspection.sentences import percent
@@ -57,6 +58,7 @@ class Inspected:
     kinds: list[list[Any]] = field(default_factory=list)
     noise: list[list[str]] = field(default_factory=list)
     methods: list[list[Any]] = field(default_factory=list)
+    agreements: list[tuple[str, Alignment]] = field(default_factory=list)
     radii: Figure | None = None
     radius_rows: list[list[str]] = field(default_factory=list)
     files: list[list[str]] = field(default_factory=list)
@@ -79,6 +81,7 @@ def inspected(path: Path, name: str, method: str | None, options: Mapping[str, A
         kinds=_kinds(found),
         noise=_noise(found),
         methods=_methods(found),
+        agreements=_agreements(found),
         radii=None if found.radii is None or not found.total.tokens else radius_figure(found.radii, found.method),
         radius_rows=radius_rows(found.radii),
         files=_files(found),
@@ -127,6 +130,13 @@ def _shares(found: Inspection, axis: str) -> list[list[Any]]:
         ]
         for row in rows
     ]
+
+
+def _agreements(found: Inspection) -> list[tuple[str, Alignment]]:
+    """Return every comparison of log-probs with whose they are; that with the old policy needs first uses."""
+    has_first_use = any(file.first_uses for file in found.files)
+    pairs = [*(["trainer and old policy, at first use"] if has_first_use else []), "trainer and sampler"]
+    return list(zip(pairs, found.alignments, strict=False))
 
 
 def _kinds(found: Inspection) -> list[list[Any]]:

@@ -81,7 +81,8 @@ def _importance(name: str) -> int:
 
 
 def _is_constant(curves: Sequence[Curve]) -> bool:
-    return len({f"{value:.3g}" for curve in curves for value in curve.values if value is not None}) <= 1
+    values = [value for curve in curves for value in curve.values if value is not None]
+    return max(values) - min(values) <= 0.01 * max(map(abs, values))
 
 
 def thinning(runs: Sequence[Run]) -> str:
