@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8B6914")
+# The same hues, light enough to be seen on a dark page.
+DARK_COLOURS = ("#56A8E8", "#F58A42", "#2CC59A", "#E5A3CB", "#F2BE4B", "#A5D8F7", "#FFFFFF", "#CFA65A")
 DASHES = (
     "-",
     (0, (6, 2)),
