@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from bandpo.cli import atlas, bench, bounds, compare, data, doctor, evaluate, inspect, match, methods, recipe, train
+from bandpo.cli import (
+    atlas,
+    bench,
+    bounds,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    inspect,
+    match,
+    methods,
+    recipe,
+    report,
+    train,
+)
 
 app = typer.Typer(
     help="Probability-aware trust regions for RL of language models.",
@@ -16,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (methods, bounds, match, inspect, atlas, bench, evaluate, doctor, recipe, train, compare, data):
+for _command in (methods, bounds, match, inspect, report, atlas, bench, evaluate, doctor, recipe, train, compare, data):
     _command.register(app)
 
 
