@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "alignment.json"
 SIGMAS = (0.0, 0.003, 0.02)
 BATCHES, CHECKED = 100, 5
-GROUPS = {"C": 730, "Q": 160}
+GROUPS = {"C": 365, "Q": 96}
 TUNING, HELD_OUT = 1_000, 900_000
 
 

@@ -12,7 +12,8 @@ from bandpo.microscope.alignment.storage import NAMES
 from bandpo.microscope.alignment.verdict import Finding
 
 CERTAIN = 4.0
-SILENT = 3.3
+SILENT = 3.2
+"""Two statistics are looked at: not 3 clean batches in 1,000 are beyond it."""
 RANDOM = "random (dropout, kernels, batch noise)"
 LARGE_ERROR = 0.1
 """Beyond this, times 1 - p, 16-bit arithmetic is no explanation."""
@@ -98,16 +99,23 @@ def is_fixed(case: Case, evidence: dict[str, Any]) -> bool:
 
 
 def sampled_elsewhere(case: Case) -> Finding | None:
-    """Find tokens that are likelier or rarer than their policy's entropy allows, both sides agreeing."""
+    """Find tokens that are likelier or rarer than their policy says, both sides agreeing."""
     found = surprise(case.tokens)
-    if found is None or abs(found.z) < SILENT or abs(found.of_entropy) < 0.005:
+    if found is None or abs(found.of_entropy) < 0.005:
         return None
-    sharper = "sharper (a temperature below 1, top-p, top-k)" if found.mean > 0 else "flatter (a temperature above 1)"
+    z = max(found.z, found.both_z, key=abs)
+    if abs(z) < SILENT:
+        return None
+    sharper = "sharper (a temperature below 1, top-p, top-k)" if z > 0 else "flatter (a temperature above 1)"
+    seen = [] if found.mean is None else [f"log p + H is {found.mean:+.3g} nats on average and should be 0"]
+    if found.novelty_z is not None:
+        more = "more" if found.novelty_z > 0 else "fewer"
+        seen.append(f"{more} draws were new in their context than the mass unseen there allows")
     text = (
-        f"Both sides agree, but the tokens were drawn from something {sharper}: log p + H is {found.mean:+.3g} nats "
-        f"on average and should be 0 (z = {found.z:+.1f})."
+        f"Both sides agree, but the tokens were drawn from something {sharper}: {', and '.join(seen)} (z = {z:+.1f})."
     )
-    return Finding("sampled elsewhere", text, evidence={"surprise": found.mean, "surprise_z": found.z})
+    evidence = {"surprise": found.mean, "surprise_z": found.z, "novelty_z": found.novelty_z, "sampler_z": found.both_z}
+    return Finding("sampled elsewhere", text, evidence=evidence)
 
 
 def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
@@ -118,7 +126,7 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
     evidence |= {"group_ratio": effect.ratio, "quietest_group": effect.lowest, "loudest_group": effect.highest}
     # The longest prompt of a batch has no pads, and so no error but noise.
     above = normal_of_f((effect.lowest / case.sigma) ** 2, effect.tokens, max(case.noise.repeats, 1))
-    if effect.ratio < 10 or above > CERTAIN or effect.highest < 5 * effect.lowest:
+    if effect.ratio < 25 or above > CERTAIN or effect.highest < 5 * effect.lowest:
         return None
     text = (
         f"The size of the error is a matter of the prompt (F = {effect.ratio:.0f} between prompts, from "

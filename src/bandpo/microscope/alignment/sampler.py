@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from bandpo.microscope.alignment.panel import Tokens
 
@@ -41,34 +42,78 @@ def drawn(tokens: Tokens, sigma: float) -> Drawn:
 
 @dataclass(frozen=True)
 class Surprise:
-    """How the drawn tokens' log-probs compare with the entropy of the policy that scored them.
+    """How likely the drawn tokens are beside what the new side says of itself.
 
     Attributes:
-        mean: of log p + H in nats, above 0 if the sampler was sharper.
+        mean: of log p + H in nats, above 0 if the sampler was sharper; None without entropy.
         z: over its standard error.
         of_entropy: mean over the mean entropy.
+        novelty_z: of the draws that were new in their context, less the mass that was still unseen there; below 0 if
+            the sampler was sharper; None without shared contexts.
+        both_z: of log p + H and novelty together, each over its standard error, above 0 if the sampler was sharper.
     """
 
-    mean: float
+    mean: float | None
     z: float
     of_entropy: float
+    novelty_z: float | None
+    both_z: float
 
 
 def surprise(tokens: Tokens) -> Surprise | None:
-    """Return the surprise under the new side, None without entropy.
+    """Return the surprise under the new side, None without entropy and without shared contexts.
 
-    Given the tokens before, log p + H has mean 0 and no correlation with what came earlier: the tokens' own squares
-    give the error of its mean.
+    Given the draws before, each term has mean 0 and no correlation with what came earlier: the terms' own squares give
+    the error of their sum.
     """
-    if tokens.entropy is None or not len(tokens):
+    entropy, novelty = _log_p_plus_entropy(tokens), _novelty(tokens)
+    if entropy is None and novelty is None:
         return None
-    known = torch.isfinite(tokens.entropy)
-    x = (tokens.new + tokens.entropy)[known]
-    error = float(x.square().sum().sqrt())
-    if not len(x) or error == 0:
+    both = torch.zeros_like(tokens.d)
+    for terms, sign in ((entropy, 1), (novelty, -1)):
+        if terms is not None:
+            both = both + sign * terms / terms.square().sum().sqrt()
+    mean, share = None, 1.0
+    if entropy is not None and tokens.entropy is not None:
+        mean = float(entropy.mean())
+        share = mean / max(float(tokens.entropy.nanmean()), 1e-9)
+    z = 0.0 if entropy is None else _z(entropy)
+    return Surprise(mean, z, share, None if novelty is None else _z(novelty), _z(both))
+
+
+def _z(terms: Tensor) -> float:
+    return float(terms.sum() / terms.square().sum().sqrt())
+
+
+def _log_p_plus_entropy(tokens: Tokens) -> Tensor | None:
+    if tokens.entropy is None:
         return None
-    mean, entropy = float(x.mean()), float(tokens.entropy[known].mean())
-    return Surprise(mean, float(x.sum()) / error, mean / max(entropy, 1e-9))
+    terms = torch.nan_to_num(tokens.new + tokens.entropy, nan=0.0, posinf=0.0, neginf=0.0)
+    return terms if float(terms.square().sum()) > 0 else None
+
+
+def _novelty(tokens: Tokens) -> Tensor | None:
+    """Return, by token, 1 if it is new in its context less the probability of that: what the earlier draws there left.
+
+    Only draws count before which at least half of the mass had been seen: there a truncated tail shows.
+    """
+    cells, count = tokens.cells, len(tokens)
+    if cells is None or len(cells) == count:
+        return None
+    first = torch.full((len(cells),), count).scatter_reduce(0, cells.of, torch.arange(count), "amin")
+    is_new = torch.zeros(count, dtype=torch.float64)
+    is_new[first] = 1.0
+    context = cells.context[cells.of]
+    order = torch.argsort(context, stable=True)
+    mass = (tokens.new.exp() * is_new)[order]
+    before = torch.cumsum(mass, 0) - mass
+    context = context[order]
+    starts = torch.cat([context.new_ones(1, dtype=torch.bool), context[1:] != context[:-1]])
+    before = before - before[starts][torch.cumsum(starts, 0) - 1]
+    terms = torch.where(~starts & (before > 0.5), is_new[order] - (1 - before).clamp(0, 1), 0.0)
+    back = torch.empty_like(terms)
+    back[order] = terms
+    return back if float(back.abs().sum()) > 1e-3 else None
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,15 @@ def truncation(case: Case) -> Finding | None:
         # All tokens together show a weak constant that few contexts cannot.
         mean_z = abs(float(tokens.u.sum() / tokens.u.square().sum().sqrt()))
         is_found = fit.z > CERTAIN or (fit.z > CERTAIN / 2 and mean_z > 2 * CERTAIN)
-        is_alike = fit.share > 0.9 or (fit.at_least > 0.5 and fit.inside_z < CERTAIN)
+        is_alike = fit.share > 0.9 or (fit.at_least > 0.3 and fit.inside_z < CERTAIN)
         is_one_sided = max(fit.negative, 1 - fit.negative) > 0.9 and one_sided > 0.9
         is_noise = case.sigma > ORDINARY_NOISE and fit.ratio < 4
         if not (is_found and is_alike and is_one_sided) or is_noise:
             return None
         alike = f"{min(fit.share, 1.0):.0%} of the error is one constant for all tokens of a context, over "
         alike += f"{family.contexts:,} shared contexts"
-        one_of, to_tell = (), ""
+        # With less than half of the error sure to be the context's, other weights are not refused.
+        one_of, to_tell = ((), "") if fit.at_least > 0.5 else (("other weights",), "a larger batch")
     wrong, right = (case.old, case.new) if below > above else (case.new, case.old)
     kept = math.exp(-abs(float(tokens.d.mean())))
     hint = f"; {zeros:,} of them are exactly 0, as under top-p or min-p" if zeros else ""
