@@ -119,10 +119,14 @@ def test_what_only_looks_like_a_cause_is_refused(made, refused):
 def test_the_temperature_is_measured_and_its_side_told():
     found = diagnose(**batch(sampler=at(0.7), old=at(0.7), sigma=0.003))
     assert found.evidence["temperature_ratio"] == pytest.approx(0.7, abs=0.005)
-    assert found.sentence.startswith("The trainer's log-probs look as if taken at temperature 1.43")
+    assert found.sentence.startswith(
+        "The trainer's log-probs look as if taken at temperature 1, where the old policy's are at 0.7"
+    )
     assert found.confidence.word == "sure"
     found = diagnose(**batch(sampler=at(0.7), new=at(0.7)), which="learner and sampler")
-    assert found.sentence.startswith("The sampler's log-probs look as if taken at temperature 1.43")
+    assert found.sentence.startswith(
+        "The sampler's log-probs look as if taken at temperature 1, where the learner's are"
+    )
 
 
 def test_storage_is_said_beside_another_fault():
@@ -130,6 +134,13 @@ def test_storage_is_said_beside_another_fault():
     found = diagnose(**{**made, "old": made["old"].bfloat16()})
     assert (found.verdict, found.also) == ("temperature", ("stored in bf16/fp16",))
     assert "stored in bf16/fp16" in found.sentence
+
+
+def test_noise_is_said_beside_another_fault():
+    made = with_old(noise_of(0.06), sampler=at(0.7), old=at(0.7))
+    found = diagnose(**made)
+    assert (found.verdict, found.also) == ("temperature", (RANDOM,))
+    assert 0.03 < (found.noise.sigma or 0) < 0.06  # in units of the flatter side's 1 - p
 
 
 def test_both_sides_in_16_bits_agree_and_are_named():
@@ -211,6 +222,21 @@ def test_masked_places_may_hold_anything():
     made["new"][:, 5:], made["old"][:, 5:], made["entropy"][:, 5:] = math.nan, math.inf, math.nan
     made["token_ids"][:, 5:] = -7
     assert diagnose(**made).is_aligned
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("shape", [(2, 1536), (1, 3072), (384, 8)])
+def test_noise_alone_is_aligned_without_ids(shape, sigma):
+    for seed in range(20):
+        made = {name: each for name, each in batch(sigma=sigma, seed=seed).items() if name in ("new", "old", "mask")}
+        found = diagnose(**{name: each.reshape(shape) for name, each in made.items()}, halves=0)
+        assert found.is_aligned, found.sentence
+
+
+def test_truncation_without_ids_may_be_a_temperature():
+    made = {name: each for name, each in PLANTED["truncated sampling"]().items() if name in ("new", "old", "mask")}
+    found = diagnose(**made, halves=0)
+    assert (found.verdict, found.one_of) == ("truncated sampling", ("temperature",))
 
 
 def test_a_gap_in_the_mask_ends_what_is_known_of_contexts():

@@ -171,12 +171,12 @@ def _sentence(
 ) -> str:
     parts = [text]
     if one_of:
-        parts.append(f"It may as well be {' or '.join(one_of)}; to tell: {to_tell}.")
+        parts.append(f"Most likely {verdict}, but it may as well be {' or '.join(one_of)}; to tell: {to_tell}.")
     if also:
         parts.append(f"Also: {', '.join(also)}.")
     if verdict not in ("aligned", "nothing to compare"):
         cure = CAUSES[verdict].cure
-        parts.append(f"{cure[0].upper()}{cure[1:]}.")
+        parts.append(f"If it is {verdict}: {cure}." if one_of else f"{cure[0].upper()}{cure[1:]}.")
         if confidence.word != "sure" and confidence.halves != 0:
             share = "too few sequences to check" if confidence.share is None else f"{confidence.share:.0%} of halves"
             parts.append(f"({confidence.word}: {share})")

@@ -12,13 +12,19 @@ from bandpo.microscope.alignment.panel import Panel, is_possible
 from bandpo.microscope.alignment.sibling_rules import temperature, truncation
 from bandpo.microscope.alignment.verdict import Finding
 
+FORMS = ("temperature", "truncated sampling", "repetition penalty")
+"""Verdicts that say nothing of the noise beside them; a wrong order of tokens makes repeats differ by itself."""
+
 
 def judge(case: Case) -> tuple[Finding, tuple[str, ...]]:
     """Return what a batch's log-probs suffer from, and what else was found beside it."""
     found = _compare(case)
+    also = []
     if case.storage is not None and found.verdict != "stored in bf16/fp16":
-        return found, ("stored in bf16/fp16",)
-    return found, ()
+        also.append("stored in bf16/fp16")
+    if found.verdict in FORMS and not _is_quiet(case):
+        also.append(rest.RANDOM)
+    return found, tuple(also)
 
 
 def _compare(case: Case) -> Finding:
@@ -51,8 +57,13 @@ def _shifted(case: Case) -> Finding | None:
 
 def _rows_permuted(case: Case) -> Finding | None:
     # Repeats would get the log-probs of different rows.
-    is_fixed = case.noise.source == "repeats" and (case.noise.sigma or 0.0) <= ORDINARY_NOISE
-    return rows_permuted(case.panel) if _is_gross(case) and not is_fixed else None
+    can_be = _is_gross(case) and (case.noise.source != "repeats" or not _is_quiet(case))
+    return rows_permuted(case.panel) if can_be else None
+
+
+def _is_quiet(case: Case) -> bool:
+    """Return whether repeats show no more than ordinary noise, or are missing."""
+    return case.noise.source != "repeats" or (case.noise.sigma or 0.0) <= ORDINARY_NOISE
 
 
 def _last_token(case: Case) -> Finding | None:

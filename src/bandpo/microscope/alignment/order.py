@@ -12,7 +12,7 @@ from bandpo.microscope.alignment.verdict import Finding
 
 LEFT_OVER = 0.25
 """A move explains the error if at most this share of the mean |d| is left."""
-PROBES, CANDIDATES, WIDTH = 64, 4096, 32
+PROBES, CANDIDATES, WIDTH = 64, 16_384, 32
 
 
 def shifted(panel: Panel) -> Finding | None:

@@ -7,18 +7,20 @@ from typing import Any
 from bandpo.microscope.alignment.case import Case
 from bandpo.microscope.alignment.noise import ORDINARY_NOISE, deviations, fixed_part, normal_of_f, rare_share
 from bandpo.microscope.alignment.sampler import surprise
+from bandpo.microscope.alignment.sibling_rules import CERTAIN, SIBLINGS
 from bandpo.microscope.alignment.spread import row_effect, seen_effect, token_effect
 from bandpo.microscope.alignment.storage import NAMES
 from bandpo.microscope.alignment.verdict import Finding
 
-CERTAIN = 4.0
 SILENT = 3.2
 """Two statistics are looked at: not 3 clean batches in 1,000 are beyond it."""
 RANDOM = "random (dropout, kernels, batch noise)"
+SOME_PADDING, SURE_PADDING = 10.0, 25.0
+"""F between prompts: where other weights have reached it at most, and where they never do."""
 LARGE_ERROR = 0.1
 """Beyond this, times 1 - p, 16-bit arithmetic is no explanation."""
+MORE = "more tokens: about (4 / rms d)² tell which side drew them"
 _OTHER = {"wrong old": "other weights", "other weights": "wrong old"}
-SIBLINGS = "token ids and group numbers of several answers to each prompt"
 
 
 def stored(case: Case) -> Finding | None:
@@ -119,14 +121,17 @@ def sampled_elsewhere(case: Case) -> Finding | None:
 
 
 def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
-    """Find errors whose size is a matter of the prompt while tokens have no share in it."""
+    """Find errors whose size is a matter of the prompt, none but noise in the quietest; note it where it is weak."""
     effect = row_effect(case.tokens)
     if effect is None:
         return None
     evidence |= {"group_ratio": effect.ratio, "quietest_group": effect.lowest, "loudest_group": effect.highest}
     # The longest prompt of a batch has no pads, and so no error but noise.
     above = normal_of_f((effect.lowest / case.sigma) ** 2, effect.tokens, max(case.noise.repeats, 1))
-    if effect.ratio < 25 or above > CERTAIN or effect.highest < 5 * effect.lowest:
+    if effect.ratio < SOME_PADDING or above > CERTAIN or effect.highest < 5 * effect.lowest:
+        return None
+    if effect.ratio < SURE_PADDING:
+        evidence["may_be_padding"] = evidence.get("token_effect_z", 0.0) < 2 * CERTAIN
         return None
     text = (
         f"The size of the error is a matter of the prompt (F = {effect.ratio:.0f} between prompts, from "
@@ -138,7 +143,7 @@ def padding(case: Case, evidence: dict[str, Any]) -> Finding | None:
 
 def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
     """Name what is left: other weights act on tokens, low precision does not; what cannot be told stays open."""
-    side = case.drawn
+    side, to_tell = case.drawn, SIBLINGS if case.family is None else MORE
     evidence |= {"drawn_by_new_log_odds": side.log_odds}
     if case.tokens.ids is None:
         text = "The two sides differ by more than ordinary noise."
@@ -146,7 +151,7 @@ def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
         fourth = "low precision" if (case.noise.sigma or 0.0) < LARGE_ERROR else _OTHER[likely]
         return Finding(likely, text, ("temperature", RANDOM, fourth), SIBLINGS, evidence)
     # Without siblings a temperature, without repeats a random error has not been refused.
-    unseen = ("temperature",) if case.family is None else ()
+    unseen = ("temperature",) if case.family is None else ("padding",) if evidence.get("may_be_padding") else ()
     if evidence.get("token_effect_z", 0.0) < CERTAIN:
         if case.noise.source != "repeats":
             text = "The two sides differ by more than ordinary noise, and not by token."
@@ -155,17 +160,16 @@ def weights_or_precision(case: Case, evidence: dict[str, Any]) -> Finding:
             f"An error of {max(evidence['fixed_excess'], 0.0) ** 0.5:.2g} (1 - p) beyond noise comes back at repeats "
             "and is not a matter of the token, as 16-bit arithmetic makes it."
         )
-        to_tell = "one forward pass of the same tokens in fp32, or a larger batch"
-        return Finding("low precision", text, ("other weights", "wrong old", *unseen), to_tell, evidence)
+        again = "one forward pass of the same tokens in fp32, or a larger batch"
+        return Finding("low precision", text, ("other weights", "wrong old", *unseen), again, evidence)
     text = (
         f"The log-probs come from two sets of weights: the error of a token is alike wherever it stands "
         f"(z = {evidence['token_effect_z']:.0f})"
     )
     if side.by == "new":
         text += f"; the tokens were drawn by the {case.new}'s weights, so the {case.old}'s are the wrong ones."
-        return Finding("wrong old", text, unseen, SIBLINGS if unseen else "", evidence)
+        return Finding("wrong old", text, unseen, to_tell if unseen else "", evidence)
     if side.by == "old":
         text += f"; the tokens were drawn by the {case.old}'s weights and the {case.new}'s have moved since."
-        return Finding("other weights", text, unseen, SIBLINGS if unseen else "", evidence)
-    to_tell = SIBLINGS if unseen else "more tokens: about (4 / rms d)² tell which side drew them"
+        return Finding("other weights", text, unseen, to_tell if unseen else "", evidence)
     return Finding("other weights", f"{text}.", ("wrong old", *unseen), to_tell, evidence)
