@@ -163,21 +163,27 @@ def _source() -> tuple[str, str]:
     return "\n".join(texts[0::2] + texts[1::4])[:4_000_000], "\n".join(texts[3::4])
 
 
-def python_bed() -> Bed:
-    """A Qwen2 of 0.9 M weights trained on Python source: 8 prompts of 8 to 32 tokens, 8 answers of up to 64 tokens."""
+def _tokenized_source() -> tuple[Tokenizer, dict[bool, Tensor]]:
+    """A byte-level tokenizer trained on that source, and the ids of what is trained on and (True) of what is not."""
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
-    source, held_out = _source()
-    path = folder / f"tokenizer-{VERSION}.json"
-    if not path.exists():
+    path, ids_path = folder / f"tokenizer-{VERSION}.json", folder / f"ids-{VERSION}.pt"
+    if not ids_path.exists():
+        source, held_out = _source()
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore[reportAttributeAccessIssue]
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=["<pad>"], initial_alphabet=alphabet)  # pyright: ignore[reportCallIssue]
         made.train_from_iterator([source[:1_500_000]], trainer)
         made.save(str(path))
-    tokenizer = Tokenizer.from_file(str(path))
-    texts = {False: torch.tensor(tokenizer.encode(source).ids), True: torch.tensor(tokenizer.encode(held_out).ids)}
+        encoded = {kind: torch.tensor(made.encode(text).ids) for kind, text in ((False, source), (True, held_out))}
+        torch.save(encoded, ids_path)
+    return Tokenizer.from_file(str(path)), torch.load(ids_path, weights_only=True)
+
+
+def python_bed() -> Bed:
+    """A Qwen2 of 0.9 M weights trained on Python source: 8 prompts of 8 to 32 tokens, 8 answers of up to 64 tokens."""
+    tokenizer, texts = _tokenized_source()
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=VOCABULARY,
