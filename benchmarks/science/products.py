@@ -9,18 +9,23 @@ import torch
 from torch import Tensor
 
 
+def is_batched(tensor: Tensor) -> bool:
+    """Tell whether runs are multiplied in one batched product, which takes as many rows of each: on a GPU."""
+    return tensor.is_cuda
+
+
 def linear(rows: Tensor, weight: Tensor, bias: Tensor, counts: Sequence[int]) -> Tensor:
     """Return x W + b, where the rows of run r, counts[r] of them, meet weight[r] and bias[r].
 
     Args:
         rows: (Σ counts, inputs), the first run's first.
         weight, bias: (runs, inputs, outputs) and (runs, outputs).
-        counts: rows of every run; on a GPU the same for all.
+        counts: rows of every run; where products are batched the same for all.
 
     >>> linear(torch.ones(3, 1), torch.tensor([[[1.0]], [[2.0]]]), torch.zeros(2, 1), [1, 2]).flatten()
     tensor([1., 2., 2.])
     """
-    if rows.is_cuda:
+    if is_batched(rows):
         batched = rows.view(len(counts), counts[0], rows.shape[-1])
         return torch.baddbmm(bias.unsqueeze(1), batched, weight).flatten(0, 1)
     return _RunByRun.apply(rows, weight, bias, counts)  # pyright: ignore[reportReturnType]

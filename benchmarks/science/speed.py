@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +99,18 @@ def main() -> None:
     parser.add_argument("--no-separate", action="store_true", help="stacks alone; writes nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows: dict[str, dict[str, Any]] = {}
+    measured: dict[str, Callable[[], dict[str, float]]] = {
+        f"stacks of {size}": partial(stacked, size, options.rollouts, options.device)
+        for size in map(int, options.stacks.split(","))
+    }
     if not options.no_separate:
-        rows["separate processes"] = separate(2, 6)
-    for size in map(int, options.stacks.split(",")):
-        rows[f"stacks of {size}"] = stacked(size, options.rollouts, options.device)
-    for name, row in rows.items():
+        measured = {"separate processes": partial(separate, 2, 5), **measured}
+    rows: dict[str, dict[str, Any]] = {}
+    for name, measure in measured.items():
         is_gpu = options.device == "cuda" and name != "separate processes"
-        row["runs a minute"] = 60 * (1 if is_gpu else CORES) / row["seconds"]
+        row = measure()
+        rows[name] = {**row, "runs a minute": 60 * (1 if is_gpu else CORES) / row["seconds"]}
+        print(name, {part: round(value, 3) for part, value in rows[name].items()}, file=sys.stderr, flush=True)
     print(table(rows))
     if not options.no_separate:
         name = "science_speed" if options.device == "cpu" else "science_speed_gpu"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import Tokens
+from benchmarks.science import products
 from benchmarks.science.policies import Policies
 from benchmarks.science.rules import Rule, surrogates
 
@@ -78,7 +79,7 @@ def minibatches(rollout: Rollout, orders: Tensor, number: int, rules: Sequence[R
             matters[rule.first : rule.last] = True
     for places in orders.chunk(number, dim=1):
         chosen = matters.gather(1, places)
-        if places.is_cuda:  # a batched product takes as many rows of every run
+        if products.is_batched(places):  # answers without advantage fill up the runs that have fewer
             most = max(int(chosen.sum(1).max()), 1)
             front = chosen.long().argsort(dim=1, descending=True, stable=True)[:, :most]
             chosen = torch.zeros_like(chosen).scatter(1, front, True)

@@ -50,9 +50,9 @@ def batch(ends_early=True):
 def rollout(specs, ends_early=True):
     """The same batch for every run, each with the bounds of its method; and its rules."""
     runs, rules = len(specs), rules_of(specs)
-    ids, mask, old, advantages = (part.expand(runs, *part.shape) for part in batch(ends_early))
+    ids, mask, old, advantages = (part.repeat(runs, *[1] * part.dim()) for part in batch(ends_early))
     rewards = advantages.view(runs, PROMPTS, EACH).repeat_interleave(EACH, 1)
-    return Rollout(ids, mask, old, advantages, rewards, bounds(rules, old.contiguous(), 0.5)), rules
+    return Rollout(ids, mask, old, advantages, rewards, bounds(rules, old, 0.5)), rules
 
 
 def in_order(runs):

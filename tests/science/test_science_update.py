@@ -6,6 +6,7 @@ import torch
 
 import bandpo
 from bandpo.views.specs import parse_specs
+from benchmarks.science import products
 from benchmarks.science.rules import rules_of
 from benchmarks.science.stack import Run, Settings, Stack
 from benchmarks.science.update import Optimizer, group_advantages, loss_of, minibatches
@@ -38,6 +39,21 @@ def test_every_method_has_the_loss_of_the_library():
         torch.testing.assert_close(losses[number], expected.loss, rtol=1e-5, atol=2e-6, msg=spec.label)
         if spec.method in ("grpo", "band-kl", "band-upper"):
             assert stopped[number] == expected.metrics["clip"][0] > 0, spec.label
+
+
+def test_batched_products_have_the_same_gradients(monkeypatch):
+    specs = science_batches.specs_in_order("grpo,band-kl,maspo")
+    rollout, rules = science_batches.rollout(specs)
+    rollout.advantages[1, :17] = 0.0
+    policies, found = science_batches.policies(3), []
+    for is_batched in (False, True):
+        monkeypatch.setattr(products, "is_batched", lambda tensor, answer=is_batched: answer)
+        batches = list(minibatches(rollout, science_batches.in_order(3), 2, rules))
+        assert (len(set(batches[0].counts)) == 1) == is_batched
+        optimizer = Optimizer(policies, [1e-4] * 3, 1.0)
+        found.append([optimizer.gradients(loss_of(policies, batch, rules)[0]) for batch in batches])
+    for ragged, batched in zip(*found, strict=True):
+        assert (ragged - batched).abs().max() < 2e-5 * ragged.abs().max()
 
 
 def test_what_the_bench_does_not_have_is_refused():
