@@ -1,0 +1,168 @@
+"""Run methods x learning rates x seeds on a task; a line of JSON a run, and a run that has its line is not run again.
+
+    python -m benchmarks.science.run --methods grpo,band-upper:eps_low=0.05 --seeds 100-111 --lr 1e-4 --out runs.jsonl
+
+A line holds the run's settings, its final scores and their curve: mean@32, pass@8, pass@32, entropy, the share of
+answers with the rare operator, and since the score before the mean reward and the share of clipped tokens. Ctrl-C
+loses the stacks that are on their way; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bandpo.runs.comparison.specs import parse_seeds
+from bandpo.store.progress import Bar
+from bandpo.views.specs import parse_specs
+from benchmarks.science.rules import rules_of
+from benchmarks.science.stack import Run, Settings, Stack
+from benchmarks.science.tasks import TASKS
+
+Key = tuple[Any, ...]
+_STACK_SIZE = {"cpu": 8, "cuda": 512}
+
+
+def key_of(record: dict[str, Any]) -> Key:
+    """Return what makes a run the run it is: all of its settings."""
+    return tuple(record.get(name) for name in ("method", "lr", "seed", *Settings.__dataclass_fields__))
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a file; a line that was cut short is none."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "final" in record:
+            records.append(record)
+    return records
+
+
+def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Add a line for each run, on lines of their own even behind one that was cut short."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def train(stacks: Sequence[Sequence[Run]], settings: Settings, device: str, tell: Callable[[Any], Any]) -> None:
+    """Train stacks one after another; tell the number of runs after every rollout, and the records at the end."""
+    for runs in stacks:
+        tell(Stack(runs, settings, device).train(lambda runs=runs: tell(len(runs))))
+
+
+def _work(stacks: Sequence[Sequence[Run]], settings: Settings, device: str, queue: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    torch.set_num_threads(1)
+    try:
+        train(stacks, settings, device, queue.put)
+        queue.put(None)
+    except Exception as error:
+        queue.put(f"{type(error).__name__}: {error}")
+
+
+def execute(
+    stacks: Sequence[Sequence[Run]], settings: Settings, device: str, processes: int, tell: Callable[[Any], Any]
+) -> None:
+    """Train stacks in so many processes; see `train` for what is told.
+
+    Raises:
+        RuntimeError: one ended with an error.
+    """
+    processes = min(processes, len(stacks))
+    if processes <= 1:
+        return train(stacks, settings, device, tell)
+    context = get_context("spawn")
+    queue = context.SimpleQueue()
+    shares = [stacks[number::processes] for number in range(processes)]
+    workers = [context.Process(target=_work, args=(share, settings, device, queue), daemon=True) for share in shares]
+    try:
+        for worker in workers:
+            worker.start()
+        running = len(workers)
+        while running:
+            said = queue.get()
+            if isinstance(said, str):
+                raise RuntimeError(f"a process ended: {said}")
+            if said is None:
+                running -= 1
+            else:
+                tell(said)
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--methods", required=True, help="between commas, options behind colons")
+    own.add_argument("--seeds", required=True, help="a count, a range (100-111) or a list (1,2,5)")
+    own.add_argument("--lr", default="1e-4", help="learning rates between commas")
+    own.add_argument("--task", default="countdown", choices=TASKS)
+    own.add_argument("--updates", type=int, default=Settings.updates, help="of a run, 16 a rollout")
+    own.add_argument("--samples", type=int, default=Settings.samples, help="answers to each held-out problem")
+    own.add_argument("--out", type=Path, required=True, help="JSON lines")
+    own.add_argument("--device", default="cpu", choices=_STACK_SIZE)
+    own.add_argument("--stack", type=int, help="runs at once: 8 in a process on CPUs, 512 on a GPU")
+    own.add_argument("--processes", type=int, default=1)
+    return own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what has no line yet; return the exit code."""
+    options = parser().parse_args(arguments)
+    settings = Settings(task=options.task, updates=options.updates, samples=options.samples)
+    try:
+        specs, seeds = parse_specs(options.methods), parse_seeds(options.seeds)
+        rates = [float(rate) for rate in options.lr.split(",")]
+        rules_of(specs)
+        rollouts = settings.rollouts
+    except (ValueError, TypeError) as error:
+        return parser().error(str(error))
+    wanted = [Run(*one) for one in itertools.product(specs, rates, seeds)]
+    known = {key_of(record) for record in read_records(options.out)}
+    own = {"method": "", "lr": 0.0, "seed": 0, **asdict(settings)}
+    pending = [
+        run
+        for run in wanted
+        if key_of({**own, "method": run.spec.label, "lr": run.learning_rate, "seed": run.seed}) not in known
+    ]
+    size = options.stack or _STACK_SIZE[options.device]
+    stacks = [pending[start : start + size] for start in range(0, len(pending), size)]
+    print(f"{len(pending)} of {len(wanted)} runs to do, {len(stacks)} stacks", file=sys.stderr)
+    try:
+        with Bar(total=len(pending) * rollouts, unit="rollout", desc="runs") as bar:
+            execute(
+                stacks,
+                settings,
+                options.device,
+                options.processes,
+                lambda said: bar.update(said) if isinstance(said, int) else append(options.out, said),
+            )
+    except KeyboardInterrupt:
+        print(f"stopped; finished runs are in {options.out}, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
