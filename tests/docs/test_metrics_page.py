@@ -34,4 +34,4 @@ def test_no_metric_is_defined_twice_or_never_returned():
     names = [name for name in DEFINED if "/" not in name]
     everything = set().union(*map(returned, ("band-kl", "dual-clip", "sapo", "two-sided")))
     assert len(names) == len(set(names)) and set(names) <= everything | {"dual_clip"}
-    assert all(f"/{name}" in PAGE for name in (bucket_names()[0],))
+    assert f"/{bucket_names()[0]} ... {bucket_names()[-1]}" in PAGE

@@ -60,6 +60,11 @@ def test_sixteen_bits_are_said_with_their_share_of_the_band(tmp_path):
     assert sum("Old log-probs in bf16: rounding fills up to" in text for text in said) == 1
 
 
+def test_of_a_method_without_a_band_no_band_is_said(tmp_path):
+    _, said = trained(tmp_path, lambda logps: logps.bfloat16(), method="cispo")
+    assert sum("logp_old is bfloat16" in text for text in said) == 1 and not any("of the band" in text for text in said)
+
+
 def test_a_step_is_recorded_as_the_loss_saw_it(tmp_path):
     seen = []
 

@@ -183,6 +183,14 @@ def test_what_is_lacking_is_said(tmp_path):
     assert any("logp missing" in sentence for sentence in found.closed)
 
 
+def test_a_method_that_was_not_named_or_differs_between_files_is_said(tmp_path):
+    found = inspect(saved(tmp_path, batch(0, settings={})))
+    assert any("no method named in some files: band-kl was looked at" in sentence for sentence in found.closed)
+    assert not any("method" in sentence for sentence in inspect(tmp_path, method="band-kl").closed)
+    found = inspect(saved(tmp_path, batch(0), batch(1, settings={"method": "grpo", "options": {}})))
+    assert any("some files name grpo as their method: band-kl was looked at" in sentence for sentence in found.closed)
+
+
 def test_everything_is_json(tmp_path):
     text = json.dumps(inspect(saved(tmp_path, batch())).as_dict(), allow_nan=False)
     assert json.loads(text)["total"]["tokens"] == batch().tokens

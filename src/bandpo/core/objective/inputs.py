@@ -24,7 +24,8 @@ from bandpo.core.tokens import Tokens
 FILL, FILL_RADIUS = -1.0, 1e-4
 _FILL_INPUT = {"BTK": -20.0}  # log-probs too: small enough for any number of them to sum to less than 1
 
-_ROUNDED = {
+# What is said of old log-probs in 16 bits.
+ROUNDED = {
     dtype: f"logp_old is {name}: its rounding alone moves the ratio of a token of p = 0.01 by up to {share}, which a "
     "region takes for a move of the policy; keep the old log-probs in float32"
     for dtype, name, share in ((torch.bfloat16, "bfloat16", "1.6 %"), (torch.float16, "float16", "0.2 %"))
@@ -101,8 +102,8 @@ def prepare(
         return None if tensor is None else checked(name, tensor, mask, check).detach()
 
     logp, old = checked("logp", logp, mask, check), checked("logp_old", logp_old, mask, check).detach()
-    if check and old.dtype in _ROUNDED and can_inspect(old):
-        warnings.warn(PrecisionWarning(_ROUNDED[old.dtype]), stacklevel=3)
+    if check and old.dtype in ROUNDED and can_inspect(old):
+        warnings.warn(PrecisionWarning(ROUNDED[old.dtype]), stacklevel=3)
     rollout = verified("logp_rollout", logp_rollout)
     return Batch(
         logp=logp,

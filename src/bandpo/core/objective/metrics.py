@@ -149,10 +149,7 @@ def metric_means(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, floa
     >>> bandpo.metric_means({"clip": (torch.tensor(4.0), torch.tensor(8.0)), "dual_clip": (torch.tensor(0.0),) * 2})
     {'clip': 0.5}
     """
-    if not metrics:
-        return {}
-    pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
-    return {name: total / count for name, (total, count) in zip(metrics, pairs, strict=True) if count}
+    return {name: total / count for name, (total, count) in _as_numbers(metrics).items() if count}
 
 
 def logged(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
@@ -163,12 +160,17 @@ def logged(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, float]:
     >>> logged({"clip": (torch.tensor(1.0), torch.tensor(4.0)), "dual_clip": (torch.tensor(0.0),) * 2})
     {'clip': 0.25, 'clip/tokens': 4.0, 'dual_clip': 0.0, 'dual_clip/tokens': 0.0}
     """
-    if not metrics:
-        return {}
-    pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
     shown: dict[str, float] = {}
-    for name, (total, count) in zip(metrics, pairs, strict=True):
+    for name, (total, count) in _as_numbers(metrics).items():
         shown[name] = total / count if count else 0.0
         if "clip" in name:
             shown[f"{name}/tokens"] = count
     return shown
+
+
+def _as_numbers(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, tuple[float, float]]:
+    """Return the pairs as numbers, in one transfer from the device."""
+    if not metrics:
+        return {}
+    pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
+    return dict(zip(metrics, map(tuple, pairs), strict=True))

@@ -7,6 +7,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from bandpo.core.divergences.registry import divergences
+from bandpo.core.objective.inputs import ROUNDED
 from bandpo.engines.common.findings import Finding, FindingWarning
 from bandpo.engines.common.objective import Objective
 from bandpo.microscope.alignment.first_ratio import FirstUse
@@ -14,7 +16,6 @@ from bandpo.microscope.alignment.rounding import rounding_share
 
 # Tokens of first uses that are gathered before anything is said, and that suffice where the error is large.
 _MOST, _SOME, _LARGE = 4096, 1000, 1e-3
-_DELTA = 0.05
 
 
 class FirstUseCheck:
@@ -37,11 +38,9 @@ class FirstUseCheck:
             logp, logp_old, mask: of the micro-batch.
             **known: token_ids, groups and entropy, as far as the engine has them; see `FirstUse.add`.
         """
-        if not self._said_rounding and logp_old.dtype in (torch.float16, torch.bfloat16):
+        if not self._said_rounding and logp_old.dtype in ROUNDED:
             self._said_rounding = True
-            delta = self._objective.options.get("delta")
-            radius = delta if isinstance(delta, float) else _DELTA
-            _warn(rounding_share(logp_old, delta=radius, mask=mask).sentence)
+            _warn(self._on_rounding(logp_old, mask))
         if self._is_done:
             return
         self._gathered.add(logp, logp_old, mask, **known)
@@ -52,6 +51,13 @@ class FirstUseCheck:
             sentence = self._gathered.warning()
             if sentence is not None:
                 _warn(f"At the first use of a batch every ratio must be 1, and it is not. {sentence}")
+
+    def _on_rounding(self, logp_old: Tensor, mask: Tensor) -> str:
+        """Say what the rounding of old log-probs does: of a band's width, or of any region's ratios."""
+        divergence, delta = self._objective.method.name.removeprefix("band-"), self._objective.options.get("delta")
+        if divergence in divergences() and isinstance(delta, float):
+            return rounding_share(logp_old, delta=delta, divergence=divergence, mask=mask).sentence
+        return ROUNDED[logp_old.dtype]
 
 
 def _warn(sentence: str) -> None:

@@ -81,7 +81,7 @@ class _Inspector:
     """
 
     def __init__(self, what: Rule | None, target: float):
-        self.what, self.target = what, target
+        self.what, self.target, self.is_asked = what, target, what is not None
         self.files: dict[str, FileFacts] = {}
         self.shares, self.moved, self.first_uses = Shares(), Movement(), Movement()
         self.radii: Radii | None = None
@@ -93,14 +93,16 @@ class _Inspector:
     def add(self, batch: TokenBatch) -> None:
         """Count a batch."""
         self._count_file(batch)
-        if self.what is None:
-            self.what = rule_of(batch) or rule(DEFAULT)
-            self._of_default = rule_of(batch) is None
-        what = self.what
+        named = rule_of(batch)
+        what = self.what = self.what or named or rule(DEFAULT)
+        if named is None and not self.is_asked:
+            self.lacking[f"no method named in some files: {what} was looked at there, --method names another"] = None
+        elif named is not None and str(named) != str(what):
+            self.lacking[f"some files name {named} as their method: {what} was looked at all the same"] = None
         if self.radii is None and (measured := measure_of(what)) is not None:
             self.radii = Radii(measured[0])
         if lacks := missing(batch, what):
-            self.lacking[lacks] = None
+            self.lacking[f"{lacks} missing: {what} cannot be applied there"] = None
         else:
             did = acted(batch, what)
             self.shares.add(did)
@@ -193,7 +195,7 @@ class _Inspector:
 
     def _closed(self) -> list[str]:
         notes = [note for file in self.files.values() for note in file.notes]
-        lacking = [f"{lacks} missing: {self.what} cannot be applied there" for lacks in self.lacking]
+        lacking = list(self.lacking)
         if not self.of_first_use.seen:
             lacking.append("no batch is known to be a first use: whether trainer and old policy agree cannot be said")
         return list(dict.fromkeys([*lacking, *notes]))
