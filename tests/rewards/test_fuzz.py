@@ -11,6 +11,12 @@ from benchmarks.grading_fuzz import MAKERS, hostile_answers
 COUNT, SEED, LATE = 2000, 2026, 1.0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_loaded():
+    """Grade an answer that opens every library first: the time of an import is no answer's."""
+    math_reward([r"\boxed{I,I}"], answer=[r"\{1, 7\}"])
+
+
 @pytest.mark.parametrize("part", range(4))
 def test_no_hostile_answer_is_paid_hangs_or_raises(part):
     faults = []
