@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -10,16 +11,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from bandpo.core.checks import positive_slack
+from bandpo.core.objective import packed_average
 from bandpo.core.objective.metrics import BUCKETS
+from bandpo.core.objective.packed_average import PackedAverage
 from bandpo.core.regions.packed import KL, PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.kernels import clip_loss
 from bandpo.kernels.bounds import bounds, kl_bounds_toward, on_device
-from bandpo.kernels.clip_loss import BucketSums, Sums
+from bandpo.kernels.clip_loss import BucketSums, Outputs, Sums
+
+# How many numbers the last block adds at a time: some rows of some blocks.
+REDUCED = 2048
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
 GUARD = tl.constexpr(MAX_LOG_RATIO)
+MEAN_OF_TOKENS, MEAN_OF_MEANS = (
+    tl.constexpr(packed_average.MEAN_OF_TOKENS),
+    tl.constexpr(packed_average.MEAN_OF_MEANS),
+)
 STARTS, ENDS = tl.constexpr((0.0, *BUCKETS[:-1])), tl.constexpr((*BUCKETS[:-1], math.inf))
 
 
@@ -38,6 +49,83 @@ def _approx_kl(d, ratio):
 
 
 @triton.jit
+def _is_finite(x):
+    return tl.abs(x) < float("inf")
+
+
+@triton.jit
+def _row_sums(parts_ptr, row, rows, blocks, COUNT: tl.constexpr, ROWS: tl.constexpr, BLOCKS: tl.constexpr):
+    """Return loss, tokens and wrong tokens of some rows: the sums of their blocks, in a fixed order.
+
+    Other processors stored them, so they are read past the first cache.
+    """
+    loss = tl.zeros((ROWS, BLOCKS), tl.float32)
+    tokens = tl.zeros((ROWS, BLOCKS), tl.float32)
+    wrong = tl.zeros((ROWS, BLOCKS), tl.float32)
+    first = 0
+    while first < blocks:
+        block = (first + tl.arange(0, BLOCKS))[None, :]
+        inside = (row[:, None] < rows) & (block < blocks)
+        place = parts_ptr + (row[:, None] * blocks + block) * COUNT
+        loss += tl.load(place, mask=inside, other=0.0, cache_modifier=".cg")
+        tokens += tl.load(place + 1, mask=inside, other=0.0, cache_modifier=".cg")
+        wrong += tl.load(place + 2, mask=inside, other=0.0, cache_modifier=".cg")
+        first += BLOCKS
+    return tl.sum(loss, 1), tl.sum(tokens, 1), tl.sum(wrong, 1)
+
+
+@triton.jit
+def _reduce(
+    parts_ptr,
+    outputs,
+    rows,
+    blocks,
+    average,
+    AVERAGE: tl.constexpr,
+    COUNT: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
+    """Mirror `aggregation.aggregate_rows`: write each row's weight, the loss, and `Summary`."""
+    weights_ptr, loss_ptr, summary_ptr = outputs
+    loss = tl.zeros((ROWS,), tl.float32)
+    count = tl.zeros((ROWS,), tl.float32)
+    wrong = tl.zeros((ROWS,), tl.float32)
+    first = 0
+    while first < rows:
+        row = (first + tl.arange(0, ROWS)).to(tl.int64)
+        row_loss, length, row_wrong = _row_sums(parts_ptr, row, rows, blocks, COUNT, ROWS, BLOCKS)
+        wrong += row_wrong
+        if AVERAGE == MEAN_OF_TOKENS:
+            count += length
+        else:
+            count += (length > 0.0).to(tl.float32)
+        share = length * 0.0 + 1.0
+        if AVERAGE == MEAN_OF_MEANS:
+            share = 1.0 / tl.maximum(length, 1.0)
+            row_loss = row_loss / tl.maximum(length, 1.0)
+        loss += row_loss
+        tl.store(weights_ptr + row, share, mask=row < rows)
+        first += ROWS
+    divisor = tl.where(average.denominator > 0.0, average.denominator, tl.maximum(tl.sum(count, 0), 1.0))
+    total = tl.sum(loss, 0) / average.constant / divisor
+    tl.store(loss_ptr, total)
+    tl.store(summary_ptr, tl.sum(wrong, 0) + (~_is_finite(total)).to(tl.float32))
+    tl.store(summary_ptr + 1, 1.0 / average.constant / divisor)
+
+
+@triton.jit
+def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens, BLOCK: tl.constexpr):
+    """Write the gradient of the loss: each token's own times its row's weight and what comes from above."""
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    at = row * tokens + column
+    weight = tl.load(weights_ptr + row) * tl.load(summary_ptr + 1) * tl.load(upstream_ptr)
+    gradient = tl.load(gradient_ptr + at, mask=column < tokens)
+    tl.store(out_ptr + at, (weight * gradient).to(out_ptr.dtype.element_ty), mask=column < tokens)
+
+
+@triton.jit
 def _clip_loss(
     logp_ptr,
     logp_old_ptr,
@@ -45,20 +133,33 @@ def _clip_loss(
     mask_ptr,
     gradient_ptr,
     per_token_ptr,
-    sums_ptr,
+    parts_ptr,
+    weights_ptr,
+    loss_ptr,
+    summary_ptr,
+    done_ptr,
+    rows,
     tokens,
     advantage_row,
     advantage_column,
+    logp_slack,
+    old_slack,
     region,
+    average,
+    AVERAGE: tl.constexpr,
     LOW: tl.constexpr,
     HIGH: tl.constexpr,
     TOWARD: tl.constexpr,
     METRICS: tl.constexpr,
-    PER_TOKEN: tl.constexpr,
     COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCKS: tl.constexpr,
 ):
-    """Mirror `clipping.clip_to` and `trust_region_metrics`, for one block of tokens of one row."""
+    """Mirror `clipping.clip_to` and `trust_region_metrics`, for one block of tokens of one row.
+
+    The block that is done last reduces what all have stored, so that one launch gives the loss.
+    """
     row = tl.program_id(0).to(tl.int64)
     block = tl.program_id(1)
     column = block * BLOCK + tl.arange(0, BLOCK)
@@ -82,17 +183,22 @@ def _clip_loss(
     stopped = (is_good & above) | (is_bad & (under | past_dual))
     ratio = tl.exp(d)
     is_free = (tl.abs(d) < GUARD) & ~stopped
-    tl.store(gradient_ptr + at, tl.where(is_free, -advantage * ratio, 0.0), mask=column < tokens)
-    if PER_TOKEN:
-        tl.store(per_token_ptr + at, loss, mask=column < tokens)
+    gradient = tl.where(is_free, -advantage * ratio, 0.0)
+    tl.store(gradient_ptr + at, gradient, mask=column < tokens)
+    tl.store(per_token_ptr + at, loss, mask=column < tokens)
+    is_right = (logp <= logp_slack) & (raw_old <= old_slack) & _is_finite(logp) & _is_finite(raw_old)
+    is_right = is_right & _is_finite(advantage) & _is_finite(loss) & _is_finite(gradient)
+    wrong = counts & ~is_right
 
-    place = sums_ptr + (row * tl.num_programs(1) + block) * COUNT
+    blocks = tl.num_programs(1)
+    place = parts_ptr + (row * blocks + block) * COUNT
     if METRICS:
         good, bad = counts & is_good, counts & is_bad
         is_finite = high < float("inf")
         total = Sums(
             loss=loss,
             tokens=counts,
+            wrong=wrong,
             good=good,
             bad=bad,
             clip_high=good & above,
@@ -116,39 +222,83 @@ def _clip_loss(
             )
             _store(place + OVERALL + i * PER_BUCKET, bucket)
     else:
-        _store(place, (loss, counts))
+        _store(place, (loss, counts, wrong))
+
+    tl.debug_barrier()  # all threads of this block have stored
+    if tl.atomic_add(done_ptr, 1, sem="acq_rel") == rows * blocks - 1:
+        tl.debug_barrier()
+        tl.store(done_ptr, 0)  # for the next launch
+        outputs = (weights_ptr, loss_ptr, summary_ptr)
+        _reduce(parts_ptr, outputs, rows, blocks, average, AVERAGE, COUNT, ROWS, BLOCKS)
 
 
 def launch(
     inputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    outputs: tuple[Tensor, Tensor, Tensor],
+    outputs: Outputs,
     region: PackedRegion,
+    average: PackedAverage,
     *,
     metrics: bool,
-    per_token: bool,
 ) -> None:
-    """Fill (gradient, losses, sums) from (logp, logp_old, advantages, mask), none of them empty."""
+    """Fill the outputs from (logp, logp_old, advantages, mask), none of them empty."""
     logp, logp_old, advantages, mask = inputs
     rows, tokens = logp.shape
-    sums = outputs[2]
+    blocks = -(-tokens // clip_loss.BLOCK)
     is_one_table = region.low_kind == region.high_kind == KL and region.low_value == region.high_value
-    kernel: Any = _clip_loss[(rows, sums.shape[1])]
+    reduced_rows = min(triton.next_power_of_2(rows), REDUCED)
+    kernel: Any = _clip_loss[(rows, blocks)]
     kernel(
         logp.contiguous(),
         logp_old.contiguous(),
         advantages,
         mask.contiguous().view(torch.uint8),
         *outputs,
+        _counter(logp.device),
+        rows,
         tokens,
-        advantages.stride(0),
-        advantages.stride(1),
+        *_strides(advantages),
+        positive_slack(logp),
+        positive_slack(logp_old),
         on_device(region, logp.device),
+        average,
+        AVERAGE=average.kind,
         LOW=region.low_kind,
         HIGH=region.high_kind,
         TOWARD=is_one_table and not metrics,
         METRICS=metrics,
-        PER_TOKEN=per_token,
-        COUNT=sums.shape[2],
+        COUNT=outputs.parts.shape[1],
         BLOCK=clip_loss.BLOCK,
+        ROWS=reduced_rows,
+        BLOCKS=REDUCED // reduced_rows,
         num_warps=clip_loss.WARPS,
     )
+
+
+def launch_scale(gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor, scaled: Tensor) -> None:
+    """Write into `scaled`, (B, T) and not empty, the gradient of the loss times `upstream`, a scalar; see `Outputs`."""
+    rows, tokens = scaled.shape
+    kernel: Any = _scale[(rows, -(-tokens // clip_loss.BLOCK))]
+    kernel(gradient, weights, summary, upstream, scaled, tokens, BLOCK=clip_loss.BLOCK)
+
+
+def _strides(advantages: Tensor) -> tuple[int, int]:
+    """Return the strides of advantages over rows and tokens; those given for each row, (B,) or (B, 1), have none."""
+    row = advantages.stride(0)
+    return (row, advantages.stride(1)) if advantages.dim() == 2 and advantages.shape[1] > 1 else (row, 0)
+
+
+def _counter(device: torch.device) -> Tensor:
+    """Return a zero that a launch counts its blocks in, and leaves a zero: one for each stream, whose launches queue.
+
+    A graph has its own, made while it is captured: it may be replayed beside the stream that captured it.
+    """
+    if device.type != "cuda":
+        return _zero(device, 0)
+    if torch.cuda.is_current_stream_capturing():
+        return torch.zeros(1, dtype=torch.int32, device=device)
+    return _zero(device, torch.cuda.current_stream(device).cuda_stream)
+
+
+@functools.cache
+def _zero(device: torch.device, stream: int) -> Tensor:
+    return torch.zeros(1, dtype=torch.int32, device=device)
