@@ -185,6 +185,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from bandpo.core.objective.packed_average import PackedAverage
 from bandpo.core.regions import packed
+from bandpo.kernels import averaging
 from bandpo.kernels import clip_loss as op
 from bandpo.kernels import clip_loss_triton as kernel
 from bandpo.kernels.bounds import Region
@@ -197,7 +198,7 @@ numbers = dict.fromkeys(("rows", "tokens", "advantage_row", "advantage_column"),
 numbers |= {"logp_slack": "fp32", "old_slack": "fp32", "average": PackedAverage("i32", "fp32", "fp32")}
 for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
     constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
-    constants |= {"AVERAGE": kind % 3, "ROWS": 4, "BLOCKS": kernel.REDUCED // 4}
+    constants |= {"AVERAGE": kind % 3, "ROWS": 4, "BLOCKS": averaging.REDUCED // 4}
     constants |= {"LOW": kind, "HIGH": kind, "TOWARD": kind == packed.KL and not metrics}
     types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
     types |= numbers | dict.fromkeys(constants, "constexpr")
@@ -205,8 +206,9 @@ for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True,
     signature = {name: types[name] for name in kernel._clip_loss.arg_names}
     built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=target)
     assert len(built.asm["cubin"]) > 1000
-types = {name: "*fp32" for name in kernel._scale.arg_names} | {"out_ptr": "*bf16", "tokens": "i32", "BLOCK": "constexpr"}
-built = triton.compile(ASTSource(kernel._scale, types, {"BLOCK": op.BLOCK}), target=target)
+types = dict.fromkeys(averaging._scale.arg_names, "*fp32")
+types |= {"out_ptr": "*bf16", "tokens": "i32", "BLOCK": "constexpr"}
+built = triton.compile(ASTSource(averaging._scale, types, {"BLOCK": op.BLOCK}), target=target)
 assert len(built.asm["cubin"]) > 1000
 print("built")
 """

@@ -131,15 +131,19 @@ def _scaled(
 ) -> Tensor:
     """Return the gradient in logp, of the gradients in the loss and in the loss of every token."""
     if upstream is not None and upstream_per_token is None and logp.numel() and not _is_opaque(upstream):
-        from bandpo.kernels.clip_loss_triton import launch_scale
-
-        scaled = torch.empty(logp.shape, dtype=logp.dtype, device=logp.device)
-        launch_scale(gradient, weights, summary, upstream, scaled)
-        return scaled
+        return _scaled_by_kernel(logp, gradient, weights, summary, upstream)
     weight = (torch.zeros_like(weights) if upstream is None else weights * summary[1] * upstream).unsqueeze(-1)
     if upstream_per_token is not None:
         weight = weight + upstream_per_token
     return (weight * gradient).to(logp.dtype)
+
+
+def _scaled_by_kernel(logp: Tensor, gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor) -> Tensor:
+    from bandpo.kernels.averaging import launch_scale
+
+    scaled = torch.empty(logp.shape, dtype=logp.dtype, device=logp.device)
+    launch_scale(gradient, weights, summary, upstream, scaled)
+    return scaled
 
 
 def clip_loss(

@@ -12,25 +12,18 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.checks import positive_slack
-from bandpo.core.objective import packed_average
 from bandpo.core.objective.metrics import BUCKETS
 from bandpo.core.objective.packed_average import PackedAverage
 from bandpo.core.regions.packed import KL, PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO
-from bandpo.kernels import clip_loss
+from bandpo.kernels import averaging, clip_loss
+from bandpo.kernels.averaging import is_finite, reduce_blocks
 from bandpo.kernels.bounds import bounds, kl_bounds_toward, on_device
 from bandpo.kernels.clip_loss import BucketSums, Outputs, Sums
-
-# How many numbers the last block adds at a time: some rows of some blocks.
-REDUCED = 2048
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
 GUARD = tl.constexpr(MAX_LOG_RATIO)
-MEAN_OF_TOKENS, MEAN_OF_MEANS = (
-    tl.constexpr(packed_average.MEAN_OF_TOKENS),
-    tl.constexpr(packed_average.MEAN_OF_MEANS),
-)
 STARTS, ENDS = tl.constexpr((0.0, *BUCKETS[:-1])), tl.constexpr((*BUCKETS[:-1], math.inf))
 
 
@@ -46,83 +39,6 @@ def _approx_kl(d, ratio):
     """Mirror `special.phi`: e^d - 1 - d, by its series near 0, where the difference would lose its digits."""
     series = d * d * (0.5 + d * (0.16666667 + d * (0.041666668 + d * (0.008333334 + d * 0.0013888889))))
     return tl.where(tl.abs(d) < 0.3, series, ratio - 1.0 - d)
-
-
-@triton.jit
-def _is_finite(x):
-    return tl.abs(x) < float("inf")
-
-
-@triton.jit
-def _row_sums(parts_ptr, row, rows, blocks, COUNT: tl.constexpr, ROWS: tl.constexpr, BLOCKS: tl.constexpr):
-    """Return loss, tokens and wrong tokens of some rows: the sums of their blocks, in a fixed order.
-
-    Other processors stored them, so they are read past the first cache.
-    """
-    loss = tl.zeros((ROWS, BLOCKS), tl.float32)
-    tokens = tl.zeros((ROWS, BLOCKS), tl.float32)
-    wrong = tl.zeros((ROWS, BLOCKS), tl.float32)
-    first = 0
-    while first < blocks:
-        block = (first + tl.arange(0, BLOCKS))[None, :]
-        inside = (row[:, None] < rows) & (block < blocks)
-        place = parts_ptr + (row[:, None] * blocks + block) * COUNT
-        loss += tl.load(place, mask=inside, other=0.0, cache_modifier=".cg")
-        tokens += tl.load(place + 1, mask=inside, other=0.0, cache_modifier=".cg")
-        wrong += tl.load(place + 2, mask=inside, other=0.0, cache_modifier=".cg")
-        first += BLOCKS
-    return tl.sum(loss, 1), tl.sum(tokens, 1), tl.sum(wrong, 1)
-
-
-@triton.jit
-def _reduce(
-    parts_ptr,
-    outputs,
-    rows,
-    blocks,
-    average,
-    AVERAGE: tl.constexpr,
-    COUNT: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCKS: tl.constexpr,
-):
-    """Mirror `aggregation.aggregate_rows`: write each row's weight, the loss, and `Summary`."""
-    weights_ptr, loss_ptr, summary_ptr = outputs
-    loss = tl.zeros((ROWS,), tl.float32)
-    count = tl.zeros((ROWS,), tl.float32)
-    wrong = tl.zeros((ROWS,), tl.float32)
-    first = 0
-    while first < rows:
-        row = (first + tl.arange(0, ROWS)).to(tl.int64)
-        row_loss, length, row_wrong = _row_sums(parts_ptr, row, rows, blocks, COUNT, ROWS, BLOCKS)
-        wrong += row_wrong
-        if AVERAGE == MEAN_OF_TOKENS:
-            count += length
-        else:
-            count += (length > 0.0).to(tl.float32)
-        share = length * 0.0 + 1.0
-        if AVERAGE == MEAN_OF_MEANS:
-            share = 1.0 / tl.maximum(length, 1.0)
-            row_loss = row_loss / tl.maximum(length, 1.0)
-        loss += row_loss
-        tl.store(weights_ptr + row, share, mask=row < rows)
-        first += ROWS
-    divisor = tl.where(average.denominator > 0.0, average.denominator, tl.maximum(tl.sum(count, 0), 1.0))
-    total = tl.sum(loss, 0) / average.constant / divisor
-    tl.store(loss_ptr, total)
-    tl.store(summary_ptr, tl.sum(wrong, 0) + (~_is_finite(total)).to(tl.float32))
-    tl.store(summary_ptr + 1, 1.0 / average.constant / divisor)
-
-
-@triton.jit
-def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens, BLOCK: tl.constexpr):
-    """Write the gradient of the loss: each token's own times its row's weight and what comes from above."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    at = row * tokens + column
-    weight = tl.load(weights_ptr + row) * tl.load(summary_ptr + 1) * tl.load(upstream_ptr)
-    gradient = tl.load(gradient_ptr + at, mask=column < tokens)
-    tl.store(out_ptr + at, (weight * gradient).to(out_ptr.dtype.element_ty), mask=column < tokens)
 
 
 @triton.jit
@@ -186,15 +102,15 @@ def _clip_loss(
     gradient = tl.where(is_free, -advantage * ratio, 0.0)
     tl.store(gradient_ptr + at, gradient, mask=column < tokens)
     tl.store(per_token_ptr + at, loss, mask=column < tokens)
-    is_right = (logp <= logp_slack) & (raw_old <= old_slack) & _is_finite(logp) & _is_finite(raw_old)
-    is_right = is_right & _is_finite(advantage) & _is_finite(loss) & _is_finite(gradient)
+    is_right = (logp <= logp_slack) & (raw_old <= old_slack) & is_finite(logp) & is_finite(raw_old)
+    is_right = is_right & is_finite(advantage) & is_finite(loss) & is_finite(gradient)
     wrong = counts & ~is_right
 
     blocks = tl.num_programs(1)
     place = parts_ptr + (row * blocks + block) * COUNT
     if METRICS:
         good, bad = counts & is_good, counts & is_bad
-        is_finite = high < float("inf")
+        is_bounded = high < float("inf")
         total = Sums(
             loss=loss,
             tokens=counts,
@@ -206,8 +122,8 @@ def _clip_loss(
             dual_clip=bad & past_dual,
             clip=counts & (is_good | is_bad) & ~is_free,
             bound_low=tl.where(counts, tl.exp(low), 0.0),
-            log_bound_high=tl.where(counts & is_finite, high, 0.0),
-            finite_high=counts & is_finite,
+            log_bound_high=tl.where(counts & is_bounded, high, 0.0),
+            finite_high=counts & is_bounded,
             ratio=tl.where(counts, ratio, 0.0),
             approx_kl=tl.where(counts, _approx_kl(d, ratio), 0.0),
             sampled_entropy=tl.where(counts, -raw_old, 0.0),
@@ -229,7 +145,7 @@ def _clip_loss(
         tl.debug_barrier()
         tl.store(done_ptr, 0)  # for the next launch
         outputs = (weights_ptr, loss_ptr, summary_ptr)
-        _reduce(parts_ptr, outputs, rows, blocks, average, AVERAGE, COUNT, ROWS, BLOCKS)
+        reduce_blocks(parts_ptr, outputs, rows, blocks, average, AVERAGE, COUNT, ROWS, BLOCKS)
 
 
 def launch(
@@ -245,7 +161,7 @@ def launch(
     rows, tokens = logp.shape
     blocks = -(-tokens // clip_loss.BLOCK)
     is_one_table = region.low_kind == region.high_kind == KL and region.low_value == region.high_value
-    reduced_rows = min(triton.next_power_of_2(rows), REDUCED)
+    reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
     kernel: Any = _clip_loss[(rows, blocks)]
     kernel(
         logp.contiguous(),
@@ -269,16 +185,9 @@ def launch(
         COUNT=outputs.parts.shape[1],
         BLOCK=clip_loss.BLOCK,
         ROWS=reduced_rows,
-        BLOCKS=REDUCED // reduced_rows,
+        BLOCKS=averaging.REDUCED // reduced_rows,
         num_warps=clip_loss.WARPS,
     )
-
-
-def launch_scale(gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor, scaled: Tensor) -> None:
-    """Write into `scaled`, (B, T) and not empty, the gradient of the loss times `upstream`, a scalar; see `Outputs`."""
-    rows, tokens = scaled.shape
-    kernel: Any = _scale[(rows, -(-tokens // clip_loss.BLOCK))]
-    kernel(gradient, weights, summary, upstream, scaled, tokens, BLOCK=clip_loss.BLOCK)
 
 
 def _strides(advantages: Tensor) -> tuple[int, int]:
