@@ -162,11 +162,11 @@ def _base(path: Path, named: Any, options: Mapping[str, Any]) -> Path | None:
 
 def _usual_recipe(options: Mapping[str, Any]) -> Path:
     """Return the recipe of a run that names none: the task's, unless something of one's own is named."""
-    from bandpo.tasks import TASKS
+    from bandpo.tasks import POLICIES
 
     named = [options.get(name, []) for name in _SOURCES]
     texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
-    is_embedded = all(text in TASKS or str(text).startswith("bandpo.tasks.") for text in texts)
+    is_embedded = all(text in POLICIES or str(text).startswith("bandpo.tasks.") for text in texts)
     return recipes()["countdown" if is_embedded else "general"]
 
 
