@@ -18,7 +18,7 @@ TITLES = {
 
 def start_of(name: str) -> str:
     """Return the line behind which a table stands."""
-    return f"<!-- table {name}: python -m benchmarks.science.evidence --committed -->\n"
+    return f"<!-- table: {name} -->\n"
 
 
 def scores_table(cell: Mapping[str, Any]) -> Iterator[str]:
@@ -81,15 +81,19 @@ def summary(found: Mapping[str, Any]) -> str:
 
 
 def write_page(found: Mapping[str, Any], page: Path = PAGE) -> None:
-    """Put the tables between their marks.
+    """Put all tables between their marks."""
+    for name, table in tables(found).items():
+        put(name, table, page)
+
+
+def put(name: str, table: str, page: Path = PAGE) -> None:
+    """Put one table between its marks.
 
     Raises:
-        ValueError: the page has no mark for a table.
+        ValueError: the page has no mark for it.
     """
     text = page.read_text(encoding="utf-8")
-    for name, table in tables(found).items():
-        before, mark, rest = text.partition(start_of(name))
-        if not mark:
-            raise ValueError(f"{page.name}: expected the line {start_of(name)!r}")
-        text = before + mark + table + END + rest.partition(END)[2]
-    page.write_text(text, encoding="utf-8")
+    before, mark, rest = text.partition(start_of(name))
+    if not mark:
+        raise ValueError(f"{page.name}: expected the line {start_of(name)!r}")
+    page.write_text(before + mark + table + END + rest.partition(END)[2], encoding="utf-8")

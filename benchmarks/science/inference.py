@@ -34,17 +34,16 @@ def paired(a: Sequence[float], b: Sequence[float], margin: float | None = None) 
         is_shown = mean > -margin if margin is not None else mean != 0
         return {**found, "low": mean, "high": mean, "boot_low": mean, "boot_high": mean, "p": 0.0 if is_shown else 1.0}
     reach = float(stats.t.ppf((1 + LEVEL) / 2, len(difference) - 1)) * error
-    if margin is None:
-        p = stats.ttest_1samp(difference, 0.0).pvalue
-    else:
-        p = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
-    return {**found, "low": mean - reach, "high": mean + reach, **_bootstrap(difference), "p": float(p)}
+    centre, direction = (0.0, "two-sided") if margin is None else (-margin, "greater")
+    test: Any = stats.ttest_1samp(difference, centre, alternative=direction)
+    return {**found, "low": mean - reach, "high": mean + reach, **_bootstrap(difference), "p": float(test.pvalue)}
 
 
 def _bootstrap(difference: np.ndarray) -> dict[str, float]:
+    bootstrap: Any = stats.bootstrap
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        drawn = stats.bootstrap(
+        drawn = bootstrap(
             (difference,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, random_state=np.random.default_rng(0)
         )
     return {"boot_low": float(drawn.confidence_interval.low), "boot_high": float(drawn.confidence_interval.high)}

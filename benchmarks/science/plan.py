@@ -1,7 +1,7 @@
 """What is run for docs/evidence.md, as registered in registration.md: arms, cells, seeds.
 
 Tuning comes first, on seeds of its own: 34 fixed pairs on two seeds, the best four of a task on three more at every
-learning rate. Test seeds are run once the choice is made.
+learning rate. A learning rate's test seeds are run once its choice is made.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class Cell:
 CELLS = tuple(Cell(task, rate) for rate in RATES for task in TASKS)
 
 
+def cells_at(rate: float) -> list[Cell]:
+    """Return the cells of a learning rate."""
+    return [cell for cell in CELLS if cell.rate == rate]
+
+
 def pair_spec(pair: tuple[float, float]) -> str:
     """Return a fixed pair as users write it.
 
@@ -85,16 +90,15 @@ def pair_spec(pair: tuple[float, float]) -> str:
 
 def first_tuning() -> Iterator[Job]:
     """Yield the runs of all pairs, and of the radii, at the main learning rate."""
-    for cell in CELLS:
-        if cell.rate == MAIN_RATE:
-            yield cell.job([*map(pair_spec, PAIRS)], FIRST_SEEDS)
-            if cell.task == TASKS[0]:
-                yield cell.job(["grpo", *(f"band-kl:delta={radius}" for radius in RADII)], FIRST_SEEDS)
+    for cell in cells_at(MAIN_RATE):
+        yield cell.job([*map(pair_spec, PAIRS)], FIRST_SEEDS)
+        if cell.has_rivals:
+            yield cell.job(["grpo", *(f"band-kl:delta={radius}" for radius in RADII)], FIRST_SEEDS)
 
 
-def second_tuning(records: Sequence[Record]) -> Iterator[Job]:
-    """Yield the runs of each task's best pairs at every learning rate."""
-    for cell in CELLS:
+def second_tuning(records: Sequence[Record], rate: float) -> Iterator[Job]:
+    """Yield the runs of each task's best pairs at a learning rate."""
+    for cell in cells_at(rate):
         yield cell.job(finalists(cell.task, records), SECOND_SEEDS)
 
 
@@ -146,8 +150,8 @@ def arms(cell: Cell, tuning: Sequence[Record]) -> list[str]:
     return chosen
 
 
-def test_jobs(tuning: Sequence[Record]) -> Iterator[Job]:
-    """Yield the test runs, cell after cell, all arms of a few seeds before the next seeds."""
-    for cell in CELLS:
+def test_jobs(tuning: Sequence[Record], rate: float) -> Iterator[Job]:
+    """Yield the test runs at a learning rate, cell after cell, all arms of a few seeds before the next seeds."""
+    for cell in cells_at(rate):
         for start in range(0, len(TEST_SEEDS), BLOCK):
             yield cell.job(arms(cell, tuning), TEST_SEEDS[start : start + BLOCK])

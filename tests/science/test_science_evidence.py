@@ -46,7 +46,9 @@ def test_the_best_pair_and_the_matched_radius_are_found():
 
 def test_every_cell_has_every_arm_on_every_seed_and_starts_alternate():
     tuning = tuning_runs()
-    runs = [(settings.task, run) for settings, runs in plan.test_jobs(tuning) for run in runs]
+    runs = [
+        (settings.task, run) for rate in plan.RATES for settings, runs in plan.test_jobs(tuning, rate) for run in runs
+    ]
     for cell in plan.CELLS:
         own = [run for task, run in runs if (task, run.learning_rate) == (cell.task, cell.rate)]
         methods = {run.spec.label for run in own}
