@@ -15,11 +15,11 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from bandpo.cli.commands import FORWARD
-from bandpo.cli.console import INTERRUPTED, accept_older_names, console, fail, remark, user_errors
+from bandpo.cli.console import INTERRUPTED, accept_older_names, console, fail, remark, remarks, user_errors
 
 if TYPE_CHECKING:
     from bandpo.engines.trl import BandGRPOConfig
-    from bandpo.runs.training import RunArguments
+    from bandpo.runs.training import RunArguments, RunView
 
 # In the committed comparison of ten seeds, mean@32 of Countdown is below its start at 480 and 960 updates.
 _SHORT_COUNTDOWN = 1000
@@ -85,7 +85,7 @@ def train(
         from bandpo.runs.training import plan
 
         _quiet_loading()
-        planned = plan(run, args)
+        planned = plan(run, args, _live_view(run, args))
     is_main = args.process_index == 0
     where = str(args.output_dir)
     if is_main:
@@ -122,6 +122,18 @@ def _print_checked(run: RunArguments, args: BandGRPOConfig) -> None:
         if finding.level != "ok":
             remark(f"warning: {finding.text}" + (f"; {finding.advice}" if finding.advice else ""))
     print(yaml.safe_dump(options, sort_keys=False), end="")
+
+
+def _live_view(run: RunArguments, args: BandGRPOConfig) -> RunView | None:
+    """Return the live view, None where it was switched off or cannot be shown."""
+    from bandpo.cli.live.terminal import can_show
+
+    # TRL prints its table of completions where no view can put it.
+    if not run.live_view or args.log_completions or args.process_index != 0 or not can_show(remarks, os.environ):
+        return None
+    from bandpo.cli.live.view import LiveView
+
+    return LiveView(f"{args.method} on {run.dataset}")
 
 
 def _quiet_loading() -> None:
