@@ -36,7 +36,7 @@ def model_source(name: str, revision: str | None = None) -> tuple[str, PreTraine
     path = Path(name).expanduser()
     # os.path answers for names too long for a file system, pathlib raises.
     is_folder = os.path.isdir(path)
-    source = str(POLICIES[name] if name in POLICIES else path if is_folder else name)
+    source = str(POLICIES.get(name, path if is_folder else name))
     label = f"model={name!r}" if revision is None else f"model={name!r}, revision={revision!r}"
     if revision is not None and (name in POLICIES or is_folder):
         raise ValueError(f"{label}: {name} is {'a folder' if is_folder else 'an embedded task'}, expected a Hub id")

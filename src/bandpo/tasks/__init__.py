@@ -1,6 +1,6 @@
 """Tasks: verifiable problems to train on, each with its data, reward and warm-started policy.
 
-An embedded task is a name that `--dataset` takes in place of a path or a Hub id, and `POLICIES` those that `--model` does.
+An embedded task is a name that `--dataset` takes in place of a path or a Hub id; `POLICIES` has those of `--model`.
 """
 
 from __future__ import annotations
