@@ -50,6 +50,7 @@ def train(
     config: Annotated[str | None, typer.Option(help="YAML file or recipe: countdown, general, paper.")] = None,
     method: Annotated[str | None, typer.Option(help="Trust region, see `bandpo methods`.")] = None,
     band_delta: Annotated[str | None, typer.Option(help="Radius of the band.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="band-kl with the cap and dual clip of its authors.")] = False,
     method_kwargs: Annotated[str | None, typer.Option(help="""Its other options, '{"max_ratio": 10}'.""")] = None,
     model: Annotated[str | None, typer.Option(help="Folder, Hub id or embedded task.")] = None,
     dataset: Annotated[str | None, typer.Option(help="File, folder, Hub id or embedded task.")] = None,
