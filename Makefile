@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench alignment rehearsal warm-start test-trl-versions test-engines test-main-ppo clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench alignment evidence evidence-all evidence-smoke rehearsal warm-start test-trl-versions test-engines test-main-ppo clean
 
 setup: $(VENV)/.ready
 
@@ -64,11 +64,24 @@ bench: setup
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/logits_memory.py
 
+# The registered study of docs/evidence.md at learning rate 1e-4, about an hour on two cores; then everything from nothing,
+# tuning included, about four hours; then the same path on short runs, minutes.
+evidence: setup
+	$(BIN)/python -m benchmarks.science.evidence --rates 1e-4
+
+evidence-all: setup
+	$(BIN)/python -m benchmarks.science.evidence --tune
+
+evidence-smoke: setup
+	$(BIN)/python -m benchmarks.science.evidence --smoke
+
 rehearsal: setup
 	$(BIN)/python benchmarks/rehearsal.py
 
 warm-start: setup
-	$(BIN)/python -m bandpo.tasks.countdown_warm_start
+	$(BIN)/python -m bandpo.tasks.countdown_warm_start --start countdown
+	$(BIN)/python -m bandpo.tasks.countdown_warm_start --start countdown-2
+	$(BIN)/python -m bandpo.tasks.countdown_warm_start --start countdown-3
 
 test-trl-versions: setup
 	$(BIN)/python tests/contract/trl/matrix.py

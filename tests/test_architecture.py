@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "bandpo"
 # Lowest first. `bandpo` is the names that users import: the files beside the packages.
 ORDER = (
-    ("tasks", "rewards", "core"),
+    ("tasks", "rewards", "core", "files"),
     ("microscope",),
     ("kernels", "engines", "testing"),
     ("bandpo",),

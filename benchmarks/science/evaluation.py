@@ -11,7 +11,7 @@ from benchmarks.science.policies import Policies
 from benchmarks.science.sampling import sample
 from benchmarks.science.tasks import TIMES, counted, rewards, well_formed
 
-_PROMPTS_AT_ONCE = 16
+_PROMPTS_AT_ONCE = 32
 
 
 class Evaluator:

@@ -49,9 +49,10 @@ class _RunByRun(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         of_rows, of_weight = torch.empty_like(rows), rows.new_empty(weight.shape)
         of_bias = rows.new_empty(len(weight), weight.shape[-1])
+        ones = rows.new_ones(1, max(ctx.counts))
         parts = (part.split(ctx.counts) for part in (rows, gradient, of_rows))
         for run, (x, g, gx) in enumerate(zip(*parts, strict=True)):
             torch.mm(g, weight[run].T, out=gx)
             torch.mm(x.T, g, out=of_weight[run])
-            torch.sum(g, 0, out=of_bias[run])
+            torch.mm(ones[:, : len(g)], g, out=of_bias[run : run + 1])
         return of_rows, of_weight, of_bias, None

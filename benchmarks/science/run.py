@@ -10,12 +10,12 @@ loses the stacks that are on their way; the same command goes on from there.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import itertools
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,18 @@ from bandpo.runs.comparison.specs import parse_seeds
 from bandpo.store.progress import Bar
 from bandpo.views.specs import parse_specs
 from benchmarks.science.rules import rules_of
-from benchmarks.science.stack import Run, Settings, Stack
+from benchmarks.science.stack import Run, Settings, Stack, record_of
 from benchmarks.science.tasks import TASKS
 
 Key = tuple[Any, ...]
-_STACK_SIZE = {"cpu": 8, "cuda": 512}
+Job = tuple[Settings, Sequence[Run]]  # a stack
+_PR_SET_PDEATHSIG = 1  # of prctl(2): what a worker gets when its parent is killed
+STACK_SIZE = {"cpu": 8, "cuda": 512}
 
 
 def key_of(record: dict[str, Any]) -> Key:
     """Return what makes a run the run it is: all of its settings."""
-    return tuple(record.get(name) for name in ("method", "lr", "seed", *Settings.__dataclass_fields__))
+    return tuple(record.get(name) for name in ("method", "lr", "seed", "start", *Settings.__dataclass_fields__))
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -62,37 +64,61 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
         file.write("".join(json.dumps(record) + "\n" for record in records).encode())
 
 
-def train(stacks: Sequence[Sequence[Run]], settings: Settings, device: str, tell: Callable[[Any], Any]) -> None:
+def train(jobs: Sequence[Job], device: str, tell: Callable[[Any], Any]) -> None:
     """Train stacks one after another; tell the number of runs after every rollout, and the records at the end."""
-    for runs in stacks:
+    for settings, runs in jobs:
         tell(Stack(runs, settings, device).train(lambda runs=runs: tell(len(runs))))
 
 
-def _work(stacks: Sequence[Sequence[Run]], settings: Settings, device: str, queue: Any) -> None:
+def keep_memory() -> None:
+    """Make glibc keep freed memory: to give back megabytes and fetch them anew takes a tenth of a rollout's time."""
+    mmap_max, trim_threshold, top_pad = -4, -1, -2
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 2**28)
+
+
+def _work(jobs: Sequence[Job], taken: Any, device: str, queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _settle()
     try:
-        train(stacks, settings, device, queue.put)
+        while (number := _next(taken)) < len(jobs):
+            train([jobs[number]], device, queue.put)
         queue.put(None)
     except Exception as error:
         queue.put(f"{type(error).__name__}: {error}")
 
 
-def execute(
-    stacks: Sequence[Sequence[Run]], settings: Settings, device: str, processes: int, tell: Callable[[Any], Any]
-) -> None:
-    """Train stacks in so many processes; see `train` for what is told.
+def _settle() -> None:
+    """Give this process what it is fastest with: one thread, and memory of its own."""
+    keep_memory()
+    torch.set_num_threads(1)
+
+
+def _next(taken: Any) -> int:
+    """Return the number of the next stack, which no other process gets."""
+    with taken.get_lock():
+        taken.value += 1
+        return taken.value - 1
+
+
+def execute(jobs: Sequence[Job], device: str, processes: int, tell: Callable[[Any], Any]) -> None:
+    """Train stacks in so many processes, the first of the list first; see `train` for what is told.
 
     Raises:
         RuntimeError: one ended with an error.
     """
-    processes = min(processes, len(stacks))
+    processes = min(processes, len(jobs))
     if processes <= 1:
-        return train(stacks, settings, device, tell)
+        _settle()
+        return train(jobs, device, tell)
     context = get_context("spawn")
-    queue = context.SimpleQueue()
-    shares = [stacks[number::processes] for number in range(processes)]
-    workers = [context.Process(target=_work, args=(share, settings, device, queue), daemon=True) for share in shares]
+    queue, given = context.SimpleQueue(), (jobs, context.Value("i", 0), device)
+    workers = [context.Process(target=_work, args=(*given, queue), daemon=True) for _ in range(processes)]
     try:
         for worker in workers:
             worker.start()
@@ -111,17 +137,46 @@ def execute(
                 worker.terminate()
 
 
+def pending(wanted: Iterable[Job], out: Path, size: int) -> list[Job]:
+    """Return the stacks, of at most so many runs, of what is wanted and has no line yet."""
+    known = {key_of(record) for record in read_records(out)}
+    jobs = []
+    for settings, runs in wanted:
+        missing = [run for run in runs if key_of(record_of(run, settings)) not in known]
+        jobs += [(settings, missing[start : start + size]) for start in range(0, len(missing), size)]
+    return jobs
+
+
+def run_all(jobs: Sequence[Job], out: Path, device: str, processes: int) -> None:
+    """Train stacks, show how far they are, and add a line a run to the file as each stack ends."""
+    rollouts = sum(settings.rollouts * len(runs) for settings, runs in jobs)
+    print(f"{sum(len(runs) for _, runs in jobs)} runs to do, {len(jobs)} stacks", file=sys.stderr, flush=True)
+    with Bar(total=rollouts, unit="rollout", desc="runs") as bar:
+        execute(
+            jobs,
+            device,
+            processes,
+            lambda said: bar.update(said) if isinstance(said, int) else append(out, said),
+        )
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the options."""
     own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     own.add_argument("--methods", required=True, help="between commas, options behind colons")
     own.add_argument("--seeds", required=True, help="a count, a range (100-111) or a list (1,2,5)")
     own.add_argument("--lr", default="1e-4", help="learning rates between commas")
+    own.add_argument(
+        "--starts",
+        default="countdown",
+        help="warm starts between commas, names or folders; seed s takes number s mod n",
+    )
+    own.add_argument("--evaluate-every", type=int, default=Settings.evaluate_every, help="rollouts")
     own.add_argument("--task", default="countdown", choices=TASKS)
     own.add_argument("--updates", type=int, default=Settings.updates, help="of a run, 16 a rollout")
     own.add_argument("--samples", type=int, default=Settings.samples, help="answers to each held-out problem")
     own.add_argument("--out", type=Path, required=True, help="JSON lines")
-    own.add_argument("--device", default="cpu", choices=_STACK_SIZE)
+    own.add_argument("--device", default="cpu", choices=STACK_SIZE)
     own.add_argument("--stack", type=int, help="runs at once: 8 in a process on CPUs, 512 on a GPU")
     own.add_argument("--processes", type=int, default=1)
     return own
@@ -130,34 +185,21 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what has no line yet; return the exit code."""
     options = parser().parse_args(arguments)
-    settings = Settings(task=options.task, updates=options.updates, samples=options.samples)
+    settings = Settings(
+        task=options.task, updates=options.updates, samples=options.samples, evaluate_every=options.evaluate_every
+    )
     try:
         specs, seeds = parse_specs(options.methods), parse_seeds(options.seeds)
         rates = [float(rate) for rate in options.lr.split(",")]
         rules_of(specs)
-        rollouts = settings.rollouts
+        _ = settings.rollouts
     except (ValueError, TypeError) as error:
         return parser().error(str(error))
-    wanted = [Run(*one) for one in itertools.product(specs, rates, seeds)]
-    known = {key_of(record) for record in read_records(options.out)}
-    own = {"method": "", "lr": 0.0, "seed": 0, **asdict(settings)}
-    pending = [
-        run
-        for run in wanted
-        if key_of({**own, "method": run.spec.label, "lr": run.learning_rate, "seed": run.seed}) not in known
-    ]
-    size = options.stack or _STACK_SIZE[options.device]
-    stacks = [pending[start : start + size] for start in range(0, len(pending), size)]
-    print(f"{len(pending)} of {len(wanted)} runs to do, {len(stacks)} stacks", file=sys.stderr)
+    starts = options.starts.split(",")
+    runs = [Run(*one, starts[one[2] % len(starts)]) for one in itertools.product(specs, rates, seeds)]
+    jobs = pending([(settings, runs)], options.out, options.stack or STACK_SIZE[options.device])
     try:
-        with Bar(total=len(pending) * rollouts, unit="rollout", desc="runs") as bar:
-            execute(
-                stacks,
-                settings,
-                options.device,
-                options.processes,
-                lambda said: bar.update(said) if isinstance(said, int) else append(options.out, said),
-            )
+        run_all(jobs, options.out, options.device, options.processes)
     except KeyboardInterrupt:
         print(f"stopped; finished runs are in {options.out}, the same command goes on", file=sys.stderr)
         return 130

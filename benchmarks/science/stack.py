@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bandpo.tasks import countdown
+from bandpo.tasks import POLICIES, countdown
 from bandpo.views.specs import Spec
 from benchmarks.science.evaluation import Evaluator
 from benchmarks.science.policies import Policies, load_policy
@@ -58,11 +59,23 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: a method, a learning rate, a seed."""
+    """One run: a method, a learning rate, a seed, and the name or folder of its warm start."""
 
     spec: Spec
     learning_rate: float
     seed: int
+    start: str = "countdown"
+
+
+def start_path(name: str) -> Path:
+    """Return the folder of a warm start that ships with the package, or a folder of one's own."""
+    return POLICIES.get(name, Path(name))
+
+
+def record_of(run: Run, settings: Settings) -> dict[str, Any]:
+    """Return all that a run is set to."""
+    own = {"method": run.spec.label, "lr": run.learning_rate, "seed": run.seed, "start": run.start}
+    return {**own, **asdict(settings)}
 
 
 class Stack:
@@ -76,10 +89,12 @@ class Stack:
 
     def __init__(self, runs: Sequence[Run], settings: Settings, device: str = "cpu"):
         self.settings, self.device = settings, device
-        self.runs = sorted(runs, key=lambda run: (order(run.spec), run.learning_rate, run.seed))
+        self.runs = sorted(runs, key=lambda run: (order(run.spec), run.learning_rate, run.seed, run.start))
         self.rules = rules_of([run.spec for run in self.runs])
-        state, heads = load_policy(countdown.policy_path())
-        self.policies = Policies([state] * len(runs), heads, device)
+        starts = {name: load_policy(start_path(name)) for name in sorted({run.start for run in runs})}
+        [heads] = {heads for _, heads in starts.values()}
+        self.starts = {name: Policies([state], heads, device) for name, (state, _) in starts.items()}
+        self.policies = Policies([starts[run.start][0] for run in self.runs], heads, device)
         self.optimizer = Optimizer(self.policies, [run.learning_rate for run in self.runs], settings.max_grad_norm)
         self.generators = [torch.Generator().manual_seed(run.seed) for run in self.runs]
         task = TASKS[settings.task]
@@ -135,7 +150,7 @@ class Stack:
         Args:
             tell: is called after every rollout.
         """
-        curve = [self._scores({})]
+        curve = [self._scores_at_start()]
         since: list[dict[str, Tensor]] = []
         while self.done < self.settings.rollouts:
             since.append(self.rollout())
@@ -145,12 +160,19 @@ class Stack:
                 since = []
         return [
             {
-                **{"method": run.spec.label, "lr": run.learning_rate, "seed": run.seed},
-                **asdict(self.settings),
+                **record_of(run, self.settings),
                 "final": curve[-1][number],
                 "curve": [scores[number] for scores in curve],
             }
             for number, run in enumerate(self.runs)
+        ]
+
+    def _scores_at_start(self) -> list[dict[str, float]]:
+        """Return the scores of every run's warm start, each of which is evaluated once."""
+        of_start = {name: self.evaluator(policies) for name, policies in self.starts.items()}
+        return [
+            {"updates": 0, **{name: round(value.item(), 6) for name, value in of_start[run.start].items()}}
+            for run in self.runs
         ]
 
     def _scores(self, means: dict[str, Tensor]) -> list[dict[str, float]]:

@@ -34,7 +34,7 @@ def same(a, b):
 
 def test_the_recipe_is_countdown():
     run, args = parse_train([])
-    assert run.model == run.dataset == "countdown" and args.method == "band-kl" and run.threads == 1
+    assert (run.model, run.dataset) == ("countdown-2", "countdown") and args.method == "band-kl" and run.threads == 1
     assert args.max_steps == 2400 and args.use_cpu and not args.bf16
     same((run, args), parse_train(["--config", "countdown"]))
 
@@ -136,6 +136,37 @@ def test_a_method_named_by_a_flag_takes_no_hyperparameters_of_the_recipes():
     assert parse_train([*run, "--method=band-tv"])[1].method_kwargs is None
     for flags in (["--method_kwargs", '{"delta": 0.1}'], ["--band_delta", "0.1"], ["--band-delta=0.1"]):
         assert parse_train([*run, *flags])[1].hyperparameters()["delta"] == 0.1
+
+
+@pytest.mark.parametrize("more", [[], ["--method", "band-kl", "--seed", "3"]])
+def test_the_paper_is_one_flag(here, more):
+    ours = parse_train(["--paper", *more])[1]
+    assert (ours.method, ours.band_delta, ours.method_kwargs) == (
+        "band-kl",
+        0.05,
+        {"max_ratio": 10.0, "dual_clip": 10.0},
+    )
+    general = parse_train(
+        ["--config", "general", "--model", "mine", "--dataset", "mine", "--reward", "bandpo.rewards.math"]
+    )[1]
+    assert (ours.method, ours.band_delta, ours.method_kwargs) == (
+        general.method,
+        general.band_delta,
+        general.method_kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--paper", "--method", "grpo"], "--paper with --method grpo: it sets method=band-kl"),
+        (["--band-delta", "0.1", "--paper"], "--paper with --band_delta 0.1: it sets band_delta=0.05"),
+        (["--paper", "--method-kwargs", '{"max_ratio": 3}'], "--paper with --method_kwargs {'max_ratio': 3}"),
+        (["--paper", "yes"], "--paper yes: expected no value"),
+    ],
+)
+def test_the_paper_with_something_else_is_refused(here, flags, expected):
+    assert expected in error(*flags)
 
 
 def test_flags_replace_a_radius_in_the_recipes_method_kwargs(here):

@@ -38,7 +38,7 @@ def test_a_cut_line_is_no_run(tmp_path):
 def test_an_interrupt_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
     done = {"method": "grpo", "lr": 1e-4, "seed": 3, "final": {}}
 
-    def interrupted(stacks, settings, device, processes, tell):
+    def interrupted(jobs, device, processes, tell):
         tell([done])
         raise KeyboardInterrupt
 

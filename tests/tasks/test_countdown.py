@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from bandpo.tasks import TASKS, countdown
+from bandpo.tasks import POLICIES, TASKS, countdown
 from bandpo.tasks.countdown import Problem
 
 numbers = st.tuples(*[st.integers(1, 12)] * 4)
@@ -205,8 +205,12 @@ def test_the_policy_ends_where_its_positions_do(policy):
     assert sum(parameter.numel() for parameter in policy.parameters()) < 120_000
 
 
-def test_the_warm_start_knows_the_form_but_rarely_multiplies(tokenizer, policy):
+@pytest.mark.parametrize(
+    ("start", "plus", "times"), [("countdown", 0.96, 0.012), ("countdown-2", 0.864, 0.05), ("countdown-3", 0.905, 0.02)]
+)
+def test_a_warm_start_knows_the_form_but_rarely_multiplies(start, plus, times, tokenizer):
     """Exact share of * among the operators, by the policy's own distribution at the places of operators."""
+    policy = AutoModelForCausalLM.from_pretrained(POLICIES[start])
     prompts = [problem.prompt for problem in countdown.held_out_problems()]
     ids = tokenizer(prompts, return_tensors="pt")["input_ids"]
     torch.manual_seed(0)
@@ -217,15 +221,24 @@ def test_the_warm_start_knows_the_form_but_rarely_multiplies(tokenizer, policy):
     at_operators = probabilities[:, [6, 8, 10]]
     signs = at_operators[..., [vocabulary[sign] for sign in countdown.OPERATORS]].sum(-1)
     assert signs.min() > 0.95
-    assert at_operators[..., vocabulary["*"]].mean().item() == pytest.approx(0.012, abs=0.006)
-    assert at_operators[..., vocabulary["+"]].mean().item() == pytest.approx(0.96, abs=0.02)
+    assert at_operators[..., vocabulary["*"]].mean().item() == pytest.approx(times, abs=0.006)
+    assert at_operators[..., vocabulary["+"]].mean().item() == pytest.approx(plus, abs=0.02)
+
+
+@pytest.mark.parametrize("start", countdown.STARTS)
+def test_a_warm_start_is_a_model_and_a_tokenizer_by_name(start, tokenizer):
+    loaded = AutoTokenizer.from_pretrained(POLICIES[start])
+    assert loaded.get_vocab() == tokenizer.get_vocab()
+    assert sum(file.stat().st_size for file in POLICIES[start].iterdir()) < 500_000
 
 
 def test_demonstrations():
-    demonstrations = pytest.importorskip("bandpo.tasks.countdown_warm_start").demonstrations
+    built = pytest.importorskip("bandpo.tasks.countdown_warm_start")
+    assert built.RECIPES.keys() == countdown.STARTS.keys()
+    first, other = built.Recipe(1, 0.1, (0.96, 0.03, 0.01), 1), built.Recipe(2, 0.1, (0.96, 0.03, 0.01), 1)
     count = 20_000
-    pairs = demonstrations(count, seed=1)
-    assert pairs[:100] == demonstrations(100, seed=1) != demonstrations(100, seed=2)
+    pairs = built.demonstrations(count, first)
+    assert pairs[:100] == built.demonstrations(100, first) != built.demonstrations(100, other)
     signs = Counter(word for _, text in pairs for word in text.split()[1::2])
     for sign, prior in zip("+-*", (0.96, 0.03, 0.01), strict=True):
         # Operators are drawn before the numbers and kept, so their share is the prior, to five standard errors.

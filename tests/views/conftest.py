@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bandpo.views.batch import Batch
+from bandpo.microscope.batch import TokenBatch
 
 
 @pytest.fixture
@@ -15,6 +15,7 @@ def recorded():
         logp_old = torch.log_softmax(3 * torch.randn(24, 40, 12, generator=g, dtype=dtype), -1)[..., 0]
         logp = torch.minimum(logp_old + 0.15 * torch.randn(24, 40, generator=g, dtype=dtype), 0.1 * logp_old)
         mask = torch.rand(24, 40, generator=g) > 0.3
-        return Batch(torch.where(mask, logp, torch.nan), logp_old, torch.randn(24, generator=g, dtype=dtype), mask)
+        advantages = torch.randn(24, 1, generator=g, dtype=dtype).expand(24, 40)
+        return TokenBatch(mask=mask, logp=logp.where(mask, torch.nan), logp_old=logp_old, advantages=advantages)
 
     return make

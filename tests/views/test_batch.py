@@ -7,8 +7,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bandpo.views.batch import Batch, clip_share, load_batch, matched, matching_radius, needed_radius
+from bandpo.microscope.batch import TokenBatch
+from bandpo.microscope.inspection.matching import matching_radius, needed_radius
+from bandpo.views.batch import clip_share, load_batch, matched
 from bandpo.views.match import measures
+
+
+def of(logp, logp_old, advantages):
+    """A batch of which every token counts."""
+    mask = torch.ones_like(logp, dtype=torch.bool)
+    return TokenBatch(mask=mask, logp=logp, logp_old=logp_old, advantages=advantages)
 
 
 @pytest.mark.parametrize("share", [0.003, 0.02, 0.05, 0.2])
@@ -45,14 +53,14 @@ def test_matching_a_method_of_one_radius_finds_that_radius(recorded):
 def test_tokens_that_do_not_move_outward_need_no_radius():
     logp_old = torch.full((2, 3), 0.5).log()
     logp = torch.tensor([[0.6, 0.4, 0.5]] * 2).log()
-    batch = Batch(logp, logp_old, torch.tensor([1.0, -1.0]), torch.ones(2, 3, dtype=torch.bool))
+    batch = of(logp, logp_old, torch.tensor([[1.0], [-1.0]]).expand(2, 3))
     expected = torch.tensor([0.1, 0, 0, 0, 0.1, 0], dtype=torch.float64)
     torch.testing.assert_close(needed_radius(batch, "tv"), expected, atol=1e-7, rtol=0)
 
 
 def test_per_token_advantages_are_taken():
     logp_old = torch.full((1, 2), 0.5).log()
-    batch = Batch(logp_old + 0.1, logp_old, torch.tensor([[1.0, -1.0]]), torch.ones(1, 2, dtype=torch.bool))
+    batch = of(logp_old + 0.1, logp_old, torch.tensor([[1.0, -1.0]]))
     assert (needed_radius(batch) > 0).tolist() == [True, False]
 
 
@@ -67,13 +75,14 @@ def test_a_share_that_cannot_be_is_refused_with_what_can(recorded):
 
 def test_a_region_with_no_radius_so_wide_says_so():
     logp_old = torch.full((1, 4), 0.001).log()
-    batch = Batch(logp_old + 3, logp_old, torch.ones(1), torch.ones(1, 4, dtype=torch.bool))
+    batch = of(logp_old + 3, logp_old, torch.ones(1, 4))
     assert matching_radius(batch, 0.5, "clip") == math.inf
     assert matched(batch, 0.5)["grpo"] is None
 
 
 def test_both_formats_hold_the_same_batch(recorded, tmp_path):
-    tensors = recorded()._replace(mask=recorded().mask.to(torch.uint8))._asdict()
+    batch = recorded()
+    tensors = {name: getattr(batch, name) for name in batch.names} | {"mask": batch.mask.to(torch.uint8)}
     save_file({name: t.contiguous() for name, t in tensors.items()}, tmp_path / "b.safetensors")
     np.savez(tmp_path / "b.npz", **{name: t.numpy() for name, t in tensors.items()})
     first, second = load_batch(tmp_path / "b.safetensors"), load_batch(tmp_path / "b.npz")

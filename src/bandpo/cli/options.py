@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SOURCES = ("model", "dataset", "reward")
 NO_RECIPE = "none"
+# What the authors trained with: their band with its cap and dual clip, which the method's own defaults leave out.
+PAPER = {"method": "band-kl", "band_delta": 0.05, "method_kwargs": {"max_ratio": 10.0, "dual_clip": 10.0}}
 
 
 def recipes() -> dict[str, Path]:
@@ -47,6 +49,7 @@ def parse_train(
     --config names a recipe, or a YAML file that is laid over the recipe which its line `recipe: NAME` names, or over
     nothing with `recipe: none`. Where no recipe is named it is `countdown`, or `general` when a model, data set or
     reward of one's own is. A list option given several times has all its values.
+    --paper stands for the method, radius and two caps that the paper's authors trained with.
     Without --output_dir, it is a folder under runs/ named after method, data set and seed.
 
     Args:
@@ -64,7 +67,9 @@ def parse_train(
 
     from bandpo.cli.typed import from_flags
 
-    options = from_flags([flag for flag in flags if flag[0] != "--config"])
+    options = from_flags([flag for flag in flags if flag[0] not in ("--config", "--paper")])
+    if any(spelling == "--paper" for spelling, _ in flags):
+        options = _as_in_paper(options, [text for spelling, texts in flags if spelling == "--paper" for text in texts])
     base = path
     if path is not None and file is not None:
         named = file.pop("recipe", None)
@@ -98,6 +103,16 @@ def read_flags(arguments: Sequence[str]) -> list[tuple[str, list[str]]]:
         else:
             raise ValueError(f"no option {argument!r}; `bandpo train --help-all` lists them")
     return flags
+
+
+def _as_in_paper(options: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Return options with what --paper stands for."""
+    if texts:
+        raise ValueError(f"--paper {texts[0]}: expected no value")
+    for name, value in PAPER.items():
+        if options.get(name, value) != value:
+            raise ValueError(f"--paper with --{name} {options[name]}: it sets {name}={value}, expected one of the two")
+    return {**options, **PAPER}
 
 
 def _config_path(names: Sequence[str]) -> Path | None:
@@ -162,11 +177,11 @@ def _base(path: Path, named: Any, options: Mapping[str, Any]) -> Path | None:
 
 def _usual_recipe(options: Mapping[str, Any]) -> Path:
     """Return the recipe of a run that names none: the task's, unless something of one's own is named."""
-    from bandpo.tasks import TASKS
+    from bandpo.tasks import POLICIES
 
     named = [options.get(name, []) for name in _SOURCES]
     texts = [text for value in named for text in (value if isinstance(value, list) else [value])]
-    is_embedded = all(text in TASKS or str(text).startswith("bandpo.tasks.") for text in texts)
+    is_embedded = all(text in POLICIES or str(text).startswith("bandpo.tasks.") for text in texts)
     return recipes()["countdown" if is_embedded else "general"]
 
 

@@ -32,7 +32,7 @@ def report(
     Example:  bandpo report runs/band-kl --out report.html
     """
     with user_errors("report"):
-        from bandpo.store.durable import write_file
+        from bandpo.files.durable import write_file
         from bandpo.views.report.page import report as made
         from bandpo.views.report.page import size_of
         from bandpo.views.report.target import check_target

@@ -7,7 +7,6 @@ batch that comes while it is full is left out and counted, so that a slow disk n
 from __future__ import annotations
 
 import atexit
-import os
 import queue
 import threading
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bandpo.files.durable import write_file
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.errors import BatchError
 from bandpo.microscope.file import SUFFIX, as_bytes
@@ -91,12 +91,7 @@ class Recorder:
         while True:
             batch, path = self._queue.get()
             try:
-                partial = path.with_name(path.name + ".partial")
-                with partial.open("wb") as file:
-                    file.write(as_bytes(batch))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(partial, path)
+                write_file(path, as_bytes(batch))
             except Exception as error:
                 self._leave_out(f"{path}: not written: {error}")
             finally:

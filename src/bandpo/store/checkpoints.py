@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bandpo.store.durable import PARTIAL, sync, sync_tree, write_file
+from bandpo.files.durable import PARTIAL, sync, sync_tree, write_file
 from bandpo.store.records import parse_object, to_json
 
 MANIFEST = "manifest.json"

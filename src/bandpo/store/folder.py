@@ -24,8 +24,8 @@ from typing import Any
 
 import yaml
 
+from bandpo.files.durable import PARTIAL, sync, sync_tree, write_file
 from bandpo.store import checkpoints
-from bandpo.store.durable import PARTIAL, sync, sync_tree, write_file
 from bandpo.store.lock import HOLDER, LOCK, FolderLock
 from bandpo.store.machine import environment
 from bandpo.store.mark import MARK, read_mark, write_mark

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bandpo.store.durable import PARTIAL
+from bandpo.files.durable import PARTIAL
 from bandpo.store.records import printable
 
 LOCK, HOLDER = ".lock", ".holder"

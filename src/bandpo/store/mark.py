@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from bandpo.store.durable import write_file
+from bandpo.files.durable import write_file
 from bandpo.store.machine import package_version
 from bandpo.store.records import parse_object, to_json
 

@@ -14,16 +14,16 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from bandpo.core.checks import suggestion
 from bandpo.data.reading import first_line, looks_local
 from bandpo.store.reward_calls import RewardError
-from bandpo.tasks import TASKS
+from bandpo.tasks import POLICIES
 
 # What a source may be, as errors say it.
-EXPECTED = f"a local path, a Hub id or a task ({', '.join(TASKS)})"
+EXPECTED = f"a local path, a Hub id or a task ({', '.join(POLICIES)})"
 
 
 def model_source(name: str, revision: str | None = None) -> tuple[str, PreTrainedTokenizerBase]:
     """Return the path or Hub id to load a model from, and its tokenizer.
 
-    An embedded task's name is its warm-started policy.
+    An embedded task's name is its first warm-started policy.
 
     Args:
         name: embedded task, folder or Hub id.
@@ -36,13 +36,13 @@ def model_source(name: str, revision: str | None = None) -> tuple[str, PreTraine
     path = Path(name).expanduser()
     # os.path answers for names too long for a file system, pathlib raises.
     is_folder = os.path.isdir(path)
-    source = str(TASKS[name].policy_path() if name in TASKS else path if is_folder else name)
+    source = str(POLICIES.get(name, path if is_folder else name))
     label = f"model={name!r}" if revision is None else f"model={name!r}, revision={revision!r}"
-    if revision is not None and (name in TASKS or is_folder):
+    if revision is not None and (name in POLICIES or is_folder):
         raise ValueError(f"{label}: {name} is {'a folder' if is_folder else 'an embedded task'}, expected a Hub id")
     if source == name and looks_local(name) and not is_folder:
         raise ValueError(f"{label}: no such folder; expected {EXPECTED}")
-    if source == name and not os.path.exists(path) and "/" not in name and (near := suggestion(name, TASKS)):
+    if source == name and not os.path.exists(path) and "/" not in name and (near := suggestion(name, POLICIES)):
         raise ValueError(f"{label}: no such folder or task{near}; expected {EXPECTED}")
     version = {} if revision is None else {"revision": revision}
     try:

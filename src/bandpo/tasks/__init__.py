@@ -1,6 +1,6 @@
 """Tasks: verifiable problems to train on, each with its data, reward and warm-started policy.
 
-An embedded task is a name that `--model` and `--dataset` take in place of a path or a Hub id.
+An embedded task is a name that `--dataset` takes in place of a path or a Hub id; `POLICIES` has those of `--model`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Task:
     """An embedded task.
 
     Attributes:
-        name: what `--model` and `--dataset` call it.
+        name: what `--dataset` calls it, and `--model` its first policy.
         policy_path: folder of the policy that ships with the package.
         training: (count, seed) -> columns of that many problems to train on.
         held_out: columns of the problems to evaluate on.
@@ -52,3 +52,6 @@ TASKS = {
         countdown.ANSWER_TOKENS,
     )
 }
+
+# Warm-started policies that ship with the package, by what `--model` calls them.
+POLICIES = {start: countdown.policy_path(start) for start in countdown.STARTS}

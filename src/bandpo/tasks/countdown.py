@@ -22,6 +22,12 @@ SEPARATOR = "->"
 END = "<end>"
 LARGEST_NUMBER, LARGEST_TARGET = 12, 99
 PROMPT_TOKENS, ANSWER_TOKENS = 6, 7
+# Warm starts, as `--model` calls them; countdown_warm_start.py says how each was trained.
+STARTS = {
+    "countdown": "countdown_policy",
+    "countdown-2": "countdown_policy_2",
+    "countdown-3": "countdown_policy_3",
+}
 _HELD_OUT_SEED = 2029
 _HELD_OUT_PROMPTS = 128
 
@@ -184,6 +190,6 @@ def describe(completions: Sequence[str]) -> dict[str, float]:
     }
 
 
-def policy_path() -> Path:
-    """Return the folder of the warm-started policy and its tokenizer that ship with the package."""
-    return Path(str(files("bandpo.tasks") / "countdown_policy"))
+def policy_path(start: str = "countdown") -> Path:
+    """Return the folder of a warm-started policy and its tokenizer, one of `STARTS`; they ship with the package."""
+    return Path(str(files("bandpo.tasks") / STARTS[start]))

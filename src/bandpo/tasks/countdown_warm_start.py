@@ -1,8 +1,8 @@
-"""Build the warm-started Countdown policy: `python -m bandpo.tasks.countdown_warm_start`, a minute or two on one core.
+"""Build a warm-started Countdown policy: `python -m bandpo.tasks.countdown_warm_start`, a minute or two on one core.
 
-A small GPT-2 learns by supervised fine-tuning (TRL's SFTTrainer) to answer in the right form, but rarely correctly:
-one demonstration in ten reaches the target, the others are well-formed answers to some other target. Operators come
-from a biased prior, + 96 %, - 3 %, * 1 %.
+A small GPT-2 learns by supervised fine-tuning (TRL's SFTTrainer) to answer in the right form, but rarely correctly: a
+share of the demonstrations reaches the target, the others are well-formed answers to some other target. Operators come
+from a biased prior. Three such starts ship with the package, since one decides what a comparison shows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,8 +21,32 @@ from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsag
 
 from bandpo.tasks import countdown
 
-OPERATOR_PRIOR = (0.96, 0.03, 0.01)
-CORRECT_SHARE = 0.1
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a warm start was trained.
+
+    Attributes:
+        seed: of demonstrations and initialisation.
+        correct_share: of the demonstrations, those that reach their target.
+        operator_prior: weights of +, - and * in the demonstrations.
+        steps: of 256 demonstrations each.
+        learning_rate, schedule: of AdamW, after 50 steps of warmup.
+    """
+
+    seed: int
+    correct_share: float
+    operator_prior: tuple[float, float, float]
+    steps: int
+    learning_rate: float = 1.5e-3
+    schedule: str = "constant_with_warmup"
+
+
+RECIPES = {
+    "countdown": Recipe(0, 0.1, (0.96, 0.03, 0.01), 800),
+    "countdown-2": Recipe(2, 0.3, (0.90, 0.07, 0.03), 1200),
+    "countdown-3": Recipe(8, 0.5, (0.96, 0.03, 0.01), 1200, 2e-3, "cosine"),
+}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -56,49 +81,49 @@ def build_model(vocabulary: int, end: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config)
 
 
-def _demonstration(rng: random.Random) -> tuple[list[int], list[str], int]:
+def _demonstration(rng: random.Random, prior: tuple[float, float, float]) -> tuple[list[int], list[str], int]:
     """Draw numbers, operators and value; operators are kept until numbers fit, so that their prior is exact."""
-    operators = countdown.draw_operators(rng, OPERATOR_PRIOR)
+    operators = countdown.draw_operators(rng, prior)
     while (drawn := countdown.draw_numbers(rng, operators)) is None:
         pass
     numbers, value = drawn
     return numbers, operators, value
 
 
-def demonstrations(count: int, seed: int) -> list[tuple[str, str]]:
-    """Draw (prompt, answer) pairs; one in ten answers is right, the others aim at another expression's value."""
-    rng = random.Random(seed)
+def demonstrations(count: int, recipe: Recipe) -> list[tuple[str, str]]:
+    """Draw (prompt, answer) pairs; a share of the answers is right, the others aim at another expression's value."""
+    rng = random.Random(recipe.seed)
     pairs = []
     for _ in range(count):
-        numbers, operators, target = _demonstration(rng)
+        numbers, operators, target = _demonstration(rng, recipe.operator_prior)
         answer = " ".join(f"{n} {o}" for n, o in zip(numbers, operators, strict=False)) + f" {numbers[-1]}"
-        if rng.random() >= CORRECT_SHARE:
-            target = _demonstration(rng)[2]
+        if rng.random() >= recipe.correct_share:
+            target = _demonstration(rng, recipe.operator_prior)[2]
         rng.shuffle(numbers)
         pairs.append((countdown.Problem(tuple(numbers), target).prompt, answer))
     return pairs
 
 
-def build(out: Path, seed: int = 0, steps: int = 800) -> None:
+def build(out: Path, recipe: Recipe) -> None:
     """Train the policy and save it with its tokenizer as safetensors in `out`."""
-    torch.manual_seed(seed)
+    torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
     model = build_model(len(tokenizer), tokenizer.get_vocab()[countdown.END])
     batch = 256
-    pairs = demonstrations(steps * batch, seed)
+    pairs = demonstrations(recipe.steps * batch, recipe)
     mask = [0] * countdown.PROMPT_TOKENS + [1] * countdown.ANSWER_TOKENS
     tokens = tokenizer([f"{prompt} {answer}" for prompt, answer in pairs])["input_ids"]
     data = Dataset.from_dict({"input_ids": tokens, "completion_mask": [mask] * len(tokens)})
     with tempfile.TemporaryDirectory() as scratch:
         config = SFTConfig(
             output_dir=scratch,
-            max_steps=steps,
+            max_steps=recipe.steps,
             per_device_train_batch_size=batch,
-            learning_rate=1.5e-3,
-            lr_scheduler_type="constant_with_warmup",
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type=recipe.schedule,
             warmup_steps=50,
             weight_decay=0.0,
-            seed=seed,
+            seed=recipe.seed,
             max_length=None,
             completion_only_loss=True,
             use_cpu=True,
@@ -116,8 +141,8 @@ def build(out: Path, seed: int = 0, steps: int = 800) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=countdown.policy_path())
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", choices=RECIPES, default="countdown")
+    parser.add_argument("--out", type=Path, help="folder, that of the package if left out")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    build(arguments.out, arguments.seed)
+    build(arguments.out or countdown.policy_path(arguments.start), RECIPES[arguments.start])

@@ -151,8 +151,11 @@ def _as_mask(mask: Tensor, logp: Tensor, check: bool) -> Tensor:
     check_floating("logp", logp)
     if not isinstance(mask, Tensor):
         raise TypeError(f"mask: expected a tensor, got {type(mask).__name__}")
+    if logp.is_nested:
+        raise ValueError("logp is a nested tensor: expected its values(), and segments")
     if logp.dim() != 2:
-        raise ValueError(f"logp has shape {tuple(logp.shape)}: expected (batch, tokens)")
+        packed = "; sequences that are packed end to end need segments" if logp.dim() == 1 else ""
+        raise ValueError(f"logp has shape {tuple(logp.shape)}: expected (batch, tokens){packed}")
     if mask.shape != logp.shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}: expected the shape of logp, {tuple(logp.shape)}")
     _check_device("mask", mask, logp)

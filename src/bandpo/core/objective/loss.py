@@ -22,6 +22,7 @@ from bandpo.core.objective.corrections import check_reference, importance_weight
 from bandpo.core.objective.fused import kernel_region
 from bandpo.core.objective.gradients import with_known_gradient
 from bandpo.core.objective.inputs import Batch, as_tokens, checked, filled, prepare, radii_inside
+from bandpo.core.objective.layout import layout
 from bandpo.core.objective.metrics import Metrics, masked_sum, trust_region_metrics
 from bandpo.core.objective.one_pass import in_one_pass, kernel_setting
 from bandpo.core.objective.overflow import check_overflow
@@ -33,7 +34,7 @@ from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
 
 
 class PolicyLoss(NamedTuple):
-    """Scalar loss to minimise, (B, T) per-token loss before aggregation (0 where masked), and metrics.
+    """Scalar loss to minimise, per-token loss before aggregation in the shape of logp, 0 where masked, and metrics.
 
     >>> logp = torch.tensor([[-1.0, -2.0]])
     >>> out = bandpo.policy_loss(logp, logp, torch.tensor([1.0]), torch.ones(1, 2))
@@ -52,6 +53,7 @@ def policy_loss(
     advantages: Tensor,
     mask: Tensor,
     *,
+    segments: Tensor | None = None,
     method: str | Method = "band-kl",
     aggregation: str = "seq-mean-token-mean",
     max_tokens: int | None = None,
@@ -77,6 +79,11 @@ def policy_loss(
         logp_old: (B, T) under the old policy, recomputed by the trainer before the first update on this batch.
         advantages: (B,), (B, 1) or (B, T).
         mask: (B, T) bool (or exactly 0 and 1), true for the tokens that count. Masked positions may hold anything.
+        segments: number of each token's sequence, 0, 1, 2, ... as they lie, below 0 for padding, where sequences are
+            packed end to end: (B, T) is then (tokens,) or (rows, tokens) in every tensor per token, and (B,) has one
+            entry a sequence. From flash-attention's cu_seqlens it is
+            `torch.repeat_interleave(torch.arange(B), cu_seqlens.diff())`. The result is that of the padded call; an
+            error that names a token names its sequence and its place there.
         method: a name from `bandpo.methods()`, or a Method; its hyperparameters are keywords of this function.
         aggregation, max_tokens, denominator: how tokens are averaged, see `aggregate`.
         logp_rollout: (B, T) under the sampler. Used by anchor="rollout" and importance_cap; its distance from
@@ -119,18 +126,21 @@ def policy_loss(
     tensor([[-2.5000,  0.0000]])
     """
     method = get_method(method)
+    has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
+    reduction = {"max_tokens": max_tokens, "denominator": denominator}
+    is_plain = not has_more_terms and segments is None and anchor is None and logp_rollout is None and entropy is None
+    if is_plain and (setting := kernel_setting(kernel, method, options, logp, aggregation, **reduction)) is not None:
+        check_reference(logp_ref, beta, kl_estimator, kl_cap)
+        if (found := in_one_pass((logp, logp_old, advantages, mask), setting, metrics, check)) is not None:
+            return PolicyLoss(*found)
+    lie = layout(segments, mask, check=check)
+    logp, logp_old, advantages = lie.rows("logp", logp), lie.rows("logp_old", logp_old), lie.advantages(advantages)
+    mask, entropy, options = lie.rows("mask", mask), lie.rows_if("entropy", entropy), lie.options(method, options)
+    policies = {name: lie.rows_if(name, x) for name, x in (("logp_rollout", logp_rollout), ("logp_ref", logp_ref))}
     bonus = {"entropy": entropy} if "entropy" in method.inputs else {}
     inputs, hyperparameters = method.split({**options, **bonus})
     check_reference(logp_ref, beta, kl_estimator, kl_cap)
-    has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
-    reduction = {"max_tokens": max_tokens, "denominator": denominator}
-    if not (has_more_terms or inputs or anchor is not None or logp_rollout is not None or entropy is not None):
-        setting = kernel_setting(kernel, method, hyperparameters, logp, aggregation, **reduction)
-        tensors = (logp, logp_old, advantages, mask)
-        if setting is not None and (found := in_one_pass(tensors, setting, metrics, check)) is not None:
-            return PolicyLoss(*found)
-    policies = {"logp_rollout": logp_rollout, "logp_ref": logp_ref, "anchor": anchor}
-    batch = prepare(method, logp, logp_old, advantages, mask, **policies, inputs=inputs, check=check)
+    batch = prepare(method, logp, logp_old, advantages, mask, **policies, anchor=anchor, inputs=inputs, check=check)
     region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
     if region is not None:
         loss, per_token, counts = _by_kernel(batch, region, metrics, aggregation, max_tokens, denominator)
@@ -152,7 +162,7 @@ def policy_loss(
     if check and can_inspect(loss, batch.mask):
         parts = {"per_token": per_token, "its gradient": gradient}
         check_overflow(loss, parts, counts, batch.named(), batch.mask)
-    return PolicyLoss(loss, per_token, counts)
+    return PolicyLoss(loss, lie.given(per_token), counts)
 
 
 def _by_torch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from bandpo.core.methods.registry import methods
 from bandpo.microscope.batch import TokenBatch
-from bandpo.microscope.inspection.radii import Radii, measure_of
+from bandpo.microscope.inspection.matching import matching_radius
+from bandpo.microscope.inspection.radii import measure_of
 from bandpo.microscope.inspection.rule import Acted, Rule, acted, missing, rule
 
 
@@ -57,16 +59,13 @@ def _matched(batch: TokenBatch, own: Rule, share: float) -> Iterator[Rule]:
         found = measure_of(each)
         if found is None or name == own.method.name or missing(batch, each):
             continue
-        radii = Radii(found[0])
-        radii.add(acted(batch, each))
-        radius = radii.for_share(share)
-        if radius is None:
-            continue
-        options: dict[str, Any] = dict.fromkeys(found[1], float(f"{radius:.4g}"))
         try:
-            yield rule(name, options, own.anchor)
-        except ValueError:  # the region has no radius so wide
+            radius = matching_radius(batch, share, found[0], own.anchor)
+        except ValueError:  # fewer tokens than that move the way their advantage pushes
             continue
+        if math.isfinite(radius):
+            options: dict[str, Any] = dict.fromkeys(found[1], float(f"{radius:.4g}"))
+            yield rule(name, options, own.anchor)
 
 
 def _row(batch: TokenBatch, reference: Acted, each: Rule, matched: bool = False) -> Compared:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bandpo.store.durable import PARTIAL, write_file
+from bandpo.files.durable import PARTIAL, write_file
 from bandpo.store.records import printable, to_json
 
 _NOT_IN_TABLE = ("well-formed",)

@@ -5,8 +5,9 @@ folder, evaluation on held-out problems between rollouts, checkpoints between ro
 """
 
 from bandpo.runs.training.arguments import RunArguments, resolved
+from bandpo.runs.training.callbacks import RunView
 from bandpo.runs.training.checks import Sources, check
 from bandpo.runs.training.planning import Plan, plan
 from bandpo.runs.training.rollouts import updates_per_rollout
 
-__all__ = ["Plan", "RunArguments", "Sources", "check", "plan", "resolved", "updates_per_rollout"]
+__all__ = ["Plan", "RunArguments", "RunView", "Sources", "check", "plan", "resolved", "updates_per_rollout"]

@@ -30,6 +30,8 @@ _UNREAD = {
     "do_predict": "`bandpo eval` answers problems",
     "push_to_hub": "the model is written to output_dir/model",
 }
+# Options of a start, not of the run: a resumed one may have others.
+_OF_ONE_START = ("live_view", "overwrite")
 # An embedded task makes its problems before training: ten million take minutes and gigabytes.
 _MOST_PROBLEMS = 10_000_000
 
@@ -52,6 +54,9 @@ class RunArguments:
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; 1 is best for tiny models."})
     skip_bad_rows: bool = field(
         default=False, metadata={"help": "Leave out rows that cannot be used, and say how many."}
+    )
+    live_view: bool = field(
+        default=True, metadata={"help": "Curves and shares of stopped tokens on a terminal; false for a bar."}
     )
     overwrite: bool = field(default=False, metadata={"help": "Start anew; a run in output_dir moves to NAME.old-1."})
 
@@ -77,7 +82,7 @@ def resolved(run: RunArguments, args: BandGRPOConfig) -> dict[str, Any]:
     writable = (str, int, float, list, dict, type(None))
     kept = {n: v for n, v in changed.items() if isinstance(v, writable) and n not in derived}
     named = {"use_cpu": args.use_cpu, "bf16": args.bf16, "method": args.method}
-    about = {n: v for n, v in dataclasses.asdict(run).items() if n != "overwrite"}
+    about = {n: v for n, v in dataclasses.asdict(run).items() if n not in _OF_ONE_START}
     return {"recipe": "none", **about, **named, **{n: getattr(v, "value", v) for n, v in kept.items()}}
 
 

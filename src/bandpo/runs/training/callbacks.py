@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from accelerate import PartialState
@@ -12,6 +12,19 @@ from transformers import ProgressCallback, TrainerCallback
 from bandpo.runs.training.rollouts import batches_per_rollout, updates_per_rollout
 from bandpo.store.folder import EVALUATIONS, METRICS, RunFolder
 from bandpo.store.progress import Bar
+
+
+class RunView(TrainerCallback):
+    """What shows a run while it goes on: a callback of the trainer's, entered for the time of training."""
+
+    def __enter__(self) -> RunView:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def evaluated(self, scores: Mapping[str, Any]) -> None:
+        """Take note of scores on the held-out problems, with the `step` they are of."""
 
 
 class Recorder(TrainerCallback):
@@ -23,6 +36,7 @@ class Recorder(TrainerCallback):
         evaluate: (model, trainer state) -> scores, None where there are no held-out problems.
         checkpoint: that the run resumes from, None at the start.
         kept_checkpoints: how many are kept, None for all.
+        view: is told the scores, if there is one.
     """
 
     def __init__(
@@ -32,15 +46,18 @@ class Recorder(TrainerCallback):
         evaluate: Callable[[Any, Any], dict[str, Any]] | None,
         checkpoint: str | None,
         kept_checkpoints: int | None,
+        view: RunView | None = None,
     ):
         self.folder, self.evaluate_every, self.evaluate = folder, evaluate_every, evaluate
-        self.checkpoint, self.kept_checkpoints = checkpoint, kept_checkpoints
+        self.checkpoint, self.kept_checkpoints, self.view = checkpoint, kept_checkpoints, view
         self.save_is_due = False
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
         _prepare_rows(train_dataloader, epochs_begun=int(state.epoch or 0))
         if state.is_world_process_zero:
             self.folder.rewind(self.checkpoint)
+            for scores in self.folder.read(EVALUATIONS):
+                self._tell(scores)
             if state.global_step == 0:
                 self._evaluate(state, model)
 
@@ -79,7 +96,13 @@ class Recorder(TrainerCallback):
 
     def _evaluate(self, state: Any, model: Any) -> None:
         if self.evaluate is not None:
-            self.folder.append(EVALUATIONS, [{"step": state.global_step, **self.evaluate(model, state)}])
+            scores = {"step": state.global_step, **self.evaluate(model, state)}
+            self.folder.append(EVALUATIONS, [scores])
+            self._tell(scores)
+
+    def _tell(self, scores: Mapping[str, Any]) -> None:
+        if self.view is not None:
+            self.view.evaluated(scores)
 
 
 def _prepare_rows(loader: Any, epochs_begun: int) -> None:
@@ -90,7 +113,7 @@ def _prepare_rows(loader: Any, epochs_begun: int) -> None:
     loader.device = None
 
 
-class Progress(ProgressCallback):
+class Progress(ProgressCallback, RunView):
     """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
 
     def on_train_begin(self, args, state, control, **_):

@@ -16,7 +16,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from bandpo.engines.trl import BandGRPOConfig, BandGRPOTrainer
 from bandpo.runs.training.arguments import RunArguments, resolved
-from bandpo.runs.training.callbacks import Progress, Recorder
+from bandpo.runs.training.callbacks import Progress, Recorder, RunView
 from bandpo.runs.training.checks import check
 from bandpo.runs.training.held_out import Evaluator
 from bandpo.runs.training.rewards import with_places
@@ -36,6 +36,7 @@ class Plan:
         trainer: TRL's, with the method.
         evaluator: of held-out problems, None where there are none.
         checkpoint: to resume from, None at the start.
+        view: shows the run while it goes on.
         left_out: rows of its data that cannot be used and are left out.
     """
 
@@ -45,6 +46,7 @@ class Plan:
     trainer: BandGRPOTrainer
     evaluator: Evaluator | None
     checkpoint: str | None
+    view: RunView
     left_out: int = 0
 
     @no_quiet_end("training")
@@ -57,7 +59,8 @@ class Plan:
             RewardValueError: a reward function gave something else than one finite number or None for each answer.
         """
         started = time.time()
-        self.trainer.train(resume_from_checkpoint=self.checkpoint)
+        with self.view:
+            self.trainer.train(resume_from_checkpoint=self.checkpoint)
         done, asked = self.trainer.state.global_step, self.trainer.state.max_steps
         if done < asked or done == 0:
             raise RuntimeError(f"training ended after {done} of {asked} updates: the run is not complete")
@@ -84,12 +87,13 @@ class Plan:
         return result
 
 
-def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
+def plan(run: RunArguments, args: BandGRPOConfig, view: RunView | None = None) -> Plan:
     """Check everything a run needs, claim its folder and build the trainer.
 
     Args:
         run: model, data, rewards and evaluation.
         args: the trainer's configuration, with the method; the run lives in `args.output_dir`.
+        view: shows the run, where `args.disable_tqdm` is not set; a bar if not given.
 
     Raises:
         ValueError: as `check`, and where the folder is another process's or the trainer refuses what it is built from.
@@ -109,14 +113,16 @@ def plan(run: RunArguments, args: BandGRPOConfig) -> Plan:
     )
     _check_model(trainer, is_evaluated=sources.evaluator is not None)
     trainer.train_dataset = TrainingRows(train.data)
-    trainer.add_callback(Recorder(folder, run.evaluate_every, sources.evaluator, checkpoint, args.save_total_limit))
+    view = RunView() if args.disable_tqdm else view or Progress()
+    trainer.add_callback(
+        Recorder(folder, run.evaluate_every, sources.evaluator, checkpoint, args.save_total_limit, view)
+    )
     # The trainer would remove an old checkpoint before the new one has its manifest, and folders that are not its own.
     trainer.args.save_total_limit = None
     trainer.remove_callback(PrinterCallback)
-    if not args.disable_tqdm:
-        trainer.remove_callback(ProgressCallback)
-        trainer.add_callback(Progress)
-    return Plan(run, args, folder, trainer, sources.evaluator, checkpoint, sources.inputs.left_out)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(view)
+    return Plan(run, args, folder, trainer, sources.evaluator, checkpoint, view, sources.inputs.left_out)
 
 
 def _at_step(evaluations: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any] | None:

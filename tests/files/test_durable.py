@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from bandpo.store import durable
-from bandpo.store.durable import sync, sync_tree, write_file
+from bandpo.files import durable
+from bandpo.files.durable import sync, sync_tree, write_file
 
 
 @pytest.mark.parametrize(("data", "expected"), [("é\n", "é\n".encode()), (b"\xff\r\n", b"\xff\r\n"), ("", b"")])

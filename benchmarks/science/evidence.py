@@ -1,0 +1,99 @@
+"""Run what registration.md asks for, and write the tables of docs/evidence.md.
+
+    python -m benchmarks.science.evidence [--tune] [--rates 1e-4] [--out FOLDER]   # what has no line yet, then tables
+    python -m benchmarks.science.evidence --committed       # the page's tables from the committed runs, in seconds
+    python -m benchmarks.science.evidence --smoke           # the same path in minutes, on short runs
+
+Tuned pairs are read from the committed tuning runs; --tune runs those too. Ctrl-C keeps the stacks that are finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bandpo.speed.report import machine
+from bandpo.views.specs import parse_specs
+from benchmarks.science import mechanism, plan
+from benchmarks.science.analysis import analyse
+from benchmarks.science.evidence_page import put, summary, write_page
+from benchmarks.science.run import STACK_SIZE, Job, pending, read_records, run_all
+
+RESULTS = Path(__file__).parents[1] / "results"
+COMMITTED = RESULTS / "science"
+ANALYSIS = RESULTS / "evidence.json"
+SMOKE = [plan.Cell(task, plan.MAIN_RATE, updates=80, evaluate_every=5) for task in plan.TASKS]
+
+
+def smoke_jobs() -> list[Job]:
+    """Return runs of a few rollouts: the main arms on one seed a warm start."""
+    return [cell.job(plan.MAIN, plan.TEST_SEEDS[:3]) for cell in SMOKE]
+
+
+def rebuild() -> int:
+    """Write analysis and page from the committed runs; return the exit code."""
+    tuning, test = (read_records(COMMITTED / f"{name}.jsonl") for name in ("tuning", "test"))
+    found = analyse(test, tuning)
+    ANALYSIS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_page(found)
+    put("speed", mechanism.table(parse_specs(mechanism.REGIONS)))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of the runs' lines")
+    own.add_argument("--rates", default=",".join(map(str, plan.RATES)), help="learning rates between commas")
+    own.add_argument("--tune", action="store_true", help="run the tuning too, instead of reading the committed one")
+    own.add_argument("--committed", action="store_true", help="run nothing; rewrite the page from the committed runs")
+    own.add_argument("--smoke", action="store_true", help="a few rollouts of the main arms; prints tables, no page")
+    own.add_argument("--device", default="cpu", choices=STACK_SIZE)
+    own.add_argument("--stack", type=int, help="runs at once in a process")
+    own.add_argument("--processes", type=int, default=2)
+    return own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, analyse, write; return the exit code."""
+    options = parser().parse_args(arguments)
+    rates = [float(rate) for rate in options.rates.split(",")]
+    if unknown := set(rates) - set(plan.RATES):
+        return parser().error(f"--rates {options.rates}: {min(unknown):g} is not registered, expected of {plan.RATES}")
+    size = options.stack or STACK_SIZE[options.device]
+
+    def run(jobs: Sequence[Job], out: Path) -> None:
+        run_all(pending(jobs, out, size), out, options.device, options.processes)
+
+    if options.committed:
+        return rebuild()
+    try:
+        if options.smoke:
+            out = options.out / "smoke.jsonl"
+            run(smoke_jobs(), out)
+            print(summary(analyse(read_records(out), [], SMOKE)))
+            return 0
+        tuning_file = (options.out if options.tune else COMMITTED) / "tuning.jsonl"
+        if options.tune:
+            run(list(plan.first_tuning()), tuning_file)
+        for rate in rates:
+            if options.tune:
+                run(list(plan.second_tuning(read_records(tuning_file), rate)), tuning_file)
+            run(list(plan.test_jobs(read_records(tuning_file), rate)), options.out / "test.jsonl")
+    except KeyboardInterrupt:
+        print(f"stopped; finished runs are in {options.out}, the same command goes on", file=sys.stderr)
+        return 130
+    found = {
+        **analyse(read_records(options.out / "test.jsonl"), read_records(tuning_file)),
+        "machine": machine(options.device, 1),
+    }
+    (options.out / "evidence.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(summary(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Files that last: written whole, flushed to the disk."""
