@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bandpo.speed.report import machine
 from bandpo.views.specs import parse_specs
-from benchmarks.science import mechanism, plan
+from benchmarks.science import figures, mechanism, plan
 from benchmarks.science.analysis import analyse
 from benchmarks.science.evidence_page import put, summary, write_page
 from benchmarks.science.run import STACK_SIZE, Job, pending, read_records, run_all
@@ -39,6 +39,9 @@ def rebuild() -> int:
     found = analyse(test, tuning)
     ANALYSIS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(found)
+    for cell in plan.cells_at(plan.MAIN_RATE):
+        if cell.records(test):
+            figures.draw(cell, test, tuning)
     put("speed", mechanism.table(parse_specs(mechanism.REGIONS)))
     return 0
 
