@@ -1,6 +1,7 @@
-"""Writes docs/methods.md from `bandpo.methods()`, and the tables in docs/engines.md and docs/metrics.md.
+"""Writes docs/methods.md from `bandpo.methods()`, and the tables in docs/engines.md, docs/metrics.md and README.md.
 
-The first is made of the contract tests' results, the second of the docstrings that define metrics.
+The first is made of the contract tests' results, the second of the docstrings that define metrics, the third of what
+`bandpo.views.recommended` advises.
 
     python docs/generate.py [--check]
 
@@ -22,10 +23,12 @@ from bandpo.core.methods.method import FAMILIES, Method
 from bandpo.core.methods.registry import ALIASES
 from bandpo.core.objective import metrics
 from bandpo.microscope.alignment.first_ratio import first_ratio_metrics
+from bandpo.views.recommended import advice_rows
 
 PAGE = Path(__file__).with_name("methods.md")
 ENGINES = Path(__file__).with_name("engines.md")
 METRICS = Path(__file__).with_name("metrics.md")
+README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 # What is between these lines of the other pages is written here, the rest by hand.
 START, END = "<!-- table: docs/generate.py -->\n", "<!-- end of table -->\n"
@@ -219,6 +222,11 @@ def metrics_page() -> str:
     return with_table(METRICS, table(("name", "mean of", "over"), (row for row in rows if row[0] != "name")))
 
 
+def readme() -> str:
+    """README.md with the table of which method to take."""
+    return with_table(README, table(("you want", "take", "because", "how sure"), advice_rows()))
+
+
 def with_table(path: Path, text: str) -> str:
     """A page with another table; ValueError where the lines around it are missing."""
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
@@ -233,7 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is stale")
     parser.add_argument("--out", type=Path, help="write the page of methods there, and nothing else")
     options = parser.parse_args(arguments)
-    pages = {options.out: page()} if options.out else {PAGE: page(), ENGINES: engines_page(), METRICS: metrics_page()}
+    pages = {PAGE: page(), ENGINES: engines_page(), METRICS: metrics_page(), README: readme()}
+    if options.out:
+        pages = {options.out: page()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if options.check:

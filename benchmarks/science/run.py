@@ -31,6 +31,7 @@ from benchmarks.science.tasks import TASKS
 
 Key = tuple[Any, ...]
 Job = tuple[Settings, Sequence[Run]]  # a stack
+_PR_SET_PDEATHSIG = 1  # of prctl(2): what a worker gets when its parent is killed
 STACK_SIZE = {"cpu": 8, "cuda": 512}
 
 
@@ -81,6 +82,8 @@ def keep_memory() -> None:
 
 def _work(jobs: Sequence[Job], taken: Any, device: str, queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _settle()
     try:
         while (number := _next(taken)) < len(jobs):

@@ -55,6 +55,7 @@ def doctor(
     will_act = all(finding.level != "fail" for finding in findings)
     verdict = "The trust region will act." if will_act else "The trust region will not act as asked."
     console.print(f"[bold]{verdict}[/bold]")
+    console.print("Which region for what: the end of `bandpo methods`.")
     raise typer.Exit(0 if will_act else 1)
 
 

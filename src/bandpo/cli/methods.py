@@ -13,6 +13,7 @@ from rich.table import Table
 from bandpo.cli.commands import Command
 from bandpo.cli.console import console, user_errors
 from bandpo.views.listing import ANCHORS, FAMILIES, SCOPES, by_family, describe, option_words, written
+from bandpo.views.recommended import ADVICE
 
 if TYPE_CHECKING:
     from bandpo.core.methods.method import Method
@@ -45,6 +46,8 @@ def methods(
             console.print(f"[bold]{heading}[/bold]", _list_of(members), sep="\n")
         console.print("* ours, not a paper's   ? experimental   options that are off are not listed")
         console.print("One method whole: bandpo methods NAME. In pictures: bandpo atlas.")
+        console.print("\n[bold]Which one?[/bold]", _advice(), sep="\n")
+        console.print("How sure, and on what: docs/evidence.md.")
     else:
         console.print(_sheet_of(listed[0]))
 
@@ -73,6 +76,17 @@ def _list_of(listed: Iterable[Method]) -> Table:
         options = (f"{key}={written(v)}" for key, v in method.hyperparameters.items() if v not in _OFF)
         marks = "*" * method.ours + "?" * bool(method.experimental)
         table.add_row(method.name, marks, escape(method.summary), escape(" ".join(options)))
+    return table
+
+
+def _advice() -> Table:
+    """Return what to take for what; the method stands on a line of its own, to be copied whole."""
+    table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
+    table.add_column(ratio=2)
+    table.add_column(ratio=3)
+    for advice in ADVICE:
+        text = f"[bold]{escape(advice.spec)}[/bold]\n{escape(advice.reason)} [dim]({escape(advice.evidence)})[/dim]"
+        table.add_row(escape(advice.purpose), text)
     return table
 
 
