@@ -1,7 +1,7 @@
 """Writes docs/methods.md from `bandpo.methods()`, and tables in engines.md, engines/verl.md, metrics.md and README.md.
 
-Those of engines are made of the contract tests' results, that of metrics of the docstrings that define them, that of the
-README of what `bandpo.views.recommended` advises.
+Those of engines are made of the contract tests' results, that of metrics of the docstrings that define them, that of
+README.md of what `bandpo.views.recommended` advises.
 
     python docs/generate.py [--check]
 

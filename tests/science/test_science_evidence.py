@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.science import evidence, evidence_page, plan
+from benchmarks.science import evidence, evidence_page, figures, plan
 from benchmarks.science.analysis import analyse, compare
 from benchmarks.science.inference import holm, paired
 
@@ -138,6 +138,16 @@ def test_the_page_takes_every_table_and_refuses_one_without_marks(tmp_path):
     page.write_text("nothing")
     with pytest.raises(ValueError, match="expected the line"):
         evidence_page.write_page(found, page)
+
+
+def test_the_overview_has_main_arms_and_the_tuned_pair_and_the_figure_is_drawn(tmp_path):
+    runs, tuning = runs_with(0.1)
+    text = evidence_page.overview(analyse(runs, tuning))
+    rows = [line.split(" | ")[0] for line in text.splitlines()]
+    assert rows[0] == "| method" and [f"| `{arm}`" for arm in plan.MAIN] == rows[3:7]
+    assert rows[7] == "| the best of 34 fixed pairs, tuned"
+    assert "0.500 ± 0.000" in text.splitlines()[3] and " ± " not in text.splitlines()[2]
+    assert figures.draw(CELL, runs, tuning, tmp_path).stat().st_size > 10_000
 
 
 def test_the_smoke_run_goes_the_whole_way(tmp_path, monkeypatch, capsys):
