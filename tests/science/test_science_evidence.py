@@ -17,7 +17,12 @@ def record(cell, method, seed, **scores):
     start = plan.STARTS[seed % 3]
     own = {"mean@32": 0.1, "pass@8": 0.2, "pass@32": 0.3, "entropy": 0.5, "rare": 0.0, "clip": 0.02, **scores}
     common = {"method": method, "seed": seed, "start": start, "task": cell.task, "lr": cell.rate}
-    return {**common, "updates": cell.updates, "final": own, "curve": [own]}
+    return {
+        **common,
+        "updates": cell.updates,
+        "final": own,
+        "curve": [{"updates": 0, **own}, {"updates": cell.updates, **own}],
+    }
 
 
 def tuning_runs(best=(0.05, 1.0)):
