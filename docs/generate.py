@@ -1,7 +1,7 @@
-"""Writes docs/methods.md from `bandpo.methods()`, and the tables in docs/engines.md, docs/metrics.md and README.md.
+"""Writes docs/methods.md from `bandpo.methods()`, and tables in engines.md, engines/verl.md, metrics.md and README.md.
 
-The first is made of the contract tests' results, the second of the docstrings that define metrics, the third of what
-`bandpo.views.recommended` advises.
+Those of engines are made of the contract tests' results, that of metrics of the docstrings that define them, that of
+README.md of what `bandpo.views.recommended` advises.
 
     python docs/generate.py [--check]
 
@@ -27,6 +27,7 @@ from bandpo.views.recommended import advice_rows
 
 PAGE = Path(__file__).with_name("methods.md")
 ENGINES = Path(__file__).with_name("engines.md")
+VERL = Path(__file__).parent / "engines" / "verl.md"
 METRICS = Path(__file__).with_name("metrics.md")
 README = Path(__file__).parents[1] / "README.md"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -189,7 +190,7 @@ def engine_rows() -> list[tuple[str, ...]]:
     trl = json.loads((RESULTS / "trl_versions.json").read_text(encoding="utf-8"))
     rows = [
         engine_row(
-            "trl", one["versions"]["trl"], "real worker", one, trl["python"], one["versions"]["torch"], trl["date"]
+            "trl", one["versions"]["trl"], "whole trainer", one, trl["python"], one["versions"]["torch"], trl["date"]
         )
         for one in trl["releases"]
     ]
@@ -212,6 +213,21 @@ def engines_page() -> str:
     """docs/engines.md with its table as of now."""
     heads = ("engine", "release", "exercised", "passed, failed, skipped", "Python", "torch", "date")
     return with_table(ENGINES, table(heads, engine_rows()))
+
+
+def verl_page() -> str:
+    """docs/engines/verl.md with its table of what verl's `main_ppo` logged."""
+    heads = ("run", "steps", "score, first and last", "largest share clipped", "loss, smallest and largest")
+    found = json.loads((RESULTS / "engines.json").read_text(encoding="utf-8"))["rows"]
+    runs = [run for one in found if one["engine"] == "verl" for run in one.get("measured", {}).values()]
+    return with_table(VERL, table(heads, map(main_ppo_row, runs)) if runs else "Not run yet.\n")
+
+
+def main_ppo_row(run: Any) -> tuple[str, ...]:
+    scores, losses = run["critic/score/mean"], run["actor/pg_loss"]
+    clipped = max(run["actor/band_clip"])
+    score, loss = f"{scores[0]:.2f}, {scores[-1]:.2f}", f"{min(losses):.4f}, {max(losses):.4f}"
+    return run["run"], str(run["steps"]), score, f"{clipped:.2%}", loss
 
 
 def metrics_page() -> str:
@@ -241,9 +257,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is stale")
     parser.add_argument("--out", type=Path, help="write the page of methods there, and nothing else")
     options = parser.parse_args(arguments)
-    pages = {PAGE: page(), ENGINES: engines_page(), METRICS: metrics_page(), README: readme()}
     if options.out:
         pages = {options.out: page()}
+    else:
+        pages = {PAGE: page(), ENGINES: engines_page(), VERL: verl_page(), METRICS: metrics_page(), README: readme()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if options.check:

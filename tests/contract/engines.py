@@ -32,18 +32,22 @@ class Environment:
     """What one requirements file asks for.
 
     Attributes:
+        engine: name of its folder.
         name: the engine's, with the file's suffix: "verl", "verl-0.8".
         file: the requirements file, None for the main environment.
         python: version of the interpreter, "" for this one.
         package: distribution of the engine.
         without_dependencies: what is installed last, with --no-deps.
+        tests: the file of the engine's folder that runs there, "" for all of them.
     """
 
+    engine: str
     name: str
     file: Path | None
     python: str = ""
     package: str = ""
     without_dependencies: tuple[str, ...] = ()
+    tests: str = ""
 
 
 def engine_names() -> list[str]:
@@ -54,12 +58,12 @@ def engine_names() -> list[str]:
 def environments(engine: str) -> list[Environment]:
     """The environments of an engine, one for each requirements file, or the main one."""
     files = sorted((HERE / engine).glob("requirements*.txt"))
-    return [read_environment(engine, file) for file in files] or [Environment(engine, None, package=engine)]
+    return [read_environment(engine, file) for file in files] or [Environment(engine, engine, None, package=engine)]
 
 
 def read_environment(engine: str, file: Path) -> Environment:
     """The environment that a requirements file describes; ValueError at a comment that is nearly one of ours."""
-    words: dict[str, list[str]] = {"python": [], "engine": [], "no-deps": []}
+    words: dict[str, list[str]] = {"python": [], "engine": [], "no-deps": [], "tests": []}
     for line in file.read_text().splitlines():
         if not line.startswith("#"):
             break
@@ -68,11 +72,13 @@ def read_environment(engine: str, file: Path) -> Environment:
                 raise ValueError(f"{file}: {line!r}: expected one of {', '.join(words)}")
             words[match[1]].append(match[2])
     return Environment(
+        engine=engine,
         name=engine + file.stem.removeprefix("requirements"),
         file=file,
         python="".join(words["python"]),
         package="".join(words["engine"]) or engine,
         without_dependencies=tuple(words["no-deps"]),
+        tests="".join(words["tests"]),
     )
 
 
@@ -106,13 +112,13 @@ def versions(python: Path, package: str) -> dict[str, str | None]:
     return json.loads(done.stdout)
 
 
-def row(engine: str, wanted: Environment, fresh: bool = False) -> dict[str, Any]:
+def row(wanted: Environment, fresh: bool = False) -> dict[str, Any]:
     """One row of the table: versions, the strongest level a passed test exercised, counts; or why nothing ran."""
     head = {
-        "engine": engine,
+        "engine": wanted.engine,
         "environment": wanted.name if wanted.file else "main",
         "date": datetime.date.today().isoformat(),
-        "command": f"python {Path(__file__).relative_to(ROOT)} {engine}",
+        "command": f"python {Path(__file__).relative_to(ROOT)} {wanted.name}",
     }
     try:
         python = interpreter(wanted, fresh)
@@ -123,7 +129,7 @@ def row(engine: str, wanted: Environment, fresh: bool = False) -> dict[str, Any]
         return {**head, "version": "".join(pinned) or None, "python": None, "torch": None, **nothing, "note": reason}
     report = ENVIRONMENTS / f"{wanted.name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
-    found = run_tests(python, HERE.relative_to(ROOT) / engine, report, "-m", "")
+    found = run_tests(python, HERE.relative_to(ROOT) / wanted.engine / wanted.tests, report, "-m", "")
     installed = versions(python, wanted.package)
     read_from = found.pop("versions")
     tests = found.pop("exercised")
@@ -132,34 +138,58 @@ def row(engine: str, wanted: Environment, fresh: bool = False) -> dict[str, Any]
     return {**head, **installed, **found, "tests": tests, "exercised": exercised, "note": ""}
 
 
-def merged(earlier: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`earlier` with all rows of the engines that ran replaced, by engine and environment."""
-    ran = {one["engine"] for one in rows}
-    kept = [one for one in earlier if one["engine"] not in ran]
+def chosen(name: str) -> list[Environment]:
+    """The environments of an engine, or the one of that name; ValueError if there is none."""
+    for engine in engine_names():
+        wanted = environments(engine)
+        if found := wanted if name == engine else [one for one in wanted if one.file and one.name == name]:
+            return found
+    raise ValueError(f"ENGINE {name}: expected some of {', '.join(engine_names())}, or one of their environments")
+
+
+def merged(earlier: list[dict[str, Any]], rows: list[dict[str, Any]], known: set[str]) -> list[dict[str, Any]]:
+    """`earlier` with the rows of what ran replaced, by engine and environment.
+
+    `known` are the environments that the engines which ran have: their rows of others are dropped.
+    """
+    engines = {one["engine"] for one in rows}
+    ran = {(one["engine"], one["environment"]) for one in rows}
+    kept = [
+        one
+        for one in earlier
+        if one["engine"] not in engines
+        or (one["environment"] in known and (one["engine"], one["environment"]) not in ran)
+    ]
     return sorted([*kept, *rows], key=lambda one: (one["engine"], one["environment"]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the contract tests of engines, each in its own environment.")
     parser.add_argument(
-        "engines", nargs="*", metavar="ENGINE", help=f"some of {', '.join(engine_names())}; all if none"
+        "engines",
+        nargs="*",
+        metavar="ENGINE",
+        help=f"some of {', '.join(engine_names())}, or of their environments, such as verl-main-ppo; all if none",
     )
     parser.add_argument("--fresh", action="store_true", help="build the environments anew")
     options = parser.parse_args()
-    unknown = [name for name in options.engines if name not in engine_names()]
-    if unknown:
-        parser.error(f"ENGINE {unknown[0]}: expected some of {', '.join(engine_names())}")
+    try:
+        tables = [chosen(name) for name in options.engines or engine_names()]
+    except ValueError as error:
+        parser.error(str(error))
     has_failed = False
-    for engine in options.engines or engine_names():
+    for wanted in tables:
+        engine = wanted[0].engine
         rows = []
-        for wanted in environments(engine):
-            print(f"{wanted.name}", flush=True)
-            rows.append(row(engine, wanted, options.fresh))
+        for one in wanted:
+            print(one.name, flush=True)
+            rows.append(row(one, options.fresh))
             print(json.dumps(rows[-1], indent=2), flush=True)
         has_failed |= any(one["failed"] or not one["passed"] for one in rows)
         # After every engine: another run may have written in between, and a later engine may be interrupted.
         earlier = json.loads(RESULTS.read_text())["rows"] if RESULTS.is_file() else []
-        result = {"machine": f"{platform.system()} {platform.machine()}", "rows": merged(earlier, rows)}
+        known = {one.name if one.file else "main" for one in environments(engine)}
+        result = {"machine": f"{platform.system()} {platform.machine()}", "rows": merged(earlier, rows, known)}
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py")], check=True)
     return int(has_failed)

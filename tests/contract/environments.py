@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # What of an engine a test runs, strongest first.
-LEVELS = ("real worker", "real function", "signature only")
+LEVELS = ("whole trainer", "real worker", "real function", "signature only")
 
 
 def pip_install(python: Path, *arguments: str) -> None:
@@ -64,12 +65,13 @@ def run_tests(python: Path, tests: Path, report: Path, *options: str) -> dict[st
 def read_report(path: Path) -> dict[str, Any]:
     """Counts of a JUnit report: passed, names of the failed, skipped by reason, seconds, and what passed exercised.
 
-    `exercised` counts the passed tests by the level of their marker, `versions` has the versions that markers name.
+    `exercised` counts the passed tests by the level of their marker, `versions` has the versions that markers name,
+    `measured` what passed tests recorded under that name, as JSON, by test.
     """
     suite = next(xml.etree.ElementTree.parse(path).iter("testsuite"))
     failed: list[str] = []
     skipped, exercised = collections.Counter(), collections.Counter()
-    versions = set()
+    versions, measured = set(), {}
     for case in suite.iter("testcase"):
         properties = {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
         if "version" in properties:
@@ -82,6 +84,8 @@ def read_report(path: Path) -> dict[str, Any]:
             skipped[inside[1] if inside else skip.attrib["message"]] += 1
         elif "exercises" in properties:
             exercised[properties["exercises"]] += 1
+            if "measured" in properties:
+                measured[case.attrib["name"]] = json.loads(properties["measured"])
     return {
         "passed": int(suite.attrib["tests"]) - len(failed) - skipped.total(),
         "failed": failed,
@@ -89,4 +93,5 @@ def read_report(path: Path) -> dict[str, Any]:
         "seconds": round(float(suite.attrib["time"]), 1),
         "exercised": dict(exercised),
         "versions": sorted(versions),
+        "measured": measured,
     }

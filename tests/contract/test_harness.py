@@ -23,7 +23,7 @@ def test_a_requirements_file(tmp_path):
     assert (one.name, one.python, one.package) == ("skyrl-0.2", "3.12", "skyrl")
     assert one.without_dependencies == ("a==1", "b==2")
     file.write_text("# pyhton: 3.12\ntorch\n")
-    with pytest.raises(ValueError, match=r"'# pyhton: 3\.12': expected one of python, engine, no-deps"):
+    with pytest.raises(ValueError, match=r"'# pyhton: 3\.12': expected one of python, engine, no-deps, tests"):
         engines.read_environment("skyrl", file)
 
 
@@ -32,14 +32,22 @@ def test_rows_of_the_engines_that_ran_are_replaced_and_no_other():
         return [{"engine": engine, "environment": environment} for engine, environment in pairs]
 
     earlier = rows(("a", "a"), ("verl", "verl"), ("verl", "verl-0.7"))
-    merged = engines.merged(earlier, rows(("verl", "verl-0.8")))
-    assert merged == rows(("a", "a"), ("verl", "verl-0.8"))
+    merged = engines.merged(earlier, rows(("verl", "verl-0.8")), {"verl", "verl-0.8"})
+    assert merged == rows(("a", "a"), ("verl", "verl"), ("verl", "verl-0.8"))
+
+
+def test_an_engine_or_one_of_its_environments_is_chosen():
+    assert [one.name for one in engines.chosen("verl")] == [one.name for one in engines.environments("verl")]
+    (one,) = engines.chosen("verl-main-ppo")
+    assert (one.engine, one.tests) == ("verl", "test_verl_main_ppo.py")
+    with pytest.raises(ValueError, match=r"ENGINE verl-0: expected some of areal, .*, or one of their environments"):
+        engines.chosen("verl-0")
 
 
 def test_an_interpreter_that_is_missing_is_a_row_that_says_so(tmp_path):
     file = tmp_path / "requirements.txt"
     file.write_text("# python: 2.1\n# no-deps: verl==0.9.1\n")
-    row = engines.row("verl", engines.read_environment("verl", file), fresh=True)
+    row = engines.row(engines.read_environment("verl", file), fresh=True)
     assert (row["note"], row["version"], row["passed"], row["exercised"]) == ("no Python 2.1", "0.9.1", 0, None)
 
 
@@ -50,11 +58,15 @@ import pytest
 def test_one(): pass
 
 @pytest.mark.exercises("real worker", version="1.2")
-def test_two(): assert False
+def test_two(record_property):
+    record_property("measured", "3")
+    assert False
 
 @pytest.mark.exercises("signature only", version="1.2")
 @pytest.mark.parametrize("i", range(3))
-def test_three(i): pass
+def test_three(i, record_property):
+    if i:
+        record_property("measured", f'{{"i": {i}}}')
 
 def test_four(): pytest.skip("no reason")
 
@@ -76,6 +88,7 @@ def test_a_run_is_counted_by_what_it_exercised(tmp_path):
     assert report["skipped"] == {"no reason": 1, "not there": 1}
     assert report["exercised"] == {"real function": 1, "signature only": 3}
     assert report["versions"] == ["1.2"]
+    assert report["measured"] == {"test_three[1]": {"i": 1}, "test_three[2]": {"i": 2}}
 
 
 def test_an_unknown_level_is_an_error(tmp_path):
@@ -86,4 +99,7 @@ def test_an_unknown_level_is_an_error(tmp_path):
     (tmp_path / "test_some.py").write_text("import pytest\n@pytest.mark.exercises('everything')\ndef test(): pass\n")
     command = [sys.executable, "-m", "pytest", str(tmp_path), "--rootdir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 4 and "expected one of real worker, real function, signature only" in done.stderr
+    assert (
+        done.returncode == 4
+        and "expected one of whole trainer, real worker, real function, signature only" in done.stderr
+    )

@@ -183,24 +183,33 @@ import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from bandpo.core.objective.packed_average import PackedAverage
 from bandpo.core.regions import packed
+from bandpo.kernels import averaging
 from bandpo.kernels import clip_loss as op
 from bandpo.kernels import clip_loss_triton as kernel
 from bandpo.kernels.bounds import Region
 
-pointers = {"mask_ptr": "*u8"}
-pointers |= {name: "*fp32" for name in ("advantages_ptr", "gradient_ptr", "per_token_ptr", "sums_ptr")}
+target = GPUTarget("cuda", 90, 32)
+outputs = [f"{name}_ptr" for name in ("advantages", "gradient", "per_token", "parts", "weights", "loss", "summary")]
+pointers = {"mask_ptr": "*u8", "done_ptr": "*i32"} | dict.fromkeys(outputs, "*fp32")
 region = Region("*fp32", "*fp32", *["fp32"] * 8)
+numbers = dict.fromkeys(("rows", "tokens", "advantage_row", "advantage_column"), "i32")
+numbers |= {"logp_slack": "fp32", "old_slack": "fp32", "average": PackedAverage("i32", "fp32", "fp32")}
 for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
-    constants = {"METRICS": metrics, "PER_TOKEN": True, "COUNT": op.SUMS, "BLOCK": op.BLOCK}
+    constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
+    constants |= {"AVERAGE": kind % 3, "ROWS": 4, "BLOCKS": averaging.REDUCED // 4}
     constants |= {"LOW": kind, "HIGH": kind, "TOWARD": kind == packed.KL and not metrics}
     types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
-    types |= {name: "i32" for name in ("tokens", "advantage_row", "advantage_column")}
-    types |= {name: "constexpr" for name in constants}
+    types |= numbers | dict.fromkeys(constants, "constexpr")
     types["region"] = region
     signature = {name: types[name] for name in kernel._clip_loss.arg_names}
-    built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=GPUTarget("cuda", 90, 32))
+    built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=target)
     assert len(built.asm["cubin"]) > 1000
+types = dict.fromkeys(averaging._scale.arg_names, "*fp32")
+types |= {"out_ptr": "*bf16", "tokens": "i32", "BLOCK": "constexpr"}
+built = triton.compile(ASTSource(averaging._scale, types, {"BLOCK": op.BLOCK}), target=target)
+assert len(built.asm["cubin"]) > 1000
 print("built")
 """
 

@@ -62,12 +62,14 @@ def check_floating(name: str, tensor: object) -> None:
 
 def check_logp(name: str, logp: Tensor) -> None:
     """Raise ValueError at the first position that is NaN or positive beyond rounding."""
-    _raise_at(name, logp, ~(logp <= _slack(logp)), "a log-prob, at most 0")
+    _raise_at(name, logp, ~(logp <= positive_slack(logp)), "a log-prob, at most 0")
 
 
 def check_inside(name: str, logp: Tensor, mask: Tensor) -> None:
     """Raise ValueError at the first position inside the mask that is NaN, infinite or positive beyond rounding."""
-    _raise_at(name, logp, ~((logp <= _slack(logp)) & torch.isfinite(logp)) & mask, "a finite log-prob, at most 0")
+    _raise_at(
+        name, logp, ~((logp <= positive_slack(logp)) & torch.isfinite(logp)) & mask, "a finite log-prob, at most 0"
+    )
 
 
 def check_finite(name: str, tensor: Tensor, mask: Tensor) -> None:
@@ -85,7 +87,8 @@ def check_binary(name: str, tensor: Tensor) -> None:
     _raise_at(name, tensor, (tensor != 0) & (tensor != 1), "0 or 1; scale the advantages to weigh tokens")
 
 
-def _slack(logp: Tensor) -> float:
+def positive_slack(logp: Tensor) -> float:
+    """Return how far above 0 rounding may have pushed the largest of these log-probs."""
     return _POSITIVE_SLACK.get(logp.dtype, 1e-4)
 
 

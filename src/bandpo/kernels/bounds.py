@@ -5,6 +5,7 @@ Each function names the torch function whose mirror it is; the tests hold both a
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
 
 import torch
@@ -37,8 +38,9 @@ Region = namedtuple(
 sides of kind KL, coarse and fine the `log_floor` of the lower side. The kinds choose code: they stand beside it."""
 
 
+@functools.lru_cache(maxsize=256)
 def on_device(region: PackedRegion, device: torch.device) -> Region:
-    """Return the region with the constants of its sides, as a kernel's argument."""
+    """Return the region with the constants of its sides, as a kernel's argument; made once for each device."""
     kinds = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
     unused = torch.empty(1, device=device)
     low, high = (kl_table(*v.as_integer_ratio(), device) if kind == packed.KL else unused for kind, v in kinds)

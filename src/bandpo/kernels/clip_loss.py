@@ -1,22 +1,25 @@
-"""One kernel for the clipped loss: log-probs, advantages and mask in, gradient and sums out, each read once.
+"""One kernel for the clipped loss: log-probs, advantages and mask in, loss, gradient and sums out, each read once.
 
 For every token it finds the bounds of its trust region, the loss, the gradient ∂ℓ/∂logp and what the metrics count;
-the gradient is written, all else is added up per row and block, in a fixed order: 17 bytes a token forward and 8
-backward in fp32, 4 more for the loss of every token. The mathematics is that of `regions.clipping`,
-`divergences.closed` and `kl_table` again, and the tests hold the two against each other. The kernel is one opaque
-operator to compilers and fake tensors; Triton is imported when it first runs, never when it is traced.
+loss and gradient of every token are written, all else is added up per block, and the block that is done last reduces
+the blocks, in a fixed order, to the loss: 21 bytes a token forward and 8 backward in fp32, one launch each. The
+mathematics is that of `regions.clipping`, `divergences.closed`, `kl_table` and `aggregation` again, and the tests hold
+the two against each other. To compilers and fake tensors the kernel is one opaque operator; Triton is imported when it
+first runs, never when it is traced.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from bandpo.core.checks import is_fake, is_traced
 from bandpo.core.objective.gradients import once_differentiable
 from bandpo.core.objective.metrics import BUCKETS, Metrics, bucket_names
+from bandpo.core.objective.packed_average import AVERAGE_SCHEMA, PackedAverage
 from bandpo.core.regions.packed import REGION_SCHEMA, PackedRegion
 
 # One fixed shape, not tuned at run time: with another the sums would be added in another order.
@@ -24,72 +27,123 @@ BLOCK, WARPS = 1024, 4
 
 Sums = namedtuple(
     "Sums",
-    "loss tokens good bad clip_high clip_low dual_clip clip bound_low log_bound_high finite_high "
+    "loss tokens wrong good bad clip_high clip_low dual_clip clip bound_low log_bound_high finite_high "
     "ratio approx_kl sampled_entropy",
 )
-"""A block's sums over its tokens, in the order in which they are stored: the loss and the tokens that count; of these
-the good and the bad, and those stopped above, below, by the dual clip and in any way; then what the metrics of the same
-names add up, `finite_high` the upper bounds that do. Without metrics only the first two are there."""
+"""A block's sums over its tokens, in the order in which they are stored: the loss, the tokens that count, and those of
+them that `check` refuses; of the tokens the good and the bad, and those stopped above, below, by the dual clip and in
+any way; then what the metrics of the same names add up, `finite_high` the upper bounds that do. Without metrics only
+the first three are there."""
 BucketSums = namedtuple("BucketSums", "good clip_high bad clip_low")
 """The same of one bucket of old probability, which come after `Sums`, bucket by bucket."""
 OVERALL, PER_BUCKET = len(Sums._fields), len(BucketSums._fields)
-SUMS = OVERALL + PER_BUCKET * len(BUCKETS)
+SUMS, WITHOUT_METRICS = OVERALL + PER_BUCKET * len(BUCKETS), 3
+BUCKET_NAMES = tuple(bucket_names())
+
+
+class Outputs(NamedTuple):
+    """What the kernel fills, all fp32.
+
+    Attributes:
+        gradient, per_token: ∂ℓ/∂logp and ℓ of every token, (B, T).
+        parts: `Sums` and `BucketSums` of every block, (blocks, SUMS), or (blocks, WITHOUT_METRICS).
+        weights: of every row, (B,): its tokens' weight in the loss over what all tokens share, which is `summary[1]`.
+        loss: the averaged loss, a scalar.
+        summary: the number of tokens that `check` refuses, 1 more where the loss is not finite; then see `weights`.
+    """
+
+    gradient: Tensor
+    per_token: Tensor
+    parts: Tensor
+    weights: Tensor
+    loss: Tensor
+    summary: Tensor
+
+
+_SPLIT = len(PackedRegion._fields)
 _TENSORS = "Tensor logp, Tensor logp_old, Tensor advantages, Tensor mask"
-_SCHEMA = f"({_TENSORS}, {REGION_SCHEMA}, bool metrics, bool per_token) -> (Tensor, Tensor, Tensor)"
+_SCHEMA = f"({_TENSORS}, {REGION_SCHEMA}, {AVERAGE_SCHEMA}, bool metrics) -> ({', '.join(['Tensor'] * 6)})"
+
+
+def _computed(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any) -> Outputs:
+    from bandpo.kernels.clip_loss_triton import launch
+
+    outputs = _empty_outputs(logp, logp_old, advantages, mask, *numbers)
+    if logp.numel():
+        region, average = PackedRegion(*numbers[:_SPLIT]), PackedAverage(*numbers[_SPLIT:-1])
+        launch((logp, logp_old, advantages, mask), outputs, region, average, metrics=numbers[-1])
+    else:
+        for output in outputs:
+            output.zero_()
+    return outputs
+
+
+def _empty_outputs(logp: Tensor, *others: Any) -> Outputs:
+    rows, tokens = logp.shape
+    parts = rows * -(-tokens // BLOCK), SUMS if others[-1] else WITHOUT_METRICS
+    sizes = (rows, tokens), (rows, tokens), parts, (rows,), (), (2,)
+    return Outputs(*[torch.empty(size, dtype=torch.float32, device=logp.device) for size in sizes])
 
 
 @torch.library.custom_op("bandpo::clip_loss", mutates_args=(), schema=_SCHEMA)
 def _clip_loss_op(
-    logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *others: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    from bandpo.kernels.clip_loss_triton import launch
-
-    *region, metrics, per_token = others
-    rows, tokens = logp.shape
-    blocks = max(-(-tokens // BLOCK), 1)
-    gradient = torch.empty(rows, tokens, dtype=torch.float32, device=logp.device)
-    losses = torch.empty(rows, tokens if per_token else 0, dtype=torch.float32, device=logp.device)
-    sums = torch.zeros(rows, blocks, SUMS, dtype=torch.float32, device=logp.device)
-    if rows and tokens:
-        launch(
-            (logp, logp_old, advantages, mask),
-            (gradient, losses, sums),
-            PackedRegion(*region),
-            metrics=metrics,
-            per_token=per_token,
-        )
-    return gradient, losses, sums.sum(1)
+    logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any
+) -> tuple[Tensor, ...]:
+    return tuple(_computed(logp, logp_old, advantages, mask, *numbers))
 
 
 @_clip_loss_op.register_fake
-def _(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any) -> tuple[Tensor, Tensor, Tensor]:
-    rows, tokens = logp.shape
-    widths = (tokens, tokens if numbers[-1] else 0, SUMS)
-    gradient, losses, sums = (logp.new_empty(rows, n, dtype=torch.float32) for n in widths)
-    return gradient, losses, sums
+def _(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any) -> tuple[Tensor, ...]:
+    return tuple(_empty_outputs(logp, *numbers))
 
 
-# Of logp_old, advantages, mask, the region's numbers, metrics and per_token.
-_NO_GRADIENTS = (None,) * (5 + len(PackedRegion._fields))
+# Of logp_old, advantages, mask, and the numbers.
+_NO_GRADIENTS = (None,) * (4 + _SPLIT + len(PackedAverage._fields))
+
+
+def _is_opaque(tensor: Tensor) -> bool:
+    """Return whether the kernel has to be one operator here; called without the dispatcher it takes half the time."""
+    return is_traced() or is_fake(tensor)
 
 
 class _ClipLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logp: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-        gradient, losses, sums = _clip_loss_op(logp, *others)
-        ctx.save_for_backward(logp, gradient)
-        ctx.has_losses = others[-1]
-        row_losses = sums[:, 0].clone()
-        ctx.mark_non_differentiable(sums)
-        return row_losses, losses, sums
+    def forward(ctx: Any, logp: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        outputs = Outputs(*_clip_loss_op(logp, *others)) if _is_opaque(logp) else _computed(logp, *others)
+        ctx.save_for_backward(logp, outputs.gradient, outputs.weights, outputs.summary)
+        ctx.mark_non_differentiable(outputs.parts, outputs.summary)
+        ctx.set_materialize_grads(False)
+        return outputs.loss, outputs.per_token, outputs.parts, outputs.summary
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        logp, gradient = ctx.saved_tensors
-        weight = grad_outputs[0].unsqueeze(-1)
-        if ctx.has_losses:
-            weight = weight + grad_outputs[1]
-        return once_differentiable((weight * gradient).to(logp.dtype), logp), *_NO_GRADIENTS
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        logp, gradient, *scale = ctx.saved_tensors
+        return once_differentiable(_scaled(logp, gradient, *scale, *grad_outputs[:2]), logp), *_NO_GRADIENTS
+
+
+def _scaled(
+    logp: Tensor,
+    gradient: Tensor,
+    weights: Tensor,
+    summary: Tensor,
+    upstream: Tensor | None,
+    upstream_per_token: Tensor | None,
+) -> Tensor:
+    """Return the gradient in logp, of the gradients in the loss and in the loss of every token."""
+    if upstream is not None and upstream_per_token is None and logp.numel() and not _is_opaque(upstream):
+        return _scaled_by_kernel(logp, gradient, weights, summary, upstream)
+    weight = (torch.zeros_like(weights) if upstream is None else weights * summary[1] * upstream).unsqueeze(-1)
+    if upstream_per_token is not None:
+        weight = weight + upstream_per_token
+    return (weight * gradient).to(logp.dtype)
+
+
+def _scaled_by_kernel(logp: Tensor, gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor) -> Tensor:
+    from bandpo.kernels.averaging import launch_scale
+
+    scaled = torch.empty(logp.shape, dtype=logp.dtype, device=logp.device)
+    launch_scale(gradient, weights, summary, upstream, scaled)
+    return scaled
 
 
 def clip_loss(
@@ -98,42 +152,44 @@ def clip_loss(
     advantages: Tensor,
     mask: Tensor,
     region: PackedRegion,
+    average: PackedAverage,
     *,
     metrics: bool = True,
-    per_token: bool = True,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the clipped loss of every row and token, and the sums its metrics are made of, in one pass.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the clipped loss and what its metrics are made of, in one pass.
 
     Args:
         logp, logp_old: (B, T) fp32, bf16 or fp16; masked positions may hold anything. Gradients flow through logp.
-        advantages: (B, T), expanded or not; masked positions may hold anything.
+        advantages: (B,), (B, 1) or (B, T); masked positions may hold anything.
         mask: (B, T) bool.
         region: the interval.
-        metrics: add up what the metrics need, else loss and tokens alone.
-        per_token: write the loss of every token too.
+        average: how the loss is averaged.
+        metrics: add up what the metrics need too.
 
     Returns:
-        Σ ℓ of every row (B,); ℓ (B, T), (B, 0) without per_token; sums (B, SUMS), see `as_metrics`. All fp32.
+        The loss, a scalar; ℓ of every token (B, T); `parts` and `summary` of `Outputs`. All fp32.
     """
-    return _ClipLoss.apply(logp, logp_old, advantages, mask, *region, metrics, per_token)
+    return _ClipLoss.apply(logp, logp_old, advantages, mask, *region, *average, metrics)
 
 
-def as_metrics(sums: Tensor, has_dual_clip: bool) -> Metrics:
-    """Return the (sum, count) pairs of `trust_region_metrics` out of the kernel's sums (B, SUMS)."""
-    sums = sums.sum(0)
-    total = Sums(*sums[:OVERALL])
+def as_metrics(parts: Tensor, has_dual_clip: bool) -> tuple[Metrics, Tensor]:
+    """Return the (sum, count) pairs of `trust_region_metrics` out of the kernel's `parts`, and all their sums."""
+    sums = parts.sum(0)
+    numbers = sums.unbind()
+    total = Sums(*numbers[:OVERALL])
     metrics: Metrics = {"clip_high": (total.clip_high, total.good), "clip_low": (total.clip_low, total.bad)}
     if has_dual_clip:
         metrics["dual_clip"] = (total.dual_clip, total.bad)
     metrics["clip"] = (total.clip, total.tokens)
-    for name, row in zip(bucket_names(), sums[OVERALL:].view(-1, PER_BUCKET), strict=True):
-        bucket = BucketSums(*row)
+    for first, name in zip(range(OVERALL, SUMS, PER_BUCKET), BUCKET_NAMES, strict=True):
+        bucket = BucketSums(*numbers[first : first + PER_BUCKET])
         metrics[f"clip_high/{name}"] = bucket.clip_high, bucket.good
         metrics[f"clip_low/{name}"] = bucket.clip_low, bucket.bad
-    return metrics | {
+    metrics |= {
         "bound_low": (total.bound_low, total.tokens),
         "log_bound_high": (total.log_bound_high, total.finite_high),
         "ratio": (total.ratio, total.tokens),
         "approx_kl": (total.approx_kl, total.tokens),
         "sampled_entropy": (total.sampled_entropy, total.tokens),
     }
+    return metrics, sums

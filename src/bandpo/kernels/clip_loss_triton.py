@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -10,12 +11,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from bandpo.core.checks import positive_slack
 from bandpo.core.objective.metrics import BUCKETS
+from bandpo.core.objective.packed_average import PackedAverage
 from bandpo.core.regions.packed import KL, PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO
-from bandpo.kernels import clip_loss
+from bandpo.kernels import averaging, clip_loss
+from bandpo.kernels.averaging import is_finite, reduce_blocks
 from bandpo.kernels.bounds import bounds, kl_bounds_toward, on_device
-from bandpo.kernels.clip_loss import BucketSums, Sums
+from bandpo.kernels.clip_loss import BucketSums, Outputs, Sums
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
@@ -45,20 +49,33 @@ def _clip_loss(
     mask_ptr,
     gradient_ptr,
     per_token_ptr,
-    sums_ptr,
+    parts_ptr,
+    weights_ptr,
+    loss_ptr,
+    summary_ptr,
+    done_ptr,
+    rows,
     tokens,
     advantage_row,
     advantage_column,
+    logp_slack,
+    old_slack,
     region,
+    average,
+    AVERAGE: tl.constexpr,
     LOW: tl.constexpr,
     HIGH: tl.constexpr,
     TOWARD: tl.constexpr,
     METRICS: tl.constexpr,
-    PER_TOKEN: tl.constexpr,
     COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCKS: tl.constexpr,
 ):
-    """Mirror `clipping.clip_to` and `trust_region_metrics`, for one block of tokens of one row."""
+    """Mirror `clipping.clip_to` and `trust_region_metrics`, for one block of tokens of one row.
+
+    The block that is done last reduces what all have stored, so that one launch gives the loss.
+    """
     row = tl.program_id(0).to(tl.int64)
     block = tl.program_id(1)
     column = block * BLOCK + tl.arange(0, BLOCK)
@@ -82,17 +99,22 @@ def _clip_loss(
     stopped = (is_good & above) | (is_bad & (under | past_dual))
     ratio = tl.exp(d)
     is_free = (tl.abs(d) < GUARD) & ~stopped
-    tl.store(gradient_ptr + at, tl.where(is_free, -advantage * ratio, 0.0), mask=column < tokens)
-    if PER_TOKEN:
-        tl.store(per_token_ptr + at, loss, mask=column < tokens)
+    gradient = tl.where(is_free, -advantage * ratio, 0.0)
+    tl.store(gradient_ptr + at, gradient, mask=column < tokens)
+    tl.store(per_token_ptr + at, loss, mask=column < tokens)
+    is_right = (logp <= logp_slack) & (raw_old <= old_slack) & is_finite(logp) & is_finite(raw_old)
+    is_right = is_right & is_finite(advantage) & is_finite(loss) & is_finite(gradient)
+    wrong = counts & ~is_right
 
-    place = sums_ptr + (row * tl.num_programs(1) + block) * COUNT
+    blocks = tl.num_programs(1)
+    place = parts_ptr + (row * blocks + block) * COUNT
     if METRICS:
         good, bad = counts & is_good, counts & is_bad
-        is_finite = high < float("inf")
+        is_bounded = high < float("inf")
         total = Sums(
             loss=loss,
             tokens=counts,
+            wrong=wrong,
             good=good,
             bad=bad,
             clip_high=good & above,
@@ -100,8 +122,8 @@ def _clip_loss(
             dual_clip=bad & past_dual,
             clip=counts & (is_good | is_bad) & ~is_free,
             bound_low=tl.where(counts, tl.exp(low), 0.0),
-            log_bound_high=tl.where(counts & is_finite, high, 0.0),
-            finite_high=counts & is_finite,
+            log_bound_high=tl.where(counts & is_bounded, high, 0.0),
+            finite_high=counts & is_bounded,
             ratio=tl.where(counts, ratio, 0.0),
             approx_kl=tl.where(counts, _approx_kl(d, ratio), 0.0),
             sampled_entropy=tl.where(counts, -raw_old, 0.0),
@@ -116,39 +138,76 @@ def _clip_loss(
             )
             _store(place + OVERALL + i * PER_BUCKET, bucket)
     else:
-        _store(place, (loss, counts))
+        _store(place, (loss, counts, wrong))
+
+    tl.debug_barrier()  # all threads of this block have stored
+    if tl.atomic_add(done_ptr, 1, sem="acq_rel") == rows * blocks - 1:
+        tl.debug_barrier()
+        tl.store(done_ptr, 0)  # for the next launch
+        outputs = (weights_ptr, loss_ptr, summary_ptr)
+        reduce_blocks(parts_ptr, outputs, rows, blocks, average, AVERAGE, COUNT, ROWS, BLOCKS)
 
 
 def launch(
     inputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    outputs: tuple[Tensor, Tensor, Tensor],
+    outputs: Outputs,
     region: PackedRegion,
+    average: PackedAverage,
     *,
     metrics: bool,
-    per_token: bool,
 ) -> None:
-    """Fill (gradient, losses, sums) from (logp, logp_old, advantages, mask), none of them empty."""
+    """Fill the outputs from (logp, logp_old, advantages, mask), none of them empty."""
     logp, logp_old, advantages, mask = inputs
     rows, tokens = logp.shape
-    sums = outputs[2]
+    blocks = -(-tokens // clip_loss.BLOCK)
     is_one_table = region.low_kind == region.high_kind == KL and region.low_value == region.high_value
-    kernel: Any = _clip_loss[(rows, sums.shape[1])]
+    reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
+    kernel: Any = _clip_loss[(rows, blocks)]
     kernel(
         logp.contiguous(),
         logp_old.contiguous(),
         advantages,
         mask.contiguous().view(torch.uint8),
         *outputs,
+        _counter(logp.device),
+        rows,
         tokens,
-        advantages.stride(0),
-        advantages.stride(1),
+        *_strides(advantages),
+        positive_slack(logp),
+        positive_slack(logp_old),
         on_device(region, logp.device),
+        average,
+        AVERAGE=average.kind,
         LOW=region.low_kind,
         HIGH=region.high_kind,
         TOWARD=is_one_table and not metrics,
         METRICS=metrics,
-        PER_TOKEN=per_token,
-        COUNT=sums.shape[2],
+        COUNT=outputs.parts.shape[1],
         BLOCK=clip_loss.BLOCK,
+        ROWS=reduced_rows,
+        BLOCKS=averaging.REDUCED // reduced_rows,
         num_warps=clip_loss.WARPS,
     )
+
+
+def _strides(advantages: Tensor) -> tuple[int, int]:
+    """Return the strides of advantages over rows and tokens; those given for each row, (B,) or (B, 1), have none."""
+    row = advantages.stride(0)
+    return (row, advantages.stride(1)) if advantages.dim() == 2 and advantages.shape[1] > 1 else (row, 0)
+
+
+def _counter(device: torch.device) -> Tensor:
+    """Return a zero that a launch counts its blocks in, and leaves a zero: one for each stream, whose launches queue.
+
+    A graph has its own, made while it is captured: it may be replayed beside the stream that captured it.
+    """
+    if device.type != "cuda":
+        return _zero(device, 0)
+    if torch.cuda.is_current_stream_capturing():
+        return torch.zeros(1, dtype=torch.int32, device=device)
+    return _zero(device, torch.cuda.current_stream(device).cuda_stream)
+
+
+@functools.cache
+def _zero(device: torch.device, stream: int) -> Tensor:
+    return torch.zeros(1, dtype=torch.int32, device=device)

@@ -62,6 +62,21 @@ def aggregate_rows(
     denominator: float | Tensor | None = None,
 ) -> Tensor:
     """Reduce losses as `aggregate`, already summed over each sequence: (B,) sums, and (B,) numbers of tokens."""
+    check_aggregation(aggregation, max_tokens, denominator)
+    if aggregation == "token-mean":
+        total, count = row_losses.sum(), lengths.sum()
+    else:
+        total, count = row_losses, (lengths > 0).sum()
+        if aggregation == "seq-mean-token-mean":
+            total = total / lengths.clamp_min(1)
+        total = total.sum()
+        if max_tokens is not None:
+            total = total / max_tokens
+    return total / (count.clamp_min(1) if denominator is None else denominator)
+
+
+def check_aggregation(aggregation: str, max_tokens: int | None, denominator: float | Tensor | None) -> None:
+    """Raise ValueError unless the name is one of `AGGREGATIONS` and the numbers are what it takes, see `aggregate`."""
     if aggregation not in AGGREGATIONS:
         per_token = "; losses that are not averaged are policy_loss's per_token"
         hint = per_token if str(aggregation).lower() == "none" else suggestion(aggregation, AGGREGATIONS)
@@ -72,13 +87,5 @@ def aggregate_rows(
         raise ValueError(f"max_tokens={max_tokens!r} with aggregation={aggregation!r}: expected {expected}")
     if denominator is not None and not isinstance(denominator, Tensor):
         check_number("denominator", denominator, 0.0, float("inf"), low_open=True)
-    if aggregation == "token-mean":
-        total, count = row_losses.sum(), lengths.sum()
-    else:
-        total, count = row_losses, (lengths > 0).sum()
-        if aggregation == "seq-mean-token-mean":
-            total = total / lengths.clamp_min(1)
-        total = total.sum()
-        if max_tokens is not None:
-            total = total / check_number("max_tokens", max_tokens, 1, float("inf"))
-    return total / (count.clamp_min(1) if denominator is None else denominator)
+    if max_tokens is not None:
+        check_number("max_tokens", max_tokens, 1, float("inf"))

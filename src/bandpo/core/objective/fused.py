@@ -13,6 +13,8 @@ from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.regions.dispatch import serves
 from bandpo.core.regions.packed import PackedRegion
 
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
 
 def packed_region(method: Method, options: Mapping[str, Any]) -> PackedRegion | None:
     """Return the method's region as a kernel's numbers, or None where the kernel has no formula for it.
@@ -31,13 +33,16 @@ def packed_region(method: Method, options: Mapping[str, Any]) -> PackedRegion | 
     """
     if not isinstance(method, IntervalMethod) or method.inputs:
         return None
+    types = tuple(map(type, options.values()))
+    if _PLAIN.issuperset(types) and not torch.compiler.is_compiling():
+        # A number and a bool that equal each other are not the same option.
+        return _remembered(method.rule, tuple(options.items()), types)
     if any(isinstance(value, Tensor) for value in options.values()):
         return None
     given = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options.items())
     if torch.compiler.is_compiling() or not _is_hashable(given):
         return _packed(method.rule, given)
-    # A number and a bool that equal each other are not the same option.
-    return _remembered(method.rule, given, tuple(type(value) for _, value in given))
+    return _remembered(method.rule, given, types)
 
 
 def _is_hashable(value: object) -> bool:

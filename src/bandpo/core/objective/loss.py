@@ -17,14 +17,16 @@ from torch import Tensor
 from bandpo.core.checks import can_inspect, check_finite
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
-from bandpo.core.objective.aggregation import aggregate, aggregate_rows
+from bandpo.core.objective.aggregation import aggregate
 from bandpo.core.objective.corrections import check_reference, importance_weight
 from bandpo.core.objective.fused import kernel_region
 from bandpo.core.objective.gradients import with_known_gradient
 from bandpo.core.objective.inputs import Batch, as_tokens, checked, filled, prepare, radii_inside
 from bandpo.core.objective.layout import layout
 from bandpo.core.objective.metrics import Metrics, masked_sum, trust_region_metrics
+from bandpo.core.objective.one_pass import in_one_pass, kernel_setting
 from bandpo.core.objective.overflow import check_overflow
+from bandpo.core.objective.packed_average import packed_average
 from bandpo.core.objective.reference_kl import reference_kl
 from bandpo.core.regions.dispatch import as_metrics, clip_loss
 from bandpo.core.regions.packed import PackedRegion
@@ -124,20 +126,27 @@ def policy_loss(
     tensor([[-2.5000,  0.0000]])
     """
     method = get_method(method)
-    lie = layout(segments, mask, check=check)
-    logp, logp_old, advantages = lie.rows("logp", logp), lie.rows("logp_old", logp_old), lie.advantages(advantages)
-    mask, entropy, options = lie.rows("mask", mask), lie.rows_if("entropy", entropy), lie.options(method, options)
-    policies = {name: lie.rows_if(name, x) for name, x in (("logp_rollout", logp_rollout), ("logp_ref", logp_ref))}
     bonus = {"entropy": entropy} if "entropy" in method.inputs else {}
     inputs, hyperparameters = method.split({**options, **bonus})
     check_reference(logp_ref, beta, kl_estimator, kl_cap)
-    batch = prepare(method, logp, logp_old, advantages, mask, **policies, anchor=anchor, inputs=inputs, check=check)
     has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
-    region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
     reduction = {"max_tokens": max_tokens, "denominator": denominator}
+    is_plain = segments is None and anchor is None and logp_rollout is None and entropy is None
+    if is_plain and not (has_more_terms or inputs):
+        setting = kernel_setting(kernel, method, hyperparameters, logp, aggregation, **reduction)
+        tensors = (logp, logp_old, advantages, mask)
+        if setting is not None and (found := in_one_pass(tensors, setting, metrics, check)) is not None:
+            return PolicyLoss(*found)
+    lie = layout(segments, mask, check=check)
+    logp, logp_old, advantages = lie.rows("logp", logp), lie.rows("logp_old", logp_old), lie.advantages(advantages)
+    mask, entropy = lie.rows("mask", mask), lie.rows_if("entropy", entropy)
+    inputs, hyperparameters = lie.options(method, inputs), lie.options(method, hyperparameters)
+    policies = {name: lie.rows_if(name, x) for name, x in (("logp_rollout", logp_rollout), ("logp_ref", logp_ref))}
+    batch = prepare(method, logp, logp_old, advantages, mask, **policies, anchor=anchor, inputs=inputs, check=check)
+    region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
     if region is not None:
-        rows, lengths, per_token, counts = _by_kernel(batch, region, metrics)
-        gradient, loss = per_token, aggregate_rows(rows, lengths, aggregation, **reduction)
+        loss, per_token, counts = _by_kernel(batch, region, metrics, aggregation, max_tokens, denominator)
+        gradient = per_token
     else:
         settings = {**batch.inputs, **radii_inside(hyperparameters, batch.mask)}
         per_token, gradient, counts = _by_torch(method, as_tokens(batch), settings, check, metrics, bounds)
@@ -187,13 +196,21 @@ def _by_torch(
     return per_token, surrogate.gradient, counts
 
 
-def _by_kernel(batch: Batch, region: PackedRegion, metrics: bool) -> tuple[Tensor, Tensor, Tensor, Metrics]:
-    """Return loss and length of every row, loss of every token and metrics, from the kernel."""
-    rows, per_token, sums = clip_loss(
-        batch.logp, batch.logp_anchor, batch.advantages, batch.mask, region, metrics=metrics
-    )
-    counts = as_metrics(sums, math.isfinite(region.log_dual_clip)) if metrics else {}
-    return rows, sums[:, 1], per_token, counts
+def _by_kernel(
+    batch: Batch,
+    region: PackedRegion,
+    metrics: bool,
+    aggregation: str,
+    max_tokens: int | None,
+    denominator: float | Tensor | None,
+) -> tuple[Tensor, Tensor, Metrics]:
+    """Return the loss, the loss of every token and metrics, from the kernel."""
+    is_number = not isinstance(denominator, Tensor)
+    average = packed_average(aggregation, max_tokens, denominator if is_number else 1.0)
+    tensors = batch.logp, batch.logp_anchor, batch.advantages, batch.mask
+    loss, per_token, parts, _ = clip_loss(*tensors, region, average, metrics=metrics)
+    counts = as_metrics(parts, math.isfinite(region.log_dual_clip))[0] if metrics else {}
+    return loss if is_number else loss / denominator, per_token, counts
 
 
 def _of_policies(batch: Batch, entropy: Tensor | None, check: bool) -> Metrics:

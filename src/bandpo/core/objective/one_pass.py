@@ -1,0 +1,102 @@
+"""The short way to the kernel: for a batch that is as the kernel takes it, with the setting looked up.
+
+On a fast device the host's work is the time of a loss. Here nothing is asked of torch but memory and two launches, one
+forward and one backward; metrics are one reduction more, and `check` is one transfer, since the kernel itself counts
+what a check refuses. Whatever is not plain takes the long way, which names what is wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bandpo.core.checks import is_fake
+from bandpo.core.methods.method import Method
+from bandpo.core.objective.fused import packed_region
+from bandpo.core.objective.metrics import Metrics
+from bandpo.core.objective.packed_average import PackedAverage, packed_average
+from bandpo.core.regions.dispatch import as_metrics, clip_loss, serves
+from bandpo.core.regions.packed import PackedRegion
+
+FLOATING = frozenset({torch.float32, torch.bfloat16, torch.float16})
+_NUMBERS = frozenset({int, float, type(None)})
+_remembered_average = functools.lru_cache(typed=True)(packed_average)
+
+
+class Setting(NamedTuple):
+    """What a kernel is told of a method and of the average."""
+
+    region: PackedRegion
+    average: PackedAverage
+
+
+def kernel_setting(
+    kernel: str,
+    method: Method,
+    options: Mapping[str, Any],
+    logp: Tensor,
+    aggregation: str,
+    *,
+    max_tokens: int | None,
+    denominator: float | Tensor | None,
+) -> Setting | None:
+    """Return what to tell the kernel, or None where the long way is to be taken: none of it is an error here.
+
+    Raises:
+        TypeError, ValueError: an option or a number out of range, an unknown kernel or aggregation.
+    """
+    if torch.compiler.is_compiling() or kernel == "torch" or method.anchor != "old" or type(aggregation) is not str:
+        return None
+    if not _NUMBERS.issuperset((type(max_tokens), type(denominator))):
+        return None
+    if not (isinstance(logp, Tensor) and logp.dtype in FLOATING and serves(kernel, logp)):
+        return None
+    region = packed_region(method, options)
+    return None if region is None else Setting(region, _remembered_average(aggregation, max_tokens, denominator))
+
+
+def in_one_pass(
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], setting: Setting, metrics: bool, check: bool
+) -> tuple[Tensor, Tensor, Metrics] | None:
+    """Return loss, loss of every token and metrics, or None where the long way has something to say.
+
+    Args:
+        tensors: logp, logp_old, advantages and mask, as `policy_loss` was given them.
+        setting: from `kernel_setting`.
+        metrics, check: as `policy_loss`.
+    """
+    if not _is_plain(*tensors, check):
+        return None
+    loss, per_token, parts, summary = clip_loss(*tensors, *setting, metrics=metrics)
+    counts, sums = as_metrics(parts, math.isfinite(setting.region.log_dual_clip)) if metrics else ({}, None)
+    if check and not is_fake(loss) and _is_wrong(summary, sums):
+        return None
+    return loss, per_token, counts
+
+
+def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, check: bool) -> bool:
+    """Return whether the kernel can take these tensors as they are, and the long way has no warning to give of them."""
+    if not (isinstance(logp_old, Tensor) and isinstance(advantages, Tensor) and isinstance(mask, Tensor)):
+        return False
+    shape, device = logp.shape, logp.device
+    return (
+        len(shape) == 2
+        and logp_old.shape == shape == mask.shape
+        and advantages.shape in (shape, shape[:1], (shape[0], 1))
+        and logp_old.device == device == advantages.device == mask.device
+        and mask.dtype is torch.bool
+        and logp_old.dtype in FLOATING
+        and advantages.dtype in FLOATING
+        and not (check and logp_old.dtype is not torch.float32)
+        and not (logp_old.requires_grad or advantages.requires_grad)
+    )
+
+
+def _is_wrong(summary: Tensor, sums: Tensor | None) -> bool:
+    """Return whether the kernel saw a token that `check` refuses, or a number overflowed."""
+    return summary[0].item() > 0 or (sums is not None and not all(map(math.isfinite, sums.tolist())))
