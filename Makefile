@@ -41,7 +41,8 @@ docs: setup
 # The committed comparison: every arm and the ten seeds were fixed before it was run.
 compare: setup
 	$(BIN)/bandpo compare --out benchmarks/results/countdown --seeds 100-109 \
-		--methods grpo,clip-higher,clip-higher:eps_high=0.6,band-kl,band-mirror
+		--methods grpo,clip-higher,clip-higher:eps_high=0.6,band-kl,band-mirror \
+		--model countdown --learning-rate 2e-4
 
 accuracy: setup
 	$(BIN)/python benchmarks/accuracy.py

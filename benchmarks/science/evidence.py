@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bandpo.speed.report import machine
 from bandpo.views.specs import parse_specs
-from benchmarks.science import mechanism, plan
+from benchmarks.science import figures, mechanism, plan
 from benchmarks.science.analysis import analyse
-from benchmarks.science.evidence_page import put, summary, write_page
+from benchmarks.science.evidence_page import README, overview, put, summary, write_page
 from benchmarks.science.run import STACK_SIZE, Job, pending, read_records, run_all
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -39,6 +39,10 @@ def rebuild() -> int:
     found = analyse(test, tuning)
     ANALYSIS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(found)
+    put("overview", overview(found), README)
+    for cell in plan.cells_at(plan.MAIN_RATE):
+        if cell.records(test):
+            figures.draw(cell, test, tuning)
     put("speed", mechanism.table(parse_specs(mechanism.REGIONS)))
     return 0
 

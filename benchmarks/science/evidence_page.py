@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.science.plan import MAIN, MAIN_RATE
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 END = "<!-- end of table -->\n"
 SHOWN = ("mean@32", "pass@8", "pass@32", "entropy", "rare", "clip")
+README = PAGE.parents[1] / "README.md"
+BRIEF = ("mean@32", "pass@32", "entropy")
+# Rows of the overview: what the README calls an arm, and which it is in a cell.
+ROLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    **{f"`{arm}`": lambda cell, arm=arm: arm for arm in MAIN},
+    "the best of 34 fixed pairs, tuned": lambda cell: cell["tuned"],
+}
 TITLES = {
     "H1": "Against the best of 34 fixed pairs",
     "H2": "Against the other methods",
@@ -62,6 +71,27 @@ def tests_table(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             {"shown": "**shown**"}.get(test["shown"], test["shown"]),
         ]
         yield "| " + " | ".join(cells) + " |"
+
+
+def overview(found: Mapping[str, Any]) -> str:
+    """Return the arms of all tasks at the main learning rate beside each other, for the README."""
+    cells = [cell for cell in found["cells"] if cell["rate"] == MAIN_RATE]
+    heads = [f"{cell['task']}: {name}" for cell in cells for name in BRIEF]
+    lines = ["| method | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
+    lines.append(
+        "| *start, mean of three* | " + " | ".join(_start(cell, name) for cell in cells for name in BRIEF) + " |"
+    )
+    for role, arm_of in ROLES.items():
+        arms = [arm_of(cell) for cell in cells]
+        if all(arm in cell["arms"] for arm, cell in zip(arms, cells, strict=True)):
+            numbers = [_with_error(cell["arms"][arm][n]) for arm, cell in zip(arms, cells, strict=True) for n in BRIEF]
+            lines.append(f"| {role} | " + " | ".join(numbers) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _start(cell: Mapping[str, Any], name: str) -> str:
+    values = [scores[name] for scores in cell["starts"].values()]
+    return f"{sum(values) / len(values):.3f}"
 
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:

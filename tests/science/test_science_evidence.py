@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.science import evidence, evidence_page, plan
+from benchmarks.science import evidence, evidence_page, figures, plan
 from benchmarks.science.analysis import analyse, compare
 from benchmarks.science.inference import holm, paired
 
@@ -17,7 +17,12 @@ def record(cell, method, seed, **scores):
     start = plan.STARTS[seed % 3]
     own = {"mean@32": 0.1, "pass@8": 0.2, "pass@32": 0.3, "entropy": 0.5, "rare": 0.0, "clip": 0.02, **scores}
     common = {"method": method, "seed": seed, "start": start, "task": cell.task, "lr": cell.rate}
-    return {**common, "updates": cell.updates, "final": own, "curve": [own]}
+    return {
+        **common,
+        "updates": cell.updates,
+        "final": own,
+        "curve": [{"updates": 0, **own}, {"updates": cell.updates, **own}],
+    }
 
 
 def tuning_runs(best=(0.05, 1.0)):
@@ -138,6 +143,16 @@ def test_the_page_takes_every_table_and_refuses_one_without_marks(tmp_path):
     page.write_text("nothing")
     with pytest.raises(ValueError, match="expected the line"):
         evidence_page.write_page(found, page)
+
+
+def test_the_overview_has_main_arms_and_the_tuned_pair_and_the_figure_is_drawn(tmp_path):
+    runs, tuning = runs_with(0.1)
+    text = evidence_page.overview(analyse(runs, tuning))
+    rows = [line.split(" | ")[0] for line in text.splitlines()]
+    assert rows[0] == "| method" and [f"| `{arm}`" for arm in plan.MAIN] == rows[3:7]
+    assert rows[7] == "| the best of 34 fixed pairs, tuned"
+    assert "0.500 ± 0.000" in text.splitlines()[3] and " ± " not in text.splitlines()[2]
+    assert figures.draw(CELL, runs, tuning, tmp_path).stat().st_size > 10_000
 
 
 def test_the_smoke_run_goes_the_whole_way(tmp_path, monkeypatch, capsys):

@@ -17,13 +17,13 @@ from bandpo.cli.live.screen import Screen
 from bandpo.engines.common.findings import FindingWarning
 from bandpo.runs.training import RunView
 
-_SECONDS = 0.5
+_SECONDS = 1.0
 
 
 class LiveView(RunView):
     """Shows a run on a terminal, on standard error; what else is printed goes above.
 
-    It is drawn by the trainer's own callbacks, at most twice a second: no thread holds a lock while a reward function
+    It is drawn by the trainer's own callbacks, at most once a second: no thread holds a lock while a reward function
     forks. The cursor stays, so that a killed run leaves the terminal as it was. A terminal that is gone ends the view,
     not the run.
 

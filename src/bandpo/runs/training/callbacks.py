@@ -113,7 +113,7 @@ def _prepare_rows(loader: Any, epochs_begun: int) -> None:
     loader.device = None
 
 
-class Progress(ProgressCallback, RunView):
+class Progress(RunView, ProgressCallback):
     """The trainer's progress bar with reward, entropy and clipped share beside it instead of lines of numbers."""
 
     def on_train_begin(self, args, state, control, **_):
