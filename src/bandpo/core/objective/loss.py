@@ -126,22 +126,20 @@ def policy_loss(
     tensor([[-2.5000,  0.0000]])
     """
     method = get_method(method)
-    bonus = {"entropy": entropy} if "entropy" in method.inputs else {}
-    inputs, hyperparameters = method.split({**options, **bonus})
-    check_reference(logp_ref, beta, kl_estimator, kl_cap)
     has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
     reduction = {"max_tokens": max_tokens, "denominator": denominator}
-    is_plain = segments is None and anchor is None and logp_rollout is None and entropy is None
-    if is_plain and not (has_more_terms or inputs):
-        setting = kernel_setting(kernel, method, hyperparameters, logp, aggregation, **reduction)
-        tensors = (logp, logp_old, advantages, mask)
-        if setting is not None and (found := in_one_pass(tensors, setting, metrics, check)) is not None:
+    is_plain = not has_more_terms and segments is None and anchor is None and logp_rollout is None and entropy is None
+    if is_plain and (setting := kernel_setting(kernel, method, options, logp, aggregation, **reduction)) is not None:
+        check_reference(logp_ref, beta, kl_estimator, kl_cap)
+        if (found := in_one_pass((logp, logp_old, advantages, mask), setting, metrics, check)) is not None:
             return PolicyLoss(*found)
     lie = layout(segments, mask, check=check)
     logp, logp_old, advantages = lie.rows("logp", logp), lie.rows("logp_old", logp_old), lie.advantages(advantages)
-    mask, entropy = lie.rows("mask", mask), lie.rows_if("entropy", entropy)
-    inputs, hyperparameters = lie.options(method, inputs), lie.options(method, hyperparameters)
+    mask, entropy, options = lie.rows("mask", mask), lie.rows_if("entropy", entropy), lie.options(method, options)
     policies = {name: lie.rows_if(name, x) for name, x in (("logp_rollout", logp_rollout), ("logp_ref", logp_ref))}
+    bonus = {"entropy": entropy} if "entropy" in method.inputs else {}
+    inputs, hyperparameters = method.split({**options, **bonus})
+    check_reference(logp_ref, beta, kl_estimator, kl_cap)
     batch = prepare(method, logp, logp_old, advantages, mask, **policies, anchor=anchor, inputs=inputs, check=check)
     region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
     if region is not None:

@@ -56,7 +56,7 @@ def kernel_setting(
         return None
     if not (isinstance(logp, Tensor) and logp.dtype in FLOATING and serves(kernel, logp)):
         return None
-    region = packed_region(method, options)
+    region = None if method.inputs else packed_region(method, method.resolve(options))
     return None if region is None else Setting(region, _remembered_average(aggregation, max_tokens, denominator))
 
 
