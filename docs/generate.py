@@ -1,12 +1,7 @@
 """Writes docs/methods.md from `bandpo.methods()`, and tables in engines.md, engines/verl.md, metrics.md and README.md.
 
-<<<<<<< HEAD
 Those of engines are made of the contract tests' results, that of metrics of the docstrings that define them, that of
 README.md of what `bandpo.views.recommended` advises.
-=======
-Those of engines are made of the contract tests' results, that of metrics of the docstrings that define them, README's
-of what `bandpo.views.recommended` advises.
->>>>>>> trainers
 
     python docs/generate.py [--check]
 
@@ -262,16 +257,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a page is stale")
     parser.add_argument("--out", type=Path, help="write the page of methods there, and nothing else")
     options = parser.parse_args(arguments)
-<<<<<<< HEAD
     if options.out:
         pages = {options.out: page()}
     else:
         pages = {PAGE: page(), ENGINES: engines_page(), VERL: verl_page(), METRICS: metrics_page(), README: readme()}
-=======
-    pages = {PAGE: page(), ENGINES: engines_page(), VERL: verl_page(), METRICS: metrics_page(), README: readme()}
-    if options.out:
-        pages = {options.out: page()}
->>>>>>> trainers
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if options.check:
