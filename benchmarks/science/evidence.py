@@ -34,9 +34,10 @@ def smoke_jobs() -> list[Job]:
 
 
 def rebuild() -> int:
-    """Write analysis and page from the committed runs; return the exit code."""
+    """Write analysis, tables and figures from the committed runs; return the exit code."""
     tuning, test = (read_records(COMMITTED / f"{name}.jsonl") for name in ("tuning", "test"))
-    found = analyse(test, tuning)
+    about = json.loads((COMMITTED / "about.json").read_text(encoding="utf-8"))
+    found = {**about, **analyse(test, tuning)}
     ANALYSIS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(found)
     put("overview", overview(found), README)

@@ -26,13 +26,13 @@ ADVICE = (
         "answers that differ: pass@k, rare tokens, entropy",
         "band-upper:eps_low=0.05",
         "Band-KL above, so that rare tokens rise; a tight fixed bound below, so that none is erased",
-        "shown on two tasks, three warm starts",
+        "pass@32 up by .06 to .10 over methods as published, shown on two small tasks",
     ),
     Advice(
-        "the best mean in a short run",
+        "the mean of a short run",
         "grpo",
-        "PPO's clip: holds diversity less, sharpens fastest",
-        "shown on one task, three warm starts",
+        "PPO's clip sharpens faster, and loses rare tokens on the way",
+        "mean@32 higher by .013 and .028 on the same tasks",
     ),
     Advice(
         "what the paper trained",
