@@ -59,11 +59,11 @@ of a token. Hyperparameters are the authors', except of methods marked ours or [
 
 1. See that any of them can act: with one update per batch they nearly all coincide
    ([when does it act](when-does-it-act.md)). If less than a percent of tokens is clipped, the choice hardly matters.
-2. Start from `grpo` or `clip-higher`, and try a wider `eps_high` before anything else: in
-   [our measurements](../README.md#what-we-measured) that did as well as `band-kl`.
-3. If rare tokens should grow faster than likely ones, take a region that knows p: a band, `dcpo`, `maspo`.
-4. If rare tokens die out, look at the lower side: `band-mirror` and `band-upper` hold them there, the other bands let
-   one bad sample erase them. In our measurements `band-mirror` alone kept a rare operator in use, at a lower mean.
+2. Decide what you want: answers that differ, or the mean of a short run. For the first take
+   `band-upper:eps_low=0.05`, for the second `grpo` or `clip-higher` ([evidence](evidence.md)).
+3. The lower side comes first: a tight bound there keeps rare tokens alive, under `clip-higher` too. `band-mirror` and
+   `band-upper` have one, the other bands let one bad sample erase a rare token.
+4. If rare tokens should grow faster than likely ones, take a region that knows p: a band, `dcpo`, `maspo`.
 5. If sampler and trainer disagree, anchor on the sampler: `dppo-tv`, `dppo-kl`, `drpo`, or `anchor="rollout"` with any
    other.
 6. If no token should be dropped: `cispo`, `ce-gppo` and `sapo` keep a gradient outside, `cfpo` and `drpo` bring tokens
