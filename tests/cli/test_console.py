@@ -56,7 +56,7 @@ for words in {COMMANDS!r}:
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_commands_print_in_every_encoding(encoding, tmp_path):
     import os
 

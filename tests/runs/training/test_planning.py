@@ -219,11 +219,16 @@ def own(*others, **changes):
     [
         # 13 prompts are three rollouts an epoch, of four updates each: epochs end at 12, 24 and 36.
         ({"save_steps": 5}, [3, 18, 30], [8, 12, 16, 20, 28, 32]),
-        ({"save_strategy": "epoch"}, [5, 13], [12, 24]),
+        pytest.param({"save_strategy": "epoch"}, [5, 13], [12, 24], marks=pytest.mark.slow),
         # Updates and rollouts end together every three updates; an epoch's last update is a short one.
         ({"save_steps": 1, "gradient_accumulation_steps": 3, "logging_steps": 2}, [2, 6], [4, 8]),
         # An update takes two rollouts.
-        ({"save_steps": 2, "gradient_accumulation_steps": 8, "lr_scheduler_type": "cosine"}, [5], [2, 4]),
+        pytest.param(
+            {"save_steps": 2, "gradient_accumulation_steps": 8, "lr_scheduler_type": "cosine"},
+            [5],
+            [2, 4],
+            marks=pytest.mark.slow,
+        ),
         (
             {"save_steps": 4, "beta": 0.04, "loss_type": "dapo", "temperature": 0.7, "num_train_epochs": 1},
             [7],
