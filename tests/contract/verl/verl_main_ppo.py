@@ -131,8 +131,10 @@ def run(folder: Path, out: Path, extra: list[str], workers: int = 1, limit: floa
     log = out / "metrics.jsonl"
     # The workers import the rollout's module by name.
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # Ray would count the devices that CUDA_VISIBLE_DEVICES hides; none of them is used.
+    inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     environment = {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": os.pathsep.join(paths),
         "VERL_PLATFORM": "cpu",
         "VERL_USE_EXTERNAL_MODULES": "verl_rollout",
