@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAD, END = "<pad>", "<end>"
-# A character is one token; verl asks the tokenizer of a Qwen for that of a new line.
-VOCABULARY = [PAD, END, "\n", *"0123456789", "+", "="]
+PAD, END = "<|endoftext|>", "<|im_end|>"
+# A byte is one token, written as byte-level BPE writes it: transformers and verl take no other tokenizer for a Qwen, and
+# verl asks it for that of a new line, Ċ.
+VOCABULARY = [PAD, END, "<|im_start|>", "Ċ", *"0123456789", "+", "="]
 LENGTH = 12  # of a response
 REWARD = '''"""The share of a response that is even digits."""
 
@@ -54,12 +55,13 @@ def write_inputs(folder: Path) -> None:
 
 
 def tokenizer():
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    letters = Tokenizer(models.WordLevel({letter: index for index, letter in enumerate(VOCABULARY)}, unk_token=PAD))
-    letters.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    letters.decoder = decoders.Fuse()
+    numbers = {token: number for number, token in enumerate(VOCABULARY)}
+    letters = Tokenizer(models.BPE(vocab=numbers, merges=[]))
+    letters.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=letters, pad_token=PAD, eos_token=END)
     fast.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     return fast
