@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 PAD, END = "<|endoftext|>", "<|im_end|>"
-# A byte is one token, written as byte-level BPE writes it: transformers and verl take no other tokenizer for a Qwen, and
-# verl asks it for that of a new line, Ċ.
+# A byte is one token, as byte-level BPE writes it: transformers takes no other tokenizer for a Qwen, and verl asks it
+# for that of a new line, Ċ.
 VOCABULARY = [PAD, END, "<|im_start|>", "Ċ", *"0123456789", "+", "="]
 LENGTH = 12  # of a response
 REWARD = '''"""The share of a response that is even digits."""
