@@ -58,7 +58,8 @@ def assert_learned(rows):
     scores = [row[SCORE] for row in rows]
     assert [row["training/global_step"] for row in rows] == list(range(1, STEPS + 1))
     assert scores[0] < 0.6 and scores[-1] > scores[0] + 0.2
-    assert all(abs(row[LOSS]) < 1 and row["actor/grad_norm"] > 0 for row in rows)
+    # Where every answer of a batch is right there is nothing left to learn from it.
+    assert all(abs(row[LOSS]) < 1 and (row["actor/grad_norm"] > 0 or row[SCORE] == 1) for row in rows)
 
 
 def test_a_radius_that_binds_clips_other_tokens_than_grpo(run, measured):
