@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.science.inference import describe, holm, over_groups, paired
+from bandpo.runs.comparison.summary import mean_and_error
+from benchmarks.science.inference import holm, over_groups, paired
 from benchmarks.science.plan import CANDIDATE, CELLS, MAIN, RIVALS, Cell, Record, arms, tuned_pair
 
 MEASURES = ("mean@32", "pass@8", "pass@32", "entropy", "rare", "clip")
@@ -33,9 +34,9 @@ def _cell(cell: Cell, test: Sequence[Record], tuning: Sequence[Record]) -> dict[
         "tuned": tuned_pair(cell, tuning),
         "starts": {start: {name: first[name] for name in MEASURES if name in first} for start, first in starts.items()},
         "arms": {
-            arm: {name: describe([r["final"][name] for r in own if r["method"] == arm]) for name in MEASURES}
+            arm: {"n": len(finals), **{name: mean_and_error([final[name] for final in finals]) for name in MEASURES}}
             for arm in arms(cell, tuning)
-            if any(record["method"] == arm for record in own)
+            if (finals := [record["final"] for record in own if record["method"] == arm])
         },
     }
 
@@ -84,11 +85,12 @@ def claims(name: str, cell: Cell, tuning: Sequence[Record]) -> Iterator[tuple[st
             for other in ("grpo", "clip-higher"):
                 yield claim, "band-kl", other, measure, None
         return
-    pair = tuned_pair(cell, tuning)
-    others = [pair] if name == "H1" and pair else [] if name == "H1" else [*MAIN[1:]]
-    if name == "H2" and cell.has_rivals:
-        others += RIVALS
-    better, no_worse = ("H1b", "H1a") if name == "H1" else ("H2a", "H2b")
+    if name == "H1":
+        others = list(filter(None, [tuned_pair(cell, tuning)]))
+        better, no_worse = "H1b", "H1a"
+    else:
+        others = [*MAIN[1:], *(RIVALS if cell.has_rivals else ())]
+        better, no_worse = "H2a", "H2b"
     for other in others:
         yield better, CANDIDATE, other, "pass@32", None
         yield no_worse, CANDIDATE, other, "mean@32", MARGIN

@@ -4,7 +4,8 @@
     python -m benchmarks.science.evidence --committed       # the page's tables from the committed runs, in seconds
     python -m benchmarks.science.evidence --smoke           # the same path in minutes, on short runs
 
-Tuned pairs are read from the committed tuning runs; --tune runs those too. Ctrl-C keeps the stacks that are finished.
+What a run leaves in its folder, copied to benchmarks/results/science, is what --committed reads. Tuned pairs are read
+from the committed tuning runs; --tune runs those too. Ctrl-C keeps the stacks that are finished.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rates = [float(rate) for rate in options.rates.split(",")]
     if unknown := set(rates) - set(plan.RATES):
         return parser().error(f"--rates {options.rates}: {min(unknown):g} is not registered, expected of {plan.RATES}")
-    size = options.stack or STACK_SIZE[options.device]
+    began, size = time.monotonic(), options.stack or STACK_SIZE[options.device]
 
     def run(jobs: Sequence[Job], out: Path) -> None:
         run_all(pending(jobs, out, size), out, options.device, options.processes)
@@ -87,16 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for rate in rates:
             if options.tune:
                 run(list(plan.second_tuning(read_records(tuning_file), rate)), tuning_file)
-            run(list(plan.test_jobs(read_records(tuning_file), rate)), options.out / "test.jsonl")
+            run(list(plan.confirmation(read_records(tuning_file), rate)), options.out / "test.jsonl")
+    except ValueError as error:
+        return parser().error(f"--rates {options.rates}: {error} (--tune)")
     except KeyboardInterrupt:
         print(f"stopped; finished runs are in {options.out}, the same command goes on", file=sys.stderr)
         return 130
-    found = {
-        **analyse(read_records(options.out / "test.jsonl"), read_records(tuning_file)),
+    about = {
+        "command": f"python -m benchmarks.science.evidence {' '.join(sys.argv[1:])}",
+        "minutes": round((time.monotonic() - began) / 60, 1),
         "machine": machine(options.device, 1),
     }
-    (options.out / "evidence.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(summary(found))
+    (options.out / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    print(summary(analyse(read_records(options.out / "test.jsonl"), read_records(tuning_file))))
     return 0
 
 

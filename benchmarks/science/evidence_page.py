@@ -41,11 +41,12 @@ def scores_table(cell: Mapping[str, Any]) -> Iterator[str]:
     for arm, scores in ordered:
         name = f"`{arm}`" + (" (tuned pair)" if arm == cell["tuned"] else "")
         numbers = [_with_error(scores[measure]) for measure in SHOWN]
-        yield f"| {name} | {scores['mean@32']['n']} | " + " | ".join(numbers) + " |"
+        yield f"| {name} | {scores['n']} | " + " | ".join(numbers) + " |"
 
 
-def _with_error(score: Mapping[str, float]) -> str:
-    return f"{score['mean']:.3f} ± {score['se']:.3f}"
+def _with_error(score: Mapping[str, Any]) -> str:
+    error = "" if score["se"] is None else f" ± {score['se']:.3f}"
+    return f"{score['mean']:.3f}{error}"
 
 
 def tests_table(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bandpo.runs.comparison.summary import mean_and_error
 from bandpo.views.style import curve_figure
-from benchmarks.science.inference import describe
 from benchmarks.science.plan import MAIN, Cell, Record, tuned_pair
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
@@ -21,7 +21,7 @@ def curves(cell: Cell, test: Sequence[Record], methods: Sequence[str]) -> dict[s
         runs = [record["curve"] for record in cell.records(test) if record["method"] == method]
         columns: dict[str, list[float]] = {"step": [scores["updates"] for scores in runs[0]]}
         for name in SHOWN:
-            points = [describe([run[place][name] for run in runs]) for place in range(len(runs[0]))]
+            points = [mean_and_error([run[place][name] for run in runs]) for place in range(len(runs[0]))]
             columns[name], columns[f"{name} se"] = [p["mean"] for p in points], [p["se"] for p in points]
         found[method] = columns
     return found

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-LEVEL, RESAMPLES = 0.95, 9999
+from bandpo.evals.intervals import LEVEL, bootstrap_interval
+from bandpo.runs.comparison.summary import paired_t
 
 
-def paired(a: Sequence[float], b: Sequence[float], margin: float | None = None) -> dict[str, float]:
+def paired(a: Sequence[float], b: Sequence[float], margin: float | None = None) -> dict[str, Any]:
     """Return the mean of a - b over pairs, its intervals and its p.
 
     Args:
@@ -24,29 +24,20 @@ def paired(a: Sequence[float], b: Sequence[float], margin: float | None = None) 
         mean, se, low and high of the 95 % t interval, boot_low and boot_high of the BCa bootstrap over seeds, p of
         the t test. Where all pairs differ by the same the intervals are that difference.
 
-    >>> paired([0.2, 0.3, 0.4], [0.1, 0.1, 0.3])["mean"]
-    0.13333333333333333
+    >>> round(paired([0.2, 0.3, 0.4], [0.1, 0.1, 0.3])["mean"], 4)
+    0.1333
     """
     difference = np.subtract(a, b)
-    mean, error = float(difference.mean()), float(stats.sem(difference))
-    found = {"n": len(difference), "mean": mean, "se": error}
-    if np.ptp(difference) == 0:
+    found = {"n": len(difference), **paired_t(a, b)}
+    mean = found["mean"]
+    if "p" not in found:
         is_shown = mean > -margin if margin is not None else mean != 0
         return {**found, "low": mean, "high": mean, "boot_low": mean, "boot_high": mean, "p": 0.0 if is_shown else 1.0}
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(difference) - 1)) * error
-    centre, direction = (0.0, "two-sided") if margin is None else (-margin, "greater")
-    test: Any = stats.ttest_1samp(difference, centre, alternative=direction)
-    return {**found, "low": mean - reach, "high": mean + reach, **_bootstrap(difference), "p": float(test.pvalue)}
-
-
-def _bootstrap(difference: np.ndarray) -> dict[str, float]:
-    bootstrap: Any = stats.bootstrap
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        drawn = bootstrap(
-            (difference,), np.mean, n_resamples=RESAMPLES, confidence_level=LEVEL, random_state=np.random.default_rng(0)
-        )
-    return {"boot_low": float(drawn.confidence_interval.low), "boot_high": float(drawn.confidence_interval.high)}
+    if margin is not None:
+        test: Any = stats.ttest_1samp(difference, -margin, alternative="greater")
+        found["p"] = float(test.pvalue)
+    drawn = bootstrap_interval(difference.tolist(), [1.0] * len(difference), seed=0)
+    return {**found, "boot_low": drawn["low"], "boot_high": drawn["high"]}
 
 
 def over_groups(difference: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -77,13 +68,3 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
         corrected[int(place)] = largest
     return corrected
-
-
-def describe(values: Sequence[float]) -> dict[str, Any]:
-    """Return mean and standard error.
-
-    >>> describe([1.0, 3.0])
-    {'mean': 2.0, 'se': 1.0, 'n': 2}
-    """
-    error = float(stats.sem(values)) if len(values) > 1 else math.nan
-    return {"mean": float(np.mean(values)), "se": error, "n": len(values)}

@@ -111,7 +111,7 @@ def finalists(task: str, records: Sequence[Record]) -> list[str]:
 def tuned_pair(cell: Cell, records: Sequence[Record]) -> str | None:
     """Return the best pair of a cell over its second tuning seeds, None where it was not tuned."""
     found = goodness([record for record in cell.records(records) if record["seed"] in SECOND_SEEDS])
-    best = finalists(cell.task, records)
+    best = [method for method in finalists(cell.task, records) if method in found]
     return max(best, key=lambda method: found[method]) if best else None
 
 
@@ -150,8 +150,14 @@ def arms(cell: Cell, tuning: Sequence[Record]) -> list[str]:
     return chosen
 
 
-def test_jobs(tuning: Sequence[Record], rate: float) -> Iterator[Job]:
-    """Yield the test runs at a learning rate, cell after cell, all arms of a few seeds before the next seeds."""
+def confirmation(tuning: Sequence[Record], rate: float) -> Iterator[Job]:
+    """Yield the test runs at a learning rate, cell after cell, all arms of a few seeds before the next seeds.
+
+    Raises:
+        ValueError: a cell has no tuned pair.
+    """
     for cell in cells_at(rate):
+        if tuned_pair(cell, tuning) is None:
+            raise ValueError(f"{cell.task} at learning rate {rate:g} has no tuned pair: expected its tuning runs first")
         for start in range(0, len(TEST_SEEDS), BLOCK):
             yield cell.job(arms(cell, tuning), TEST_SEEDS[start : start + BLOCK])

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from bandpo.runs.comparison.specs import parse_seeds
+from bandpo.runs.comparison.tether import be_killed_with_parent
 from bandpo.store.progress import Bar
 from bandpo.views.specs import parse_specs
 from benchmarks.science.rules import rules_of
@@ -31,7 +32,6 @@ from benchmarks.science.tasks import TASKS
 
 Key = tuple[Any, ...]
 Job = tuple[Settings, Sequence[Run]]  # a stack
-_PR_SET_PDEATHSIG = 1  # of prctl(2): what a worker gets when its parent is killed
 STACK_SIZE = {"cpu": 8, "cuda": 512}
 
 
@@ -82,8 +82,7 @@ def keep_memory() -> None:
 
 def _work(jobs: Sequence[Job], taken: Any, device: str, queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    be_killed_with_parent()
     _settle()
     try:
         while (number := _next(taken)) < len(jobs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,33 +86,22 @@ def well_formed(answers: Tensor) -> Tensor:
     return (numbers > _ZERO).all(-1) & ((operators >= PLUS) & (operators <= TIMES)).all(-1)
 
 
-def _key(problem: Problem) -> tuple[tuple[int, ...], int]:
-    """Return what two orders of the same numbers share."""
-    return tuple(sorted(problem.numbers)), problem.target
-
-
-def _sums(seed: int) -> Iterator[Problem]:
-    """Yield problems as countdown does, with targets that + and - alone have made."""
-    rng = random.Random(seed)
-    while True:
-        drawn = countdown.draw_numbers(rng, countdown.draw_operators(rng, (1, 1, 0)))
-        if drawn is not None:
-            numbers, value = drawn
-            rng.shuffle(numbers)
-            yield Problem(tuple(numbers), value)
-
-
 @lru_cache
 def _held_out_sums() -> tuple[Problem, ...]:
     """Return 128 different problems."""
-    different = {_key(problem): problem for problem in islice(_sums(_HELD_OUT_SEED), 256)}
+    different = {problem.key: problem for problem in islice(_sums(_HELD_OUT_SEED), 256)}
     return tuple(different.values())[:128]
 
 
 def _training_sums(count: int, seed: int) -> list[Problem]:
     """Return problems of which none is held out."""
-    excluded = set(map(_key, _held_out_sums()))
-    return list(islice((problem for problem in _sums(seed) if _key(problem) not in excluded), count))
+    excluded = {problem.key for problem in _held_out_sums()}
+    return list(islice((problem for problem in _sums(seed) if problem.key not in excluded), count))
+
+
+def _sums(seed: int) -> Iterator[Problem]:
+    """Yield problems whose targets + and - alone have made."""
+    return countdown.problems(seed, (1, 1, 0))
 
 
 TASKS = {

@@ -52,7 +52,10 @@ def test_the_best_pair_and_the_matched_radius_are_found():
 def test_every_cell_has_every_arm_on_every_seed_and_starts_alternate():
     tuning = tuning_runs()
     runs = [
-        (settings.task, run) for rate in plan.RATES for settings, runs in plan.test_jobs(tuning, rate) for run in runs
+        (settings.task, run)
+        for rate in plan.RATES
+        for settings, runs in plan.confirmation(tuning, rate)
+        for run in runs
     ]
     for cell in plan.CELLS:
         own = [run for task, run in runs if (task, run.learning_rate) == (cell.task, cell.rate)]
@@ -61,6 +64,18 @@ def test_every_cell_has_every_arm_on_every_seed_and_starts_alternate():
         assert {(run.spec.label, run.seed) for run in own} == {(m, s) for m in methods for s in plan.TEST_SEEDS}
         assert all(run.start == plan.STARTS[run.seed % 3] for run in own)
     assert not set(plan.TEST_SEEDS) & {*plan.FIRST_SEEDS, *plan.SECOND_SEEDS}
+
+
+def test_a_rate_that_was_not_tuned_is_refused_before_any_run(tmp_path, monkeypatch, capsys):
+    half = [r for r in tuning_runs() if r["lr"] == plan.MAIN_RATE]
+    assert plan.tuned_pair(CELL, half) and plan.tuned_pair(plan.CELLS[2], half) is None
+    with pytest.raises(ValueError, match=r"countdown at learning rate 0\.0002 has no tuned pair"):
+        list(plan.confirmation(half, 2e-4))
+    monkeypatch.setattr(evidence, "run_all", lambda *given: pytest.fail("it ran"))
+    for rates, said in (("2e-4", "has no tuned pair"), ("3e-4", "0.0003 is not registered")):
+        with pytest.raises(SystemExit, match="2"):
+            evidence.main(["--rates", rates, "--out", str(tmp_path)])
+        assert said in capsys.readouterr().err
 
 
 def runs_with(gain, seeds=plan.TEST_SEEDS, noise=0.02):

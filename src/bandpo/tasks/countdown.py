@@ -48,6 +48,11 @@ class Problem:
         """
         return " ".join(map(str, self.numbers)) + f" {SEPARATOR} {self.target}"
 
+    @property
+    def key(self) -> tuple[tuple[int, ...], int]:
+        """Return what the problem shares with those of the same numbers in another order."""
+        return tuple(sorted(self.numbers)), self.target
+
     @classmethod
     def parse(cls, prompt: str) -> Problem:
         """Return the problem that a prompt states.
@@ -143,11 +148,17 @@ def draw_numbers(rng: random.Random, operators: Sequence[str]) -> tuple[list[int
     return (numbers, value) if 1 <= value <= LARGEST_TARGET else None
 
 
-def _problems(seed: int) -> Iterator[Problem]:
-    """Yield problems without end: operators drawn alike, numbers, and their value as target where it is in range."""
+def problems(seed: int, weights: Sequence[float] = (1, 1, 1)) -> Iterator[Problem]:
+    """Yield problems without end: operators drawn with these weights of +, - and *, numbers, and their value as target.
+
+    Those whose value is out of range are left out.
+
+    >>> next(problems(0)) == next(problems(0))
+    True
+    """
     rng = random.Random(seed)
     while True:
-        drawn = draw_numbers(rng, draw_operators(rng))
+        drawn = draw_numbers(rng, draw_operators(rng, weights))
         if drawn is not None:
             numbers, value = drawn
             rng.shuffle(numbers)
@@ -157,7 +168,7 @@ def _problems(seed: int) -> Iterator[Problem]:
 @lru_cache
 def held_out_problems() -> tuple[Problem, ...]:
     """Return the 128 problems every evaluation uses, never trained on."""
-    source = _problems(_HELD_OUT_SEED)
+    source = problems(_HELD_OUT_SEED)
     unique = dict.fromkeys(next(source) for _ in range(2 * _HELD_OUT_PROMPTS))
     return tuple(unique)[:_HELD_OUT_PROMPTS]
 
@@ -168,13 +179,9 @@ def training_problems(count: int, seed: int) -> list[Problem]:
     >>> training_problems(1, seed=0)[0].prompt
     '...'
     """
-    excluded = {_key(problem) for problem in held_out_problems()}
-    source = (problem for problem in _problems(seed) if _key(problem) not in excluded)
+    excluded = {problem.key for problem in held_out_problems()}
+    source = (problem for problem in problems(seed) if problem.key not in excluded)
     return [next(source) for _ in range(count)]
-
-
-def _key(problem: Problem) -> tuple[tuple[int, ...], int]:
-    return tuple(sorted(problem.numbers)), problem.target
 
 
 def describe(completions: Sequence[str]) -> dict[str, float]:

@@ -40,11 +40,11 @@ def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[st
         "seeds": list(seeds),
         "start": first["before"],
         "methods": {
-            label: {name: {**_mean(values), "values": values} for name, values in by_name.items()}
+            label: {name: {**mean_and_error(values), "values": values} for name, values in by_name.items()}
             for label, by_name in scores.items()
         },
         "differences": [
-            {"methods": [a, b], **{name: _paired(scores[a][name], scores[b][name]) for name in names}}
+            {"methods": [a, b], **{name: paired_t(scores[a][name], scores[b][name]) for name in names}}
             for b, a in combinations(scores, 2)
         ],
         "curves": {label: _curves(folders, names) for label, folders in runs.items()},
@@ -54,14 +54,23 @@ def summarise(specs: Sequence[Spec], seeds: Sequence[int], out: Path) -> dict[st
     }
 
 
-def _mean(values: Sequence[float]) -> dict[str, float | None]:
+def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
+    """Return `mean` and its standard error `se`, None of a single value.
+
+    >>> mean_and_error([1.0, 3.0])
+    {'mean': 2.0, 'se': 1.0}
+    """
     spread = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "se": spread}
 
 
-def _paired(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
+def paired_t(a: Sequence[float], b: Sequence[float]) -> dict[str, Any]:
+    """Return the mean of a - b over pairs with its error, 95 % interval and p of the paired t test.
+
+    Interval and p are there where at least two pairs differ by different amounts.
+    """
     difference = np.subtract(a, b)
-    entry: dict[str, Any] = _mean(difference.tolist())
+    entry: dict[str, Any] = mean_and_error(difference.tolist())
     if len(difference) > 1 and np.ptp(difference) > 0:
         test = stats.ttest_rel(a, b)
         low, high = test.confidence_interval(0.95)

@@ -19,9 +19,14 @@ def end_with_parent() -> None:
     """End this process when standard input is closed; to what runs in it, standard input is empty."""
     lifeline, empty = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
+    be_killed_with_parent()
+    threading.Thread(target=_wait_and_end, args=(lifeline,), daemon=True).start()
+
+
+def be_killed_with_parent() -> None:
+    """Have Linux kill this process when its parent ends, however that ends; elsewhere do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_wait_and_end, args=(lifeline,), daemon=True).start()
 
 
 def _wait_and_end(lifeline: int) -> None:
