@@ -83,7 +83,7 @@ def keep_memory() -> None:
 def _work(jobs: Sequence[Job], taken: Any, device: str, queue: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     be_killed_with_parent()
-    _settle()
+    settle()
     try:
         while (number := _next(taken)) < len(jobs):
             train([jobs[number]], device, queue.put)
@@ -92,7 +92,7 @@ def _work(jobs: Sequence[Job], taken: Any, device: str, queue: Any) -> None:
         queue.put(f"{type(error).__name__}: {error}")
 
 
-def _settle() -> None:
+def settle() -> None:
     """Give this process what it is fastest with: one thread, and memory of its own."""
     keep_memory()
     torch.set_num_threads(1)
@@ -113,7 +113,7 @@ def execute(jobs: Sequence[Job], device: str, processes: int, tell: Callable[[An
     """
     processes = min(processes, len(jobs))
     if processes <= 1:
-        _settle()
+        settle()
         return train(jobs, device, tell)
     context = get_context("spawn")
     queue, given = context.SimpleQueue(), (jobs, context.Value("i", 0), device)

@@ -25,10 +25,12 @@ import torch
 
 from bandpo.speed.report import machine
 from bandpo.views.specs import parse_specs
+from benchmarks.science.run import settle
 from benchmarks.science.stack import Run, Settings, Stack
 
 RESULTS = Path(__file__).parents[1] / "results"
 ROLLOUTS, EVALUATIONS, CORES = 150, 6, 2
+START = "countdown-2"  # the one of `bandpo train`
 METHODS = "grpo,clip-higher,band-kl,band-upper:eps_low=0.05"
 
 
@@ -37,7 +39,7 @@ def stacked(size: int, rollouts: int, device: str) -> dict[str, float]:
     specs = parse_specs(METHODS)
     settings = Settings(updates=16 * (rollouts + 1))
     clock = time.process_time if device == "cpu" else _synchronised
-    stack = Stack([Run(specs[run % len(specs)], 1e-4, run) for run in range(size)], settings, device)
+    stack = Stack([Run(specs[run % len(specs)], 1e-4, run, START) for run in range(size)], settings, device)
     stack.rollout()
     began = clock()
     for _ in range(rollouts):
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--no-separate", action="store_true", help="stacks alone; writes nothing")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    settle()
     measured: dict[str, Callable[[], dict[str, float]]] = {
         f"stacks of {size}": partial(stacked, size, options.rollouts, options.device)
         for size in map(int, options.stacks.split(","))
