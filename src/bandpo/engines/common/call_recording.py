@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from bandpo.engines.common.processes import rank
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.recorder import Recorder
 
@@ -38,7 +38,7 @@ class CallRecording:
     ) -> Path | None:
         """Count a call, and return the file that will hold it, None where it is not recorded."""
         call, self._calls = self._calls, self._calls + 1
-        if call % self._every or _rank() or not mask.any():
+        if call % self._every or rank() or not mask.any():
             return None
         settings = dict(self._settings)
         return self._recorder.record(
@@ -63,8 +63,3 @@ class CallRecording:
 def call_recording(folder: str, every: int, method: str, options: tuple[tuple[str, Any], ...]) -> CallRecording:
     """Return the one recording of this process with these settings."""
     return CallRecording(folder, every, {"method": method, "options": dict(options)})
-
-
-def _rank() -> int:
-    distributed = torch.distributed
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
