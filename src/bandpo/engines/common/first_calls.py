@@ -63,6 +63,10 @@ class FirstCalls:
             self._check.judge(_LEAST)
         self._began = None
 
+    def look_at_rounding(self, logp_old: Tensor, mask: Tensor) -> None:
+        """Warn, once, of old log-probs in 16 bits; all that can be looked at where an engine shows no new ones."""
+        self._check.look_at_rounding(logp_old, mask)
+
     def look(self, logp: Tensor, logp_old: Tensor, mask: Tensor, known: Known = dict) -> Metrics:
         """Look at a call of the loss.
 
@@ -76,7 +80,7 @@ class FirstCalls:
             `first_ratio_*` where this is a first use, nothing otherwise.
         """
         new, old, counts = (torch.atleast_2d(each.detach()) for each in (logp, logp_old, mask))
-        self._check.look_at_rounding(old, counts)
+        self.look_at_rounding(old, counts)
         if self._steps() != self._began:
             self.end()
             return {}

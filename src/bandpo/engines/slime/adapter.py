@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_calls
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
 
@@ -28,7 +29,9 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
     if not batch.get(name):
         raise ValueError(f"slime handed over no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
-    low, high = objective.epsilons(torch.cat(batch[name], dim=0))
+    old = torch.cat(batch[name], dim=0)
+    first_calls("slime", objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
+    low, high = objective.epsilons(old)
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
     if settings.eps_clip_c is not None and "eps_clip_c" not in policy_loss_function.__code__.co_names:
