@@ -17,7 +17,7 @@ from bandpo.core.objective.metrics import Metrics
 from bandpo.engines.common.first_use import FirstUseCheck
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.optimizer_steps import optimizer_steps
-from bandpo.engines.common.processes import rank
+from bandpo.microscope.processes import rank
 from bandpo.microscope.alignment.first_ratio import first_ratio_metrics
 
 # Tokens that a warning needs at least, where the error is large.

@@ -44,8 +44,8 @@ class BandPolicyLossConfig(PolicyLossConfig):
         method_kwargs: the method's other hyperparameters.
         anchor: "old" or "rollout", the method's own if not given. "rollout" needs bypass mode.
         record_every: write what the loss saw to `record_folder`, for `bandpo inspect`, every so many micro-batches of
-            the first process; 0 for never.
-        record_folder: where to, on that process's machine.
+            each process; 0 for never.
+        record_folder: where to, on the processes' machines: a shared disk, or one folder a machine.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
