@@ -5,7 +5,6 @@ import pytest
 pytest.importorskip("verl.trainer", reason="verl is not installed: make test-engines ENGINES=verl")
 
 import first_uses
-import torch
 from test_verl_function import actor
 
 from bandpo.engines.verl import BandPolicyLossConfig, bandpo_loss

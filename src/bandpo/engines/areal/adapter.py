@@ -23,9 +23,7 @@ def with_band(stock: Any, options: Mapping[str, Any]) -> Any:
     @functools.wraps(stock)
     def ppo_actor_loss_fn(**arguments: Any) -> tuple[Tensor, dict[str, Any]]:
         _refuse(objective, arguments)
-        new, old, sampler, mask = (
-            arguments[n] for n in ("logprobs", "proximal_logprobs", "old_logprobs", "loss_mask")
-        )
+        new, old, sampler, mask = (arguments[n] for n in ("logprobs", "proximal_logprobs", "old_logprobs", "loss_mask"))
         settings = clip_settings(objective, new, old, arguments["advantages"], mask, logp_rollout=sampler)
         first_use = first_use_metrics("AReaL", objective, new, old, mask, sampler)
         tracker = importlib.import_module("areal.utils.stats_tracker")

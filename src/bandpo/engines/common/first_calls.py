@@ -17,8 +17,8 @@ from bandpo.core.objective.metrics import Metrics
 from bandpo.engines.common.first_use import FirstUseCheck
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.optimizer_steps import optimizer_steps
-from bandpo.microscope.processes import rank
 from bandpo.microscope.alignment.first_ratio import first_ratio_metrics
+from bandpo.microscope.processes import rank
 
 # Tokens that a warning needs at least, where the error is large.
 _LEAST = 100

@@ -55,7 +55,9 @@ class BandLoss:
         """Return the stock loss's, and ours, which are shares of all tokens."""
         stock = dict(getattr(self.stock, "metric_normalizations", {}))
         per_token = stock.get("probs_ratio")
-        return stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in (*REPORTED, *FIRST_USE)}}
+        return (
+            stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in (*REPORTED, *FIRST_USE)}}
+        )
 
     def __call__(
         self, next_token_logprobs: Tensor, data: Mapping[str, Any], global_valid_seqs: Tensor, global_valid_toks: Tensor
