@@ -1,6 +1,8 @@
 """Which calls of a loss are first uses, by a clock and by what an engine says, and what is said of them."""
 
+import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -215,6 +217,32 @@ def test_sixteen_bits_are_said_once_first_use_or_not(dtype, method, words):
             chosen.per_token(new, new.to(dtype), torch.ones(len(new)), mask)
     texts = [str(warning.message) for warning in caught]
     assert len(texts) == 1 and words in texts[0]
+
+
+@pytest.mark.parametrize(("ranks", "count"), [((0, 0, 0), 1), ((1, 0, 0), 0), ((0, 1, 0), 0), ((0, 0, 1), 0)])
+def test_one_process_of_megatrons_last_stage_speaks_whatever_its_number(monkeypatch, ranks, count):
+    names = ("data_parallel", "tensor_model_parallel", "context_parallel")
+    state = {f"get_{name}_rank": lambda own=own: own for name, own in zip(names, ranks, strict=True)}
+    megatron = SimpleNamespace(model_parallel_is_initialized=lambda: True, **state)
+    monkeypatch.setitem(sys.modules, "megatron.core.parallel_state", megatron)
+    monkeypatch.setattr(first_calls, "rank", lambda: 24)
+    new, old, mask, _ = sampled(temperature=0.5)
+    calls = FirstCalls(objective())
+
+    def train():
+        calls.look(new, old, mask)
+        step()
+        calls.look(new, old, mask)
+
+    assert len(said(train)) == count
+
+
+def test_other_processes_than_the_first_are_silent_and_measure_all_the_same(monkeypatch):
+    monkeypatch.setattr(first_calls, "rank", lambda: 1)
+    new, old, mask, _ = sampled(temperature=0.5)
+    calls = FirstCalls(objective())
+    assert not said(lambda: [calls.look(new, old.bfloat16(), mask), step(), calls.look(new, old, mask)])
+    assert FirstCalls(objective()).look(new, old, mask)["first_ratio_error"][0] > 0
 
 
 def test_rows_are_of_a_group_by_their_prompt():

@@ -8,7 +8,9 @@ later mini-batch, or a batch of a policy that is stale on purpose: nothing is sa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +52,7 @@ class FirstCalls:
         self._steps = steps
         self._began: int | None = steps()
         other = "sampler" if objective.anchor == "rollout" else "old policy"
-        self._check = FirstUseCheck(objective, is_silent=rank() != 0, which=f"trainer and {other}")
+        self._check = FirstUseCheck(objective, is_silent=not _speaks(), which=f"trainer and {other}")
 
     def begin(self) -> None:
         """Note that the old log-probs of the calls that follow were taken with the weights of this moment."""
@@ -89,6 +91,15 @@ class FirstCalls:
             fitting = {n: each for n, each in known().items() if each.shape == shapes.get(n, counts.shape)}
             self._check.gather(new, old, counts, **fitting)
         return first_ratio_metrics(new, old, counts)
+
+
+def _speaks() -> bool:
+    """Return whether this process warns for a run: the first one, in Megatron's pipeline the first that sees a loss."""
+    megatron: Any = sys.modules.get("megatron.core.parallel_state")
+    if megatron is None or not megatron.model_parallel_is_initialized():
+        return rank() == 0
+    ranks = megatron.get_data_parallel_rank, megatron.get_tensor_model_parallel_rank, megatron.get_context_parallel_rank
+    return not any(of_group() for of_group in ranks)
 
 
 _of_engine: dict[str, FirstCalls] = {}
