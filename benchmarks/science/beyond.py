@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.science import lower_sides  # noqa: F401, it registers its methods
+from benchmarks.science import lower_sides
 from benchmarks.science.analysis import MARGIN, compare, decided, scores_of
 from benchmarks.science.evidence_page import put, scores_table, tests_table
 from benchmarks.science.plan import CANDIDATE, MAIN_RATE, TASKS, Cell, Record
@@ -152,5 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+# Worker processes read this file as __mp_main__.
+if __name__ in ("__main__", "__mp_main__"):
+    lower_sides.register()
 if __name__ == "__main__":
     sys.exit(main())
