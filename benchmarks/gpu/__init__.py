@@ -1,0 +1,6 @@
+"""What one GPU says of this package, in at most six minutes: is it right, how fast, does training run there.
+
+    python -m benchmarks.gpu [--only PART] [--device cpu --small]
+
+Every part is a process of its own with a time limit, and writes what it has as it goes. See docs/gpu.md.
+"""
