@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 code = 130
         results = page.load(out)
         print("\n" + page.summary(results))
-        code = code or int(page.is_wrong(results))
+        code = code or int(page.is_wrong({name: results[name] for name in chosen(options)}))
     if options.page:
         page.update(out)
     return code
@@ -77,6 +77,11 @@ def refusal(options: argparse.Namespace) -> str | None:
     return None
 
 
+def chosen(options: argparse.Namespace) -> list[str]:
+    """Return the parts that are asked for, all if none is named."""
+    return [name for name in PARTS if not options.only or name in options.only]
+
+
 def run_all(options: argparse.Namespace, out: Path, place: Path) -> None:
     """Run the chosen parts; one that fails does not keep the next from running.
 
@@ -91,12 +96,12 @@ def run_all(options: argparse.Namespace, out: Path, place: Path) -> None:
         sys.path.insert(0, str(site))
     out.mkdir(parents=True, exist_ok=True)
     env = runner.environment(options.device, site)
-    chosen = [name for name in PARTS if not options.only or name in options.only]
+    names = chosen(options)
     with (out / "log.txt").open("w", encoding="utf-8") as log:
-        for number, name in enumerate(chosen, start=1):
+        for number, name in enumerate(names, start=1):
             part, target = PARTS[name], out / f"{name}.json"
             seconds = part.seconds * options.patience
-            print(f"{number}/{len(chosen)} {name}: {part.about}, at most {seconds:g} s", flush=True)
+            print(f"{number}/{len(names)} {name}: {part.about}, at most {seconds:g} s", flush=True)
             if missing := part.missing():
                 ended = f"not started, not installed: {', '.join(missing)}"
                 write(target, {"part": name, "small": options.small, "ended": ended, "values": {}})

@@ -23,7 +23,7 @@ from benchmarks.gpu.record import Record
 from benchmarks.gpu.setting import Setting
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-PROCESSES = 8
+PROCESSES = 12
 Found = Iterator[tuple[str, float]]
 Task = Callable[[str, bool], Found]
 

@@ -9,7 +9,7 @@ from typing import Any
 from bandpo.files.durable import write_file
 from benchmarks.gpu.asked import BEFORE, NOT_MEASURED, QUESTIONS, number
 from benchmarks.gpu.parts import PARTS
-from benchmarks.gpu.record import FINISHED, read, value_of
+from benchmarks.gpu.record import CUT_SHORT, FINISHED, read, value_of
 from benchmarks.gpu.runner import ROOT
 
 PAGE = ROOT / "docs" / "gpu.md"
@@ -48,10 +48,16 @@ def summary(results: Results) -> str:
     lines = []
     for part in PARTS:
         data = results.get(part)
-        lines += ["", f"{part}: {(data or {}).get('ended') or NOT_MEASURED}"]
+        lines += ["", f"{part}: {ended(data) if data else NOT_MEASURED}"]
+        is_dry = bool(data and data.get("small")) and part != "correctness"
         for what, asked, shown, verdict, _ in rows(results, part):
-            lines.append(f"  {what:75} {asked:18} {verdict.strip('*'):12} {shown}")
+            lines.append(f"  {what:75} {asked:18} {'dry run' if is_dry else verdict.strip('*'):12} {shown}")
     return "\n".join(lines).strip("\n")
+
+
+def ended(data: Mapping[str, Any]) -> str:
+    """Return how a part ended; one whose script was killed could not say."""
+    return data.get("ended") or CUT_SHORT
 
 
 def table(results: Results) -> str:
@@ -61,8 +67,8 @@ def table(results: Results) -> str:
     for part, title in TITLES.items():
         lines += [f"## {title}", "", f"| what | asked | measured | | on {BEFORE} |", "|---|---|---|---|---|"]
         lines += ["| " + " | ".join(row) + " |" for row in rows(real, part)]
-        ended = (real.get(part) or {}).get("ended", FINISHED)
-        lines += ["", *([f"This part did not finish: {ended}.", ""] if ended != FINISHED else [])]
+        end = ended(real[part]) if part in real else FINISHED
+        lines += ["", *([f"This part did not finish: {end}.", ""] if end != FINISHED else [])]
     return "\n".join(lines)
 
 
@@ -70,7 +76,7 @@ def _where(real: Results) -> str:
     """Return a sentence of where and when, or that it has not been measured."""
     abouts = [data["machine"] for data in real.values() if data and "machine" in data]
     if not abouts:
-        return f"Nobody has run it on this state of the code: of the column on {BEFORE} is all there is."
+        return f"Not run on this state of the code yet; the last column is what one H200 said of commit {BEFORE}."
     about = abouts[0]
     versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     seconds = sum(data.get("seconds", 0) for data in real.values() if data)
@@ -96,6 +102,6 @@ def is_wrong(results: Results) -> bool:
     if data is None:
         return False
     values = ((question, value_of(data, key)) for key, question in QUESTIONS.items())
-    return data["ended"] != FINISHED or any(
+    return ended(data) != FINISHED or any(
         question.part == "correctness" and value is not None and not question.holds(value) for question, value in values
     )

@@ -11,7 +11,7 @@ from typing import Any
 from bandpo.files.durable import write_file
 from benchmarks.gpu.asked import QUESTIONS
 
-FINISHED = "finished"
+FINISHED, CUT_SHORT = "finished", "cut short with the script"
 
 
 class Record:

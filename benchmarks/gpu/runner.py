@@ -21,6 +21,7 @@ def environment(device: str, site: Path | None) -> dict[str, str]:
     """Return what a part's process finds: this checkout first, then unpacked wheels; kernels interpreted on the CPU."""
     paths = [str(ROOT / "src"), str(ROOT), *([str(site)] if site else []), os.environ.get("PYTHONPATH", "")]
     own = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+    own["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # a pool of compilers takes longer to start than these graphs to build
     own |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
     interpreted = {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
     return {**os.environ, **own, **interpreted}

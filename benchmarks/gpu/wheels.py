@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import platform
 import zipfile
 from pathlib import Path
+
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
 
 
 def unpack(folder: Path, site: Path) -> None:
     """Unpack every wheel of a folder; wheels are archives of what lies on the module path.
 
     Raises:
-        ValueError: no folder, or no wheel in it.
+        ValueError: no folder, no wheel in it, or one for another Python or machine.
     """
     found = sorted(folder.glob("*.whl"))
     if not found:
         raise ValueError(f"--wheels {folder}: expected a folder of wheels, which `make gpu-wheels` fills")
+    fitting = set(sys_tags())
+    for wheel in found:
+        if parse_wheel_filename(wheel.name)[3].isdisjoint(fitting):
+            python = ".".join(platform.python_version_tuple()[:2])
+            raise ValueError(
+                f"--wheels: {wheel.name} is for another Python or machine: expected `make gpu-wheels GPU_PYTHON={python}`"
+            )
     for wheel in found:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
