@@ -163,12 +163,16 @@ def test_the_page_is_what_the_results_say():
 
 
 def test_numbers_get_their_verdict_and_dry_runs_none(tmp_path):
-    about = {"machine": {"gpu": "NVIDIA H200", "date": "2026-12-01", "packages": {"torch": "2.11.0"}}, "seconds": 9}
+    about = {"machine": {"gpu": "NVIDIA H200", "date": "2026-12-01", "packages": {"torch": "2.11.0"}}}
+    about |= {"seconds": 9, "commit": "abc1234"}
     right = {"part": "correctness", "values": {"decisions": 0, "bounds": 9.0}, "ended": FINISHED, **about}
     results = {"correctness": right, "speed": {"part": "speed", "values": {"launches": 3}, "ended": FINISHED, **about}}
     found = page.table(results)
     assert "| 0 | 0 | right | 0 |" in found and "| at most 8 | 9 | **wrong** | 5 (KL 1.03) |" in found
-    assert "| at most 2 | 3 | **missed** | 14 |" in found and "One NVIDIA H200, 2026-12-01, torch 2.11.0; 18 s" in found
+    assert (
+        "| at most 2 | 3 | **missed** | 14 |" in found
+        and "One NVIDIA H200, 2026-12-01, commit abc1234, torch 2.11.0; 18 seconds" in found
+    )
     assert page.is_wrong(results) and not page.is_wrong({"correctness": {**right, "values": {"decisions": 0}}})
     assert page.is_wrong({"correctness": {**right, "values": {}, "ended": "killed at its limit of 75 s"}})
     dry = {name: {**data, "small": True} for name, data in results.items()}

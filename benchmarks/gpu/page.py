@@ -74,13 +74,14 @@ def table(results: Results) -> str:
 
 def _where(real: Results) -> str:
     """Return a sentence of where and when, or that it has not been measured."""
-    abouts = [data["machine"] for data in real.values() if data and "machine" in data]
-    if not abouts:
+    measured = [data for data in real.values() if data and "machine" in data]
+    if not measured:
         return f"Not run on this state of the code yet; the last column is what one H200 said of commit {BEFORE}."
-    about = abouts[0]
+    about, commit = measured[0]["machine"], measured[0].get("commit")
     versions = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     seconds = sum(data.get("seconds", 0) for data in real.values() if data)
-    return f"One {about['gpu']}, {about['date']}, {versions}; {seconds:.0f} seconds in all."
+    code = f"commit {commit}, " if commit else ""
+    return f"One {about['gpu']}, {about['date']}, {code}{versions}; {seconds:.0f} seconds in all."
 
 
 def update(folder: Path, page: Path = PAGE) -> None:

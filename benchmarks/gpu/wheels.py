@@ -23,9 +23,8 @@ def unpack(folder: Path, site: Path) -> None:
     for wheel in found:
         if parse_wheel_filename(wheel.name)[3].isdisjoint(fitting):
             python = ".".join(platform.python_version_tuple()[:2])
-            raise ValueError(
-                f"--wheels: {wheel.name} is for another Python or machine: expected `make gpu-wheels GPU_PYTHON={python}`"
-            )
+            wanted = f"expected those of `make gpu-wheels GPU_PYTHON={python}`"
+            raise ValueError(f"--wheels: {wheel.name} is for another Python or machine: {wanted}")
     for wheel in found:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(site)
