@@ -106,7 +106,8 @@ def peak_bytes(arm: str, length: int, device: str = "cpu") -> int:
     batch = {name: tensor.to(device) for name, tensor in inputs(length).items()}
     with tempfile.TemporaryDirectory() as folder:
         if arm.endswith("materialised"):
-            policy = model().to(device)
+            policy = model()
+            policy.to(torch.device(device))  # pyright: ignore[reportArgumentType]
             work = lambda: materialised(policy, batch).backward()  # noqa: E731
         else:
             method = None if arm.startswith("stock") else arm.partition(",")[0]
