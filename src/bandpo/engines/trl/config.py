@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
@@ -36,6 +37,27 @@ class BandGRPOOptions(BandOptions):
         default=0, metadata={"help": "Write a batch for `bandpo inspect` every so many updates; 0 for none."}
     )
     record_tokens: int = field(default=65536, metadata={"help": "The most tokens in one recorded batch."})
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise as `__post_init__` does at options that contradict the method, without choosing a device.
+
+        What depends on the number of processes is looked at only when a configuration is made.
+
+        Args:
+            options: values by name; the others have their defaults.
+
+        >>> BandGRPOConfig.check({"epsilon": 0.3})
+        Traceback (most recent call last):
+        ValueError: epsilon=0.3 has no effect with method='band-kl': ...
+        """
+        config: Any = object.__new__(cls)
+        for option in fields(cls):
+            factory = option.default_factory
+            setattr(config, option.name, option.default if factory is MISSING else factory())
+        vars(config).update(options)
+        config.check_method()
+        refuse_options(config)
 
     def __post_init__(self):
         config: Any = self  # a GRPOConfig too
