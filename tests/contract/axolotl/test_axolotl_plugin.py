@@ -69,7 +69,9 @@ def test_the_builders_trainer_has_the_methods_loss(load, method):
     loss.backward()
     logp, _ = forward(policy.train(), inputs)
     options = dict(METHODS[method])
-    hyperparameters = options.pop("method_kwargs", {}) | ({"delta": options["band_delta"]} if "band_delta" in options else {})
+    hyperparameters = options.pop("method_kwargs", {}) | (
+        {"delta": options["band_delta"]} if "band_delta" in options else {}
+    )
     old = inputs["old_per_token_logps"]
     expected = bandpo.policy_loss(
         logp,

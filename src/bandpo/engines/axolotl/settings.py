@@ -16,7 +16,10 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(BandGRPOOptions))
 _TRLS = {field.name for field in dataclasses.fields(GRPOConfig)}
 # Axolotl's name -> TRL's, where they differ.
 _RENAMED = {"use_liger_loss": "use_liger_kernel", "vllm_guided_decoding_regex": "vllm_structured_outputs_regex"}
-_BATCH = {"micro_batch_size": "per_device_train_batch_size", "gradient_accumulation_steps": "gradient_accumulation_steps"}
+_BATCH = {
+    "micro_batch_size": "per_device_train_batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+}
 _OTHER_TRAINERS = ("async_prefetch", "use_data_producer")
 
 
