@@ -53,11 +53,12 @@ METHODS = {
 @pytest.mark.exercises("real function")
 @pytest.mark.parametrize("method", METHODS)
 def test_the_builders_trainer_has_the_methods_loss(load, method):
+    cfg = load({"method": method, **METHODS[method]}, {"loss_type": "bnpo"})
+    engine = build(cfg)
+    # As Axolotl imports them: after its plugins, whose options become a part of its arguments.
     from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer
     from trl_tiny import forward, loss_inputs
 
-    cfg = load({"method": method, **METHODS[method]}, {"loss_type": "bnpo"})
-    engine = build(cfg)
     assert isinstance(engine, AxolotlGRPOTrainer)
     assert type(engine).__name__ == "BandAxolotlGRPOTrainer"
     assert engine.reward_funcs[0].__name__ == "even_digits"

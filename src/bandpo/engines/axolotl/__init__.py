@@ -8,7 +8,7 @@
       band_delta: 0.05
 
 - How the loss gets in: the plugin names its trainer as Axolotl's `trainer_cls`: Axolotl's `AxolotlGRPOTrainer` with the
-  mixin of `bandpo.engines.trl`. A class that a plugin hands over itself gets neither the model nor the reward functions.
+  mixin of `bandpo.engines.trl`. A class that a plugin hands over itself gets neither the model nor the rewards.
 - Old log-probs, masks and normalisation: TRL's, see `bandpo.engines.trl`.
 """
 
