@@ -27,5 +27,6 @@ __all__ = ["BandArgs", "BandAxolotlGRPOTrainer", "BandGRPOOptions", "BandPlugin"
 __getattr__ = lazy(
     __name__,
     adapter=("BandArgs", "BandPlugin"),
-    trainer=("BandAxolotlGRPOTrainer", "BandGRPOOptions"),
+    settings=("BandGRPOOptions",),
+    trainer=("BandAxolotlGRPOTrainer",),
 )

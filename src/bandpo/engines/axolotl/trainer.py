@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from axolotl.core.trainers.grpo.trainer import AxolotlGRPOTrainer  # pyright: ignore[reportMissingImports]
 
-from bandpo.engines.trl.config import BandGRPOOptions
 from bandpo.engines.trl.grpo import BandGRPOMixin
-
-__all__ = ["BandAxolotlGRPOTrainer", "BandGRPOOptions"]
 
 
 class BandAxolotlGRPOTrainer(BandGRPOMixin, AxolotlGRPOTrainer):
