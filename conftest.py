@@ -9,8 +9,14 @@ import bandpo
 from bandpo.core.divergences.divergence import REGISTRY
 from bandpo.core.methods.registry import METHODS
 
-# An adapter that cannot be imported without its engine.
-collect_ignore = ["src/bandpo/engines/verl/adapter.py"] if importlib.util.find_spec("verl") is None else []
+# What cannot be imported without its engine.
+NEEDS_ENGINE = {"verl": ["adapter"], "axolotl": ["adapter", "trainer"]}
+collect_ignore = [
+    f"src/bandpo/engines/{engine}/{module}.py"
+    for engine, modules in NEEDS_ENGINE.items()
+    if importlib.util.find_spec(engine) is None
+    for module in modules
+]
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,27 @@ def trl(**given):
     BandGRPOConfig("unused", bf16=False, use_cpu=True, **given)
 
 
+def trl_async(**given):
+    pytest.importorskip("trl.experimental.async_grpo")
+    from bandpo.engines.trl import BandAsyncGRPOConfig
+
+    BandAsyncGRPOConfig("unused", bf16=False, use_cpu=True, **given)
+
+
+def trl_sdpo(**given):
+    pytest.importorskip("trl.experimental.sdpo")
+    from bandpo.engines.trl import BandSDPOConfig
+
+    BandSDPOConfig("unused", **{"bf16": False, "use_cpu": True, "distillation_weight": 0.5, **given})
+
+
+def axolotl(bandpo=BAND, rl="grpo", trl=None, **given):
+    pytest.importorskip("trl")
+    from bandpo.engines.axolotl.settings import check_config
+
+    check_config({"rl": rl, "bandpo": bandpo, "trl": trl, **given})
+
+
 def verl(policy=BAND, **actor):
     stock = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.2, "clip_ratio_c": 3.0}
     check_actor({**stock, **actor, "policy_loss": {"loss_mode": "bandpo", **policy}})
@@ -90,6 +111,9 @@ def tinker_run(**given):
 
 RUNS = {
     "TRL": trl,
+    "AsyncGRPO": trl_async,
+    "SDPO": trl_sdpo,
+    "Axolotl": axolotl,
     "verl": verl,
     "SkyRL": skyrl_run,
     "slime": slime_run,
@@ -113,6 +137,28 @@ CASES = [
         "TRL",
         "vllm_importance_sampling_correction",
         lambda: trl(method="dppo-tv", use_vllm=True, vllm_importance_sampling_correction=True),
+    ),
+    ("AsyncGRPO", "epsilon", lambda: trl_async(epsilon=0.3)),
+    ("AsyncGRPO", "epsilon_high", lambda: trl_async(epsilon_high=0.28)),
+    ("SDPO", "epsilon", lambda: trl_sdpo(epsilon=0.3)),
+    ("SDPO", "epsilon_high", lambda: trl_sdpo(epsilon_high=0.28)),
+    ("SDPO", "loss_type", lambda: trl_sdpo(loss_type="luspo")),
+    ("SDPO", "importance_sampling_level", lambda: trl_sdpo(importance_sampling_level="sequence")),
+    ("SDPO", "distillation_weight", lambda: trl_sdpo(distillation_weight=1.0)),
+    ("SDPO", "beta", lambda: trl_sdpo(beta=0.1)),
+    ("SDPO", "use_vllm", lambda: trl_sdpo(method="dppo-tv", use_vllm=True)),
+    ("Axolotl", "rl", lambda: axolotl(rl="dpo")),
+    ("Axolotl", "trainer_cls", lambda: axolotl(trainer_cls="mine.Trainer")),
+    ("Axolotl", "context_parallel_size", lambda: axolotl(context_parallel_size=2)),
+    ("Axolotl", "trl.async_prefetch", lambda: axolotl(trl={"async_prefetch": True})),
+    ("Axolotl", "trl.use_data_producer", lambda: axolotl(trl={"use_data_producer": True})),
+    ("Axolotl", "trl.epsilon", lambda: axolotl(trl={"epsilon": 0.3})),
+    ("Axolotl", "trl.epsilon_high", lambda: axolotl(trl={"epsilon_high": 0.28})),
+    ("Axolotl", "trl.loss_type", lambda: axolotl(trl={"loss_type": "cispo"})),
+    (
+        "Axolotl",
+        "trl.importance_sampling_level",
+        lambda: axolotl(trl={"importance_sampling_level": "sequence"}),
     ),
     ("verl", "clip_ratio", lambda: verl(clip_ratio=0.3)),
     ("verl", "clip_ratio_low", lambda: verl(clip_ratio_low=0.1)),
@@ -173,6 +219,7 @@ def test_the_setting_is_refused_by_its_name(engine, setting, run):
     with pytest.raises(ValueError) as caught:
         run()
     name = setting.replace("*", "").removeprefix("policy_loss.").removeprefix("--actor.")
+    name = name.removeprefix("trl.")
     assert name in str(caught.value)
 
 

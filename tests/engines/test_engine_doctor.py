@@ -281,7 +281,8 @@ def test_a_level_that_is_none():
 
 def test_every_check_answers_where_no_engine_is_installed():
     """Importing a check imports its engine's package first, which must do without the engine."""
-    packages = ("trl", "verl", "skyrl", "slime", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker", "ray")
+    packages = ("trl", "verl", "skyrl", "slime", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker")
+    packages += ("axolotl", "ray")
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
         "from bandpo.engines.doctor import engines, find_check\n"

@@ -3,7 +3,7 @@
 An engine that writes `clamp(ratio, 1 - eps_low, 1 + eps_high)` gets per-token bounds without its loss being copied.
 One that uses the setting in any other way gets a TypeError, one that does not use it leaves `uses` at 0.
 `LateAdvantages` does the same for a method without bounds: an engine whose loss is -advantage · ratio gets another
-loss by the advantages it is handed.
+loss by the advantages it is handed, `LateTensor` where the engine selects them before it has the new log-probs.
 """
 
 from __future__ import annotations
@@ -87,3 +87,38 @@ class LateAdvantages(dict):
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self.keys() else default
+
+
+class LateTensor:
+    """A stand-in for a tensor that is worked out when an engine computes with it, not when it looks it up or selects.
+
+    Args:
+        value: called without arguments at the first operation of PyTorch's, or comparison.
+
+    >>> late = LateTensor(lambda: torch.tensor([1.0, 2.0]))[torch.tensor([False, True])]
+    >>> torch.tensor([3.0]) * late, late > 0
+    (tensor([6.]), tensor([True]))
+    """
+
+    def __init__(self, value: Callable[[], Tensor]):
+        self._value, self._now = value, None
+
+    def now(self) -> Tensor:
+        """Return the tensor."""
+        if self._now is None:
+            self._now = self._value()
+        return self._now
+
+    def __getitem__(self, index: Any) -> LateTensor:
+        return LateTensor(lambda: self.now()[index])
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self.now() < other
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self.now() > other
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        now = [x.now() if isinstance(x, cls) else x for x in args]
+        return func(*now, **{name: x.now() if isinstance(x, cls) else x for name, x in (kwargs or {}).items()})

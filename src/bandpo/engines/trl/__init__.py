@@ -1,4 +1,4 @@
-"""TRL: `GRPOTrainer` with any method of `bandpo.methods()`.
+"""TRL: `GRPOTrainer`, `AsyncGRPOTrainer` and `SDPOTrainer` with any method of `bandpo.methods()`.
 
 TRL's loss is inherited, not copied. It reads its clip range in one form only, `1 - self.epsilon_low` and
 `1 + self.epsilon_high`; while the loss runs, `stand_ins` in these places answer with per-token bounds. Everything
@@ -23,6 +23,27 @@ from bandpo.engines.common.updates import why_inactive
 
 if TYPE_CHECKING:
     from bandpo.engines.trl.adapter import BandGRPOConfig, BandGRPOTrainer
+    from bandpo.engines.trl.async_grpo import BandAsyncGRPOConfig, BandAsyncGRPOTrainer
+    from bandpo.engines.trl.config import BandGRPOOptions
+    from bandpo.engines.trl.grpo import BandGRPOMixin
+    from bandpo.engines.trl.sdpo import BandSDPOConfig, BandSDPOTrainer
 
-__all__ = ["BandGRPOConfig", "BandGRPOTrainer", "why_inactive"]
-__getattr__ = lazy(__name__, adapter=("BandGRPOConfig", "BandGRPOTrainer"))
+__all__ = [
+    "BandAsyncGRPOConfig",
+    "BandAsyncGRPOTrainer",
+    "BandGRPOConfig",
+    "BandGRPOMixin",
+    "BandGRPOOptions",
+    "BandGRPOTrainer",
+    "BandSDPOConfig",
+    "BandSDPOTrainer",
+    "why_inactive",
+]
+__getattr__ = lazy(
+    __name__,
+    adapter=("BandGRPOConfig", "BandGRPOTrainer"),
+    async_grpo=("BandAsyncGRPOConfig", "BandAsyncGRPOTrainer"),
+    config=("BandGRPOOptions",),
+    grpo=("BandGRPOMixin",),
+    sdpo=("BandSDPOConfig", "BandSDPOTrainer"),
+)

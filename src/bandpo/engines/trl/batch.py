@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from bandpo.core.objective.inputs import FILL
 from bandpo.core.tokens import MAX_LOG_RATIO, Tokens
 from bandpo.engines.common.objective import detached_tokens
+from bandpo.engines.common.stand_ins import LateAdvantages
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,15 @@ class MicroBatch:
         logp_anchor = self.rollout(new) if anchor == "rollout" else self.old_or(new)
         tokens = detached_tokens(new, logp_anchor, self.advantages, self.mask)
         return tokens._replace(log_ratio=tokens.log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+
+    def loss_inputs(self) -> Mapping[str, Any]:
+        """Return what TRL's loss is to get: its inputs, with masked old log-probs harmless."""
+        return self.inputs if self.old is None else {**self.inputs, "old_per_token_logps": self.old}
+
+    def as_given(self, values: Tensor) -> Tensor:
+        """Return what is (B, T) here in the shape that TRL's loss has its tokens in."""
+        return values
+
+    def with_late_advantages(self, advantages: Callable[[], Tensor]) -> LateAdvantages:
+        """Return `loss_inputs` with advantages, (B, T), that are worked out when TRL's loss needs them."""
+        return LateAdvantages(self.loss_inputs(), advantages)

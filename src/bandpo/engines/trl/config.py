@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar
 
 from trl import GRPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
-from bandpo.core.methods.registry import get_method
 from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.findings import FindingWarning
-from bandpo.engines.common.json_objects import read_object
-from bandpo.engines.common.objective import Objective
-from bandpo.engines.trl.ranges import check_ranges
+from bandpo.engines.trl.options import BandOptions, clip_range_of
 from bandpo.engines.trl.refusals import notices, refuse_for_method, refuse_options
 
 # What the trainer computes, or TRL has, besides old log-probs.
 PROVIDED = ("logp_rollout", "entropy", "logits", "topk_logp", "topk_logp_rollout", "group_rewards", "progress", "boost")
 
-
-def _clip_range(config: BandGRPOConfig) -> dict[str, Any]:
-    """Return what stock TRL clips to."""
-    high = config.epsilon if config.epsilon_high is None else config.epsilon_high
-    return {"eps_low": config.epsilon, "eps_high": high}
-
-
-ADAPTER = Adapter("TRL", provided=PROVIDED, clip_range=_clip_range)
+ADAPTER = Adapter("TRL", provided=PROVIDED, clip_range=clip_range_of)
 
 
 @dataclass
-class BandGRPOConfig(GRPOConfig):
+class BandGRPOOptions(BandOptions):
+    """What `BandGRPOConfig` adds to a `GRPOConfig`, for configurations that inherit from TRL's: a base before it.
+
+    >>> @dataclass
+    ... class MyConfig(BandGRPOOptions, GRPOConfig): ...
+    >>> MyConfig("out", use_cpu=True, bf16=False, band_delta=0.03).hyperparameters()["delta"]
+    0.03
+    """
+
+    ADAPTER: ClassVar[Adapter] = ADAPTER
+
+    band_top_k: int = field(default=20, metadata={"help": "Tokens that dppo-topk-tv and dppo-topk-kl compare."})
+    record_every: int = field(
+        default=0, metadata={"help": "Write a batch for `bandpo inspect` every so many updates; 0 for none."}
+    )
+    record_tokens: int = field(default=65536, metadata={"help": "The most tokens in one recorded batch."})
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise as `__post_init__` does at options that contradict the method, without choosing a device.
+
+        What depends on the number of processes is looked at only when a configuration is made.
+
+        Args:
+            options: values by name; the others have their defaults.
+
+        >>> BandGRPOConfig.check({"epsilon": 0.3})
+        Traceback (most recent call last):
+        ValueError: epsilon=0.3 has no effect with method='band-kl': ...
+        """
+        config: Any = object.__new__(cls)
+        for option in fields(cls):
+            factory = option.default_factory
+            setattr(config, option.name, option.default if factory is MISSING else factory())
+        vars(config).update(options)
+        config.check_method()
+        refuse_options(config)
+
+    def __post_init__(self):
+        config: Any = self  # a GRPOConfig too
+        self.check_method()
+        refuse_options(config)
+        for finding in notices(config):
+            warnings.warn(FindingWarning(finding), stacklevel=3)
+        super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
+        refuse_for_method(config)
+
+
+@dataclass
+class BandGRPOConfig(BandGRPOOptions, GRPOConfig):
     """TRL's `GRPOConfig` and the choice of a trust region.
 
     Args:
@@ -57,55 +97,3 @@ class BandGRPOConfig(GRPOConfig):
 
     >>> BandGRPOConfig("out", method="band-kl", band_delta=0.03, method_kwargs={"max_ratio": 10.0})  # doctest: +SKIP
     """
-
-    method: str = field(default="band-kl", metadata={"help": "Trust region, see `bandpo.methods()`."})
-    band_delta: float | None = field(default=None, metadata={"help": "Radius of the band, the method's if not given."})
-    method_kwargs: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "Other hyperparameters of the method, as a JSON object."}
-    )
-    band_top_k: int = field(default=20, metadata={"help": "Tokens that dppo-topk-tv and dppo-topk-kl compare."})
-    band_metrics: bool = field(default=True, metadata={"help": "Log what the trust region did, as `band/*`."})
-    record_every: int = field(
-        default=0, metadata={"help": "Write a batch for `bandpo inspect` every so many updates; 0 for none."}
-    )
-    record_tokens: int = field(default=65536, metadata={"help": "The most tokens in one recorded batch."})
-
-    def __post_init__(self):
-        check_ranges(vars(self))
-        self._read_mappings()
-        get_method(self.method)
-        options = f"method={self.method!r}, band_delta={self.band_delta!r}, method_kwargs={self.method_kwargs!r}"
-        try:
-            self.objective()
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{options}: {error}") from None
-        refuse_options(self)
-        for finding in notices(self):
-            warnings.warn(FindingWarning(finding), stacklevel=3)
-        super().__post_init__()
-        refuse_for_method(self)
-
-    def _read_mappings(self) -> None:
-        """Make every option of names and values a dict, JSON objects too."""
-        for name in (option.name for option in fields(self) if option.name.endswith("_kwargs")):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                value = read_object(name, value)
-                setattr(self, name, value)
-            if not isinstance(value, dict | None):
-                raise TypeError(f"{name}={value!r}: expected a dict or a JSON object")
-
-    def objective(self) -> Objective:
-        """Return the method with all of its hyperparameters, whichever field they came from.
-
-        Raises:
-            TypeError: a hyperparameter the method does not take.
-            ValueError: a value out of range, a radius given twice.
-        """
-        options = {"method": self.method, "band_delta": self.band_delta, "method_kwargs": self.method_kwargs}
-        return ADAPTER.objective_for(options, self)
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """Return every hyperparameter of the method, whichever field it came from."""
-        return dict(self.objective().options)

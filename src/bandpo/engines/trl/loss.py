@@ -27,7 +27,8 @@ def clip_range(trainer: Any, low: float | Tensor, high: float | Tensor, cap: Cap
     Raises:
         RuntimeError: at the end, where it did not.
     """
-    saved = trainer.epsilon_low, trainer.epsilon_high, trainer.args.delta
+    saved = trainer.epsilon_low, trainer.epsilon_high
+    saved_cap = trainer.args.delta if cap is not None else None
     stand_ins = [Epsilon(low, -1), Epsilon(high, +1)]
     try:
         trainer.epsilon_low, trainer.epsilon_high = stand_ins
@@ -35,7 +36,9 @@ def clip_range(trainer: Any, low: float | Tensor, high: float | Tensor, cap: Cap
             trainer.args.delta = cap
         yield
     finally:
-        trainer.epsilon_low, trainer.epsilon_high, trainer.args.delta = saved
+        trainer.epsilon_low, trainer.epsilon_high = saved
+        if cap is not None:
+            trainer.args.delta = saved_cap
     if not all(stand_in.uses for stand_in in (*stand_ins, cap) if stand_in is not None):
         raise RuntimeError(f"TRL {trl.__version__} did not apply the bounds of method={trainer.args.method!r}")
 
@@ -65,6 +68,7 @@ class ReplacedAdvantages:
 
     Attributes:
         metrics: of the micro-batch, empty until it has been called.
+        uses: how often it was.
     """
 
     def __init__(
@@ -84,8 +88,10 @@ class ReplacedAdvantages:
         )
         self._replaced: Tensor | None = None
         self.metrics: Metrics = {}
+        self.uses = 0
 
     def __call__(self) -> Tensor:
+        self.uses += 1
         if self._replaced is None:
             self._replaced = self._replace()
         return self._replaced

@@ -20,6 +20,7 @@ from bandpo.engines.trl.fields import FIELDS, changed
 
 if TYPE_CHECKING:
     from bandpo.engines.trl.config import BandGRPOConfig
+    from bandpo.engines.trl.options import BandOptions
 
 # The losses that bound single tokens; before 1.10 TRL's luspo counts padding tokens too.
 CLIPPED_LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -34,37 +35,43 @@ AVERAGED_AS = {"cispo": "dapo", "sapo": "grpo"}
 
 def refuse_options(config: BandGRPOConfig) -> None:
     """Raise ValueError at the first option that would have no effect, or that leaves nothing to bound."""
-    _refuse_loss_type(config)
-    if (level := config.importance_sampling_level) != "token":
-        instead = "" if config.method == "gspo" else ", or method='gspo' for ratios of whole responses"
-        raise ValueError(f"importance_sampling_level={level!r}: expected 'token'{instead}")
+    refuse_loss_type(config, CLIPPED_LOSSES)
+    refuse_importance_sampling_level(config)
     if config.use_liger_kernel and hasattr(GRPOTrainer, "compute_liger_loss"):
         raise ValueError("use_liger_kernel=True: this TRL's fused loss takes no per-token bounds, expected False")
     for name, value in changed(config, GRPOConfig, TrainingArguments):
         if name in FIELDS and FIELDS[name].kind == "refused":
             raise ValueError(f"{name}={value!r} has no effect with method={config.method!r}: {FIELDS[name].note}")
-    _refuse_clip_range(config)
+    refuse_clip_range(config)
     _refuse_delta(config)
     _refuse_generation_kwargs(config)
 
 
-def _refuse_loss_type(config: BandGRPOConfig) -> None:
+def refuse_importance_sampling_level(config: Any) -> None:
+    """Raise ValueError at ratios of whole responses, which bounds of tokens do not fit."""
+    if (level := config.importance_sampling_level) != "token":
+        instead = "" if config.method == "gspo" else ", or method='gspo' for ratios of whole responses"
+        raise ValueError(f"importance_sampling_level={level!r}: expected 'token'{instead}")
+
+
+def refuse_loss_type(config: Any, clipped: tuple[str, ...]) -> None:
+    """Raise ValueError at a loss of TRL's that is none of `clipped`, with what to write in its place."""
     loss_type = config.loss_type
-    if loss_type in CLIPPED_LOSSES:
+    if loss_type in clipped:
         return
     name = str(loss_type).replace("_", "-")
     if loss_type == "luspo":
-        instead = "; it counts padding tokens before TRL 1.10"
+        instead = "; it counts padding tokens before TRL 1.10" if clipped == CLIPPED_LOSSES else ""
     elif name in methods():
         instead = f"; use method={name!r} with loss_type={AVERAGED_AS.get(name, 'dapo')!r}"
         if name == "cispo" and config.epsilon_high is not None:
             instead += f" and method_kwargs={{'max_ratio': {config.epsilon_high!r}}}"
     else:
-        meant = did_you_mean(str(loss_type), CLIPPED_LOSSES, 0.8)
+        meant = did_you_mean(str(loss_type), clipped, 0.8)
         instead = f"; did you mean {meant!r}?" if meant else ""
     raise ValueError(
         f"loss_type={loss_type!r} does not bound single tokens in TRL {trl.__version__}: "
-        f"expected one of {', '.join(CLIPPED_LOSSES)}{instead}"
+        f"expected one of {', '.join(clipped)}{instead}"
     )
 
 
@@ -99,11 +106,12 @@ def notices(config: BandGRPOConfig) -> list[Finding]:
     return findings
 
 
-def _refuse_clip_range(config: BandGRPOConfig) -> None:
+def refuse_clip_range(config: BandOptions) -> None:
+    """Raise ValueError at a clip range of TRL's beside a method that has bounds of its own."""
     objective = config.objective()
     for option, name in (("epsilon", "eps_low"), ("epsilon_high", "eps_high")):
         value = getattr(config, option)
-        if value == getattr(GRPOConfig, option):
+        if value == getattr(type(config), option):
             continue
         if config.method != "grpo":
             instead = _in_method_kwargs(objective, option, name, value)
