@@ -430,9 +430,13 @@ GENERATED = {"maspo": torch.float32, "gspo": torch.float64, "dppo-topk-kl": torc
 TRACED = {name for name in NAMES if not name.startswith("band-") and name not in GENERATED} - {
     *("grpo", "clip-higher", "dual-clip", "two-sided", "no-clip", "dppo-tv", "cfpo", "spo"),
 }
+# One of every family, scope and input; the others are traced with the slow tests.
+ONE_OF_A_KIND = {"cispo", "clip-cov", "dcpo", "dppo-topk-tv", "flex-entropy", "quatro", "tre"}
 
 
-@pytest.mark.parametrize("name", sorted(TRACED))
+@pytest.mark.parametrize(
+    "name", [n if n in ONE_OF_A_KIND else pytest.param(n, marks=pytest.mark.slow) for n in sorted(TRACED)]
+)
 def test_one_graph_holds_the_whole_method(name, traced):
     compare_with_compiled(traced, name, TIGHT[name], torch.float64)
 

@@ -179,7 +179,9 @@ def test_trls_own_clip_metrics_count_by_the_bounds(tmp_path, path, samples):
 
 
 @pytest.mark.exercises("whole trainer")
-@pytest.mark.parametrize("method", ["band-kl", "dual-clip", "gspo"])
+@pytest.mark.parametrize(
+    "method", ["band-kl", *(pytest.param(m, marks=pytest.mark.slow) for m in ("dual-clip", "gspo"))]
+)
 def test_trains(tmp_path, path, method):
     """The first step is on policy; then the sampler lags behind, as the trainer fetches ahead, and the region acts."""
     tight = {"band-kl": {"delta": 1e-3}}.get(method, {})
