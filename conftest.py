@@ -9,8 +9,9 @@ import bandpo
 from bandpo.core.divergences.divergence import REGISTRY
 from bandpo.core.methods.registry import METHODS
 
-# An adapter that cannot be imported without its engine.
-collect_ignore = ["src/bandpo/engines/verl/adapter.py"] if importlib.util.find_spec("verl") is None else []
+# What cannot be imported without its engine, and the engine's package.
+NEEDS = {"src/bandpo/engines/verl/adapter.py": "verl", "src/bandpo/engines/trinity_rft/loss.py": "trinity"}
+collect_ignore = [file for file, package in NEEDS.items() if importlib.util.find_spec(package) is None]
 
 
 @pytest.fixture(autouse=True)
