@@ -1,4 +1,4 @@
-"""Trinity-RFT's registry and configuration build our loss, its own mapper calls it, its own `aggregate_loss` averages."""
+"""Trinity-RFT's registry and configuration build our loss, its mapper calls it, its `aggregate_loss` averages."""
 
 import pytest
 
@@ -160,7 +160,7 @@ def test_trinitys_mode_reaches_the_loss_through_its_argument(tmp_path):
     for given in ("", ", policy_loss_fn_args: {method: grpo, loss_agg_mode: token-mean}"):
         arguments = configured(tmp_path, text % given).policy_loss_fn_args
         assert POLICY_LOSS_FN.get(PATH)(**arguments).loss_agg_mode == "seq-mean-token-sum"
-    with pytest.raises(ValueError, match="algorithm.loss_agg_mode does not reach the loss"):
+    with pytest.raises(ValueError, match=r"algorithm\.loss_agg_mode does not reach the loss"):
         POLICY_LOSS_FN.get(PATH)(**configured(tmp_path, text % ", policy_loss_fn_args: {}").policy_loss_fn_args)
 
 

@@ -1,4 +1,4 @@
-"""What `bandpo doctor slime` asks, and those of its forks, of their flags with underscores and `bandpo.*` of the YAML file."""
+"""What `bandpo doctor slime` asks, of slime's or a fork's flags with underscores and `bandpo.*` of the YAML file."""
 
 from __future__ import annotations
 
