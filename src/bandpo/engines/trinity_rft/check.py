@@ -7,7 +7,7 @@ from typing import Any
 
 from bandpo.engines.common.findings import Finding, known_names
 from bandpo.engines.common.options import Options, count, method_options, number
-from bandpo.engines.common.releases import installed
+from bandpo.engines.common.releases import installed, is_installed
 from bandpo.engines.common.updates import acts, cannot_act
 from bandpo.engines.trinity_rft.adapter import ADAPTER, PATH
 
@@ -21,7 +21,7 @@ KNOWN = (
     *(f"algorithm.{name}_fn{args}" for name in ("kl_loss", "entropy_loss", "advantage") for args in ("", "_args")),
     "algorithm.bypass_old_logprobs",
     *(f"synchronizer.{name}" for name in (*_INTERVALS, "sync_offset", "sync_style", "sync_method")),
-    *_EPOCHS,
+    *("trainer.trainer_type", *_EPOCHS),
 )
 
 
@@ -34,12 +34,16 @@ def check(options: Options) -> list[Finding]:
     ['ok', 'ok', 'ok']
     """
     release = installed("trinity-rft", "0.6.0", ("0.6.0",), below="0.7")
-    return [
-        *known_names(release, "Trinity-RFT", options, KNOWN),
-        _loss(options),
-        _objective(options),
-        _updates(options),
-    ]
+    findings = [*known_names(release, "Trinity-RFT", options, KNOWN), *_trainer(options)]
+    return [*findings, _loss(options), _objective(options), _updates(options)]
+
+
+def _trainer(options: Options) -> list[Finding]:
+    """Return a failure where the installed verl is one that Trinity-RFT's trainer does not start with."""
+    if options.get("trainer.trainer_type", "verl") != "verl" or not is_installed("verl"):
+        return []
+    found = installed("verl", "0.7.1", below="0.9")
+    return [found] if found.level == "fail" else []
 
 
 def _loss(options: Options) -> Finding:

@@ -1,0 +1,3 @@
+"""What cannot be imported without verl, and is therefore not searched for doctests."""
+
+collect_ignore = ["trinity_cpu.py"]
