@@ -11,6 +11,7 @@ def pretend():
     for name in ("set_device", "synchronize", "empty_cache", "manual_seed_all", "reset_peak_memory_stats"):
         setattr(torch.cuda, name, lambda *_, **__: None)  # one each: torch.compile tells functions by identity
     torch.cuda.current_device = lambda: torch.device("cpu")
+    torch.cuda.get_device_capability = lambda *_: (0, 0)
     torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
     mesh = torch.distributed.device_mesh.init_device_mesh
 
