@@ -13,8 +13,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bandpo.engines.common.lazy import lazy
 
-__all__ = ["BandPolicyLossFn"]
+if TYPE_CHECKING:
+    from bandpo.engines.trinity_rft.loss import BandPolicyLossFn
 
+__all__ = ["BandPolicyLossFn"]
 __getattr__ = lazy(__name__, loss=("BandPolicyLossFn",))
