@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench alignment evidence evidence-all evidence-smoke rehearsal warm-start test-trl-versions test-engines test-main-ppo clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench gpu gpu-wheels alignment evidence evidence-all evidence-smoke rehearsal warm-start test-trl-versions test-engines test-main-ppo clean
 
 setup: $(VENV)/.ready
 
@@ -43,6 +43,17 @@ compare: setup
 	$(BIN)/bandpo compare --out benchmarks/results/countdown --seeds 100-109 \
 		--methods grpo,clip-higher,clip-higher:eps_high=0.6,band-kl,band-mirror \
 		--model countdown --learning-rate 2e-4
+
+# One GPU, at most six minutes; the tables go into docs/gpu.md too.
+gpu: setup
+	$(BIN)/python -m benchmarks.gpu --page
+
+# For a GPU machine without a network: what it lacks, as wheels for its Python; see docs/gpu.md.
+GPU_PYTHON ?= 3.12
+gpu-wheels:
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
+		--platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 -d build/gpu-wheels -r benchmarks/gpu/wheels.txt
+	$(PYTHON) -m pip wheel --quiet --no-deps -w build/gpu-wheels antlr4-python3-runtime==4.9.3
 
 accuracy: setup
 	$(BIN)/python benchmarks/accuracy.py

@@ -100,9 +100,11 @@ def stubbed() -> Iterator[Stub]:
         yield stub
 
 
-def work(options: dict[str, Any], method: str = "band-kl", tokens: int = TOKENS) -> Callable[[], None]:
+def work(
+    options: dict[str, Any], method: str = "band-kl", tokens: int = TOKENS, device: str = "cpu"
+) -> Callable[[], None]:
     """Return a forward and backward pass of `policy_loss`."""
-    batch, one = make_batch(tokens, "cpu"), torch.ones(())
+    batch, one = make_batch(tokens, device), torch.ones((), device=device)
 
     def run() -> None:
         torch.autograd.backward(bandpo.policy_loss(*batch, method=method, **options).loss, one)
@@ -111,9 +113,9 @@ def work(options: dict[str, Any], method: str = "band-kl", tokens: int = TOKENS)
     return run
 
 
-def stock(tokens: int = TOKENS) -> Callable[[], None]:
+def stock(tokens: int = TOKENS, device: str = "cpu") -> Callable[[], None]:
     """Return a forward and backward pass of the stock PPO clip."""
-    batch, one = make_batch(tokens, "cpu"), torch.ones(())
+    batch, one = make_batch(tokens, device), torch.ones((), device=device)
 
     def run() -> None:
         torch.autograd.backward(stock_clip(batch), one)

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,11 @@ def inputs(length: int) -> dict[str, Any]:
     }
 
 
-def trainer(method: str | None, folder: str) -> Any:
+def trainer(method: str | None, folder: str, device: str, liger: bool = False) -> Any:
     tokens = Tokenizer(models.WordLevel({"<pad>": 0, "a": 1}, unk_token="<pad>"))
     common: dict[str, Any] = {
-        "use_cpu": True,
+        "use_cpu": device == "cpu",
+        "use_liger_kernel": liger,
         "bf16": False,
         "gradient_checkpointing": False,
         "report_to": "none",
@@ -98,23 +100,38 @@ def memory(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 
 
-def peak_bytes(arm: str, length: int) -> int:
-    """Bytes that one loss, forward and backward, needs above what the process held before; of this very process."""
+def peak_bytes(arm: str, length: int, device: str = "cpu") -> int:
+    """Bytes that one loss, forward and backward, needs above what this process, or the GPU, held before."""
     torch.set_num_threads(1)
-    batch = inputs(length)
+    batch = {name: tensor.to(device) for name, tensor in inputs(length).items()}
     with tempfile.TemporaryDirectory() as folder:
         if arm.endswith("materialised"):
             policy = model()
+            policy.to(torch.device(device))  # pyright: ignore[reportArgumentType]
             work = lambda: materialised(policy, batch).backward()  # noqa: E731
         else:
-            made = trainer(None if arm.startswith("stock") else arm, folder)
+            method = None if arm.startswith("stock") else arm.partition(",")[0]
+            made = trainer(method, folder, device, liger=arm.endswith("Liger"))
             made.model.train()
             made.current_gradient_accumulation_steps = 1
             work = lambda: made.compute_loss(made.model, batch).backward()  # noqa: E731
+        if device == "cuda":
+            return peak_on_gpu(work)
         before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
         work()
         return memory("VmHWM") - before
+
+
+def peak_on_gpu(work: Callable[[], object]) -> int:
+    """Bytes of the GPU that the second of two runs needs above what was held before."""
+    work()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import json
 import shutil
 import subprocess
@@ -21,12 +22,14 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen2Config, Qwen2ForCausalLM
+from trl import GRPOConfig, GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.cli.options import parse_train
 from bandpo.runs.training import Plan, plan
@@ -35,6 +38,7 @@ from bandpo.speed.report import machine
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "tests" / "data" / "samples"
 RESULTS = ROOT / "benchmarks" / "results"
+STOCK = "stock"
 PHASES = ("generation", "reward", "log-probs of the old and reference policy", "forward", "loss", "backward", "update")
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
@@ -128,9 +132,9 @@ class Phases:
         setattr(owner, method, timed)
 
 
-def timed(planned: Plan) -> Phases:
-    """The phases of this run's steps; they fill as it trains."""
-    phases, trainer = Phases(), planned.trainer
+def timed(trainer: Any) -> Phases:
+    """The phases of this trainer's steps; they fill as it trains."""
+    phases = Phases()
     phases.watch(trainer, "_generate_and_score_completions", "generation")
     phases.watch(trainer, "_calculate_rewards", "reward")
     phases.watch(
@@ -157,11 +161,43 @@ def bandpo(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "bandpo", *arguments], check=True)
 
 
+def prepare_data(out: Path) -> None:
+    """Make the files of training and of evaluation, as a user would."""
+    data = ["--source", str(SAMPLES / "dapo-math-17k.parquet"), "--out", str(out), "--template", "paper"]
+    bandpo("data", "prepare", "dapo-math-17k", *data, "--against", f"aime24={SAMPLES / 'aime24.jsonl'}")
+    bandpo("data", "prepare", "aime24", "--source", str(SAMPLES / "aime24.jsonl"), "--out", str(out))
+
+
+def evaluate(out: Path, name: str, model: Path, samples: int = 4) -> Any:
+    """Score a model as a user would; what the evaluation says of it."""
+    tasks = ["--tasks", str(out / "aime24.trl.parquet"), "--reward", "bandpo.rewards.math_reward"]
+    own = ["--n", str(samples), "--max-tokens", "24", "--output-dir", str(out / name)]
+    bandpo("eval", "--model", str(model), *tasks, *own)
+    return json.loads((out / name / "result.json").read_text(encoding="utf-8"))["scores"]
+
+
+def stock_of(planned: Plan, model: Path) -> Any:
+    """TRL's own trainer with all that a planned run has but the method, in its place: the planned one is let go."""
+    ours: Any = planned.trainer
+    rows, rewards, tokenizer = ours.train_dataset, ours.reward_funcs, ours.processing_class
+    del ours, planned.trainer
+    gc.collect()
+    given = {field.name: getattr(planned.args, field.name) for field in fields(GRPOConfig) if field.init}
+    # Two names of one number.
+    config = GRPOConfig(**{**given, "generation_batch_size": None, "save_strategy": "no"})
+    trainer: Any = GRPOTrainer(str(model), rewards, config, train_dataset=rows.data, processing_class=tokenizer)
+    trainer.train_dataset = rows
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
 def train(out: Path, size: str, device: str, method: str, updates: int | None) -> tuple[dict[str, Any], Phases]:
-    """Train by the recipe; what the run reports, and its phases."""
+    """Train by the recipe; what the run reports, and its phases. The method "stock" is TRL's own trainer."""
     scaled = {**SCALED[size], **ROLLOUT, **(ON_CPU if device == "cpu" else {})}
     scaled |= {} if updates is None else {"max_steps": updates}
-    own = {"method": method, "output_dir": out / "run", "learning_rate": 1e-3, "use_vllm": False, "save_steps": 4}
+    is_stock = method == STOCK
+    own = {"method": "grpo" if is_stock else method, "output_dir": out / (STOCK if is_stock else "run")}
+    own |= {"learning_rate": 1e-3, "use_vllm": False, "save_steps": 4}
     arguments = [
         *("--config", "paper", "--model", str(out / "model"), "--dataset", str(out / "dapo-math-17k.trl.parquet")),
         *("--reward", "bandpo.rewards.math_reward", "rehearsal.digit_share", "--disable_tqdm", "True"),
@@ -169,9 +205,12 @@ def train(out: Path, size: str, device: str, method: str, updates: int | None) -
     ]
     print("\n$ bandpo train " + " ".join(arguments), flush=True)
     planned = plan(*parse_train(arguments))
-    phases = timed(planned)
+    trainer = stock_of(planned, out / "model") if is_stock else planned.trainer
+    phases = timed(trainer)
     started = time.perf_counter()
-    result = planned.execute()
+    if is_stock:
+        trainer.train()
+    result = {"steps": trainer.state.global_step} if is_stock else planned.execute()
     return {**result, "wall seconds": time.perf_counter() - started}, phases
 
 
@@ -197,15 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--out {out}: exists and is no earlier rehearsal, expected a new folder")
     shutil.rmtree(out, ignore_errors=True)
     make_policy(out / "model", options.size)
-    data = ["--source", str(SAMPLES / "dapo-math-17k.parquet"), "--out", str(out), "--template", "paper"]
-    bandpo("data", "prepare", "dapo-math-17k", *data, "--against", f"aime24={SAMPLES / 'aime24.jsonl'}")
-    bandpo("data", "prepare", "aime24", "--source", str(SAMPLES / "aime24.jsonl"), "--out", str(out))
+    prepare_data(out)
     result, phases = train(out, options.size, options.device, options.method, options.updates)
-    scored = {}
-    for name, model in (("before", out / "model"), ("after", out / "run" / "model")):
-        tasks = ["--tasks", str(out / "aime24.trl.parquet"), "--reward", "bandpo.rewards.math_reward"]
-        bandpo("eval", "--model", str(model), *tasks, "--n", "4", "--max-tokens", "24", "--output-dir", str(out / name))
-        scored[name] = json.loads((out / name / "result.json").read_text(encoding="utf-8"))["scores"]
+    models = {"before": out / "model", "after": out / "run" / "model"}
+    scored = {name: evaluate(out, name, model) for name, model in models.items()}
     steps, whole = result["steps"], result["wall seconds"]
     table = {name: phases.seconds[name] for name in PHASES}
     table["everything else"] = whole - sum(table.values())

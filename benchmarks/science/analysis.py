@@ -19,23 +19,24 @@ def analyse(test: Sequence[Record], tuning: Sequence[Record], cells: Sequence[Ce
     present = [cell for cell in cells if cell.records(test)]
     return {
         "runs": sum(len(cell.records(test)) for cell in present),
-        "cells": [_cell(cell, test, tuning) for cell in present],
-        "hypotheses": {name: _decided(list(tests(name, present, test, tuning))) for name in ("H1", "H2", "H3")},
+        "cells": [scores_of(cell, test, arms(cell, tuning), tuned_pair(cell, tuning)) for cell in present],
+        "hypotheses": {name: decided(list(tests(name, present, test, tuning))) for name in ("H1", "H2", "H3")},
     }
 
 
-def _cell(cell: Cell, test: Sequence[Record], tuning: Sequence[Record]) -> dict[str, Any]:
+def scores_of(cell: Cell, test: Sequence[Record], arms: Sequence[str], tuned: str | None = None) -> dict[str, Any]:
+    """Return the scores of a cell's warm starts and arms; `tuned` is the arm whose settings were searched for."""
     own = cell.records(test)
     starts = {record["start"]: record["curve"][0] for record in own}
     return {
         "task": cell.task,
         "rate": cell.rate,
         "updates": cell.updates,
-        "tuned": tuned_pair(cell, tuning),
+        "tuned": tuned,
         "starts": {start: {name: first[name] for name in MEASURES if name in first} for start, first in starts.items()},
         "arms": {
             arm: {"n": len(finals), **{name: mean_and_error([final[name] for final in finals]) for name in MEASURES}}
-            for arm in arms(cell, tuning)
+            for arm in arms
             if (finals := [record["final"] for record in own if record["method"] == arm])
         },
     }
@@ -96,7 +97,7 @@ def claims(name: str, cell: Cell, tuning: Sequence[Record]) -> Iterator[tuple[st
         yield no_worse, CANDIDATE, other, "mean@32", MARGIN
 
 
-def _decided(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def decided(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the tests with p corrected over all of them, and whether each is shown."""
     corrected = holm([test["p"] for test in found])
     return [{**test, "holm": p, "shown": _shown(test, p)} for test, p in zip(found, corrected, strict=True)]

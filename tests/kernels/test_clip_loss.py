@@ -194,7 +194,7 @@ target = GPUTarget("cuda", 90, 32)
 outputs = [f"{name}_ptr" for name in ("advantages", "gradient", "per_token", "parts", "weights", "loss", "summary")]
 pointers = {"mask_ptr": "*u8", "done_ptr": "*i32"} | dict.fromkeys(outputs, "*fp32")
 region = Region("*fp32", "*fp32", *["fp32"] * 8)
-numbers = dict.fromkeys(("rows", "tokens", "advantage_row", "advantage_column"), "i32")
+numbers = dict.fromkeys(("rows", "tokens", "blocks", "advantage_row", "advantage_column"), "i32")
 numbers |= {"logp_slack": "fp32", "old_slack": "fp32", "average": PackedAverage("i32", "fp32", "fp32")}
 for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
     constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
@@ -207,7 +207,7 @@ for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True,
     built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=target)
     assert len(built.asm["cubin"]) > 1000
 types = dict.fromkeys(averaging._scale.arg_names, "*fp32")
-types |= {"out_ptr": "*bf16", "tokens": "i32", "BLOCK": "constexpr"}
+types |= {"out_ptr": "*bf16", "tokens": "i32", "blocks": "i32", "BLOCK": "constexpr"}
 built = triton.compile(ASTSource(averaging._scale, types, {"BLOCK": op.BLOCK}), target=target)
 assert len(built.asm["cubin"]) > 1000
 print("built")

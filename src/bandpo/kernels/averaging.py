@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bandpo.core.objective import packed_average
 from bandpo.kernels import clip_loss
+from bandpo.kernels.devices import current
 
 MEAN_OF_TOKENS, MEAN_OF_MEANS = (
     tl.constexpr(packed_average.MEAN_OF_TOKENS),
@@ -86,10 +87,11 @@ def reduce_blocks(
 
 
 @triton.jit
-def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens, BLOCK: tl.constexpr):
+def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens, blocks, BLOCK: tl.constexpr):
     """Write the gradient of the loss: each token's own times its row's weight and what comes from above."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    program = tl.program_id(0)
+    row = (program // blocks).to(tl.int64)
+    column = program % blocks * BLOCK + tl.arange(0, BLOCK)
     at = row * tokens + column
     weight = tl.load(weights_ptr + row) * tl.load(summary_ptr + 1) * tl.load(upstream_ptr)
     gradient = tl.load(gradient_ptr + at, mask=column < tokens)
@@ -99,5 +101,7 @@ def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens
 def launch_scale(gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor, scaled: Tensor) -> None:
     """Write into `scaled`, (B, T) and not empty, the gradient of the loss times `upstream`, a scalar; see `Outputs`."""
     rows, tokens = scaled.shape
-    kernel: Any = _scale[(rows, -(-tokens // clip_loss.BLOCK))]
-    kernel(gradient, weights, summary, upstream, scaled, tokens, BLOCK=clip_loss.BLOCK)
+    blocks = -(-tokens // clip_loss.BLOCK)
+    kernel: Any = _scale[(rows * blocks,)]
+    with current(scaled.device):
+        kernel(gradient, weights, summary, upstream, scaled, tokens, blocks, BLOCK=clip_loss.BLOCK)

@@ -9,7 +9,8 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.regions.packed import PackedRegion
-from bandpo.kernels.bounds import bounds, on_device
+from bandpo.kernels.bounds import FIXED, bounds, on_device
+from bandpo.kernels.devices import current
 
 BLOCK = 1024
 
@@ -19,8 +20,13 @@ def _band(logp_ptr, low_ptr, high_ptr, tokens, region, LOW: tl.constexpr, HIGH: 
     """Mirror `Band.interval`, one block of tokens."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < tokens
-    logp = tl.minimum(tl.load(logp_ptr + at, mask=inside, other=-1.0).to(tl.float32), 0.0)
-    low, high = bounds(logp, region, LOW, HIGH)  # pyright: ignore[reportGeneralTypeIssues]
+    logp = tl.load(logp_ptr + at, mask=inside, other=-1.0).to(tl.float32)
+    low, high = bounds(tl.minimum(logp, 0.0), region, LOW, HIGH)  # pyright: ignore[reportGeneralTypeIssues]
+    # A device's minimum and maximum forget NaN.
+    if LOW != FIXED:
+        low = tl.where(logp == logp, low, logp)
+    if HIGH != FIXED:
+        high = tl.where(logp == logp, high, logp)
     tl.store(low_ptr + at, low, mask=inside)
     tl.store(high_ptr + at, high, mask=inside)
 
@@ -28,13 +34,14 @@ def _band(logp_ptr, low_ptr, high_ptr, tokens, region, LOW: tl.constexpr, HIGH: 
 def launch(logp: Tensor, low: Tensor, high: Tensor, region: PackedRegion) -> None:
     """Write the bounds of every token into `low` and `high`; logp must not be empty."""
     kernel: Any = _band[(triton.cdiv(logp.numel(), BLOCK),)]
-    kernel(
-        logp.contiguous(),
-        low,
-        high,
-        logp.numel(),
-        on_device(region, logp.device),
-        LOW=region.low_kind,
-        HIGH=region.high_kind,
-        BLOCK=BLOCK,
-    )
+    with current(logp.device):
+        kernel(
+            logp.contiguous(),
+            low,
+            high,
+            logp.numel(),
+            on_device(region, logp.device),
+            LOW=region.low_kind,
+            HIGH=region.high_kind,
+            BLOCK=BLOCK,
+        )

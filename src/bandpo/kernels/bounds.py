@@ -11,6 +11,7 @@ from collections import namedtuple
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from bandpo.core.divergences import kl_table as layout
 from bandpo.core.divergences.closed import log_floor
@@ -18,6 +19,7 @@ from bandpo.core.divergences.kl_solver import LOGP_MIN
 from bandpo.core.divergences.kl_table import kl_table
 from bandpo.core.regions import packed
 from bandpo.core.regions.packed import PackedRegion
+from bandpo.kernels.devices import kept
 
 FIXED, KL, TV = tl.constexpr(packed.FIXED), tl.constexpr(packed.KL), tl.constexpr(packed.TV)
 CHI2, HELLINGER = tl.constexpr(packed.CHI2), tl.constexpr(packed.HELLINGER)
@@ -42,9 +44,13 @@ sides of kind KL, coarse and fine the `log_floor` of the lower side. The kinds c
 def on_device(region: PackedRegion, device: torch.device) -> Region:
     """Return the region with the constants of its sides, as a kernel's argument; made once for each device."""
     kinds = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
-    unused = torch.empty(1, device=device)
-    low, high = (kl_table(*v.as_integer_ratio(), device) if kind == packed.KL else unused for kind, v in kinds)
+    low, high = kept(device, lambda: [_table(kind, delta, device) for kind, delta in kinds])
     return Region(low, high, region.low_value, region.high_value, *_log_floor(*kinds[0]), *region[4:])
+
+
+def _table(kind: int, delta: float, device: torch.device) -> Tensor:
+    """Return the table of a side of kind KL; of another kind, a tensor that no kernel reads."""
+    return kl_table(*delta.as_integer_ratio(), device) if kind == packed.KL else torch.empty(1, device=device)
 
 
 def _log_floor(kind: int, delta: float) -> tuple[float, float]:
@@ -175,7 +181,7 @@ def _hellinger_upper(logp, delta):
 def _lower(logp, region, KIND: tl.constexpr):
     """Mirror `Side.bound` below."""
     if KIND == FIXED:
-        return logp * 0.0 + region.low_value
+        return tl.zeros_like(logp) + region.low_value
     if KIND == KL:
         return _kl_bound(region.low_table, logp, LOWER_ROW)
     if KIND == TV:
@@ -189,7 +195,7 @@ def _lower(logp, region, KIND: tl.constexpr):
 def _upper(logp, region, KIND: tl.constexpr):
     """Mirror `Side.bound` above: at most -logp unless fixed."""
     if KIND == FIXED:
-        return logp * 0.0 + region.high_value
+        return tl.zeros_like(logp) + region.high_value
     if KIND == KL:
         return _kl_high(_kl_bound(region.high_table, logp, UPPER_ROW), logp)
     if KIND == TV:

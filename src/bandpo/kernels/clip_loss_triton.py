@@ -20,6 +20,7 @@ from bandpo.kernels import averaging, clip_loss
 from bandpo.kernels.averaging import is_finite, reduce_blocks
 from bandpo.kernels.bounds import bounds, kl_bounds_toward, on_device
 from bandpo.kernels.clip_loss import BucketSums, Outputs, Sums
+from bandpo.kernels.devices import current, kept
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
@@ -42,6 +43,18 @@ def _approx_kl(d, ratio):
 
 
 @triton.jit
+def _least(x, y):
+    """Return the smaller, NaN where either is: what a device gives without being asked is the other."""
+    return tl.minimum(x, y, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def _most(x, y):
+    """Return the larger, NaN where either is."""
+    return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def _clip_loss(
     logp_ptr,
     logp_old_ptr,
@@ -56,6 +69,7 @@ def _clip_loss(
     done_ptr,
     rows,
     tokens,
+    blocks,
     advantage_row,
     advantage_column,
     logp_slack,
@@ -76,8 +90,9 @@ def _clip_loss(
 
     The block that is done last reduces what all have stored, so that one launch gives the loss.
     """
-    row = tl.program_id(0).to(tl.int64)
-    block = tl.program_id(1)
+    program = tl.program_id(0)
+    row = (program // blocks).to(tl.int64)
+    block = program % blocks
     column = block * BLOCK + tl.arange(0, BLOCK)
     at = row * tokens + column
     counts = tl.load(mask_ptr + at, mask=column < tokens, other=0) != 0
@@ -87,18 +102,18 @@ def _clip_loss(
     where_advantage = advantages_ptr + row * advantage_row + column * advantage_column
     advantage = tl.load(where_advantage, mask=counts, other=0.0).to(tl.float32)
 
-    d = tl.minimum(tl.maximum(logp - raw_old, -GUARD), GUARD)
+    d = _least(_most(logp - raw_old, -GUARD), GUARD)
     is_good, is_bad = advantage > 0.0, advantage < 0.0
     if TOWARD:
         low, high = kl_bounds_toward(old, is_good, region)  # pyright: ignore[reportGeneralTypeIssues]
     else:
         low, high = bounds(old, region, LOW, HIGH)  # pyright: ignore[reportGeneralTypeIssues]
     above, under, past_dual = d > high, d < low, d > region.log_dual_clip
-    pushed = tl.where(is_bad, tl.minimum(tl.maximum(d, low), region.log_dual_clip), tl.minimum(d, high))
+    pushed = tl.where(is_bad, _least(_most(d, low), region.log_dual_clip), _least(d, high))
     loss = -advantage * tl.exp(pushed)
     stopped = (is_good & above) | (is_bad & (under | past_dual))
     ratio = tl.exp(d)
-    is_free = (tl.abs(d) < GUARD) & ~stopped
+    is_free = ~((tl.abs(d) >= GUARD) | stopped)
     gradient = tl.where(is_free, -advantage * ratio, 0.0)
     tl.store(gradient_ptr + at, gradient, mask=column < tokens)
     tl.store(per_token_ptr + at, loss, mask=column < tokens)
@@ -106,7 +121,6 @@ def _clip_loss(
     is_right = is_right & is_finite(advantage) & is_finite(loss) & is_finite(gradient)
     wrong = counts & ~is_right
 
-    blocks = tl.num_programs(1)
     place = parts_ptr + (row * blocks + block) * COUNT
     if METRICS:
         good, bad = counts & is_good, counts & is_bad
@@ -162,32 +176,34 @@ def launch(
     blocks = -(-tokens // clip_loss.BLOCK)
     is_one_table = region.low_kind == region.high_kind == KL and region.low_value == region.high_value
     reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
-    kernel: Any = _clip_loss[(rows, blocks)]
-    kernel(
-        logp.contiguous(),
-        logp_old.contiguous(),
-        advantages,
-        mask.contiguous().view(torch.uint8),
-        *outputs,
-        _counter(logp.device),
-        rows,
-        tokens,
-        *_strides(advantages),
-        positive_slack(logp),
-        positive_slack(logp_old),
-        on_device(region, logp.device),
-        average,
-        AVERAGE=average.kind,
-        LOW=region.low_kind,
-        HIGH=region.high_kind,
-        TOWARD=is_one_table and not metrics,
-        METRICS=metrics,
-        COUNT=outputs.parts.shape[1],
-        BLOCK=clip_loss.BLOCK,
-        ROWS=reduced_rows,
-        BLOCKS=averaging.REDUCED // reduced_rows,
-        num_warps=clip_loss.WARPS,
-    )
+    kernel: Any = _clip_loss[(rows * blocks,)]
+    with current(logp.device):
+        kernel(
+            logp.contiguous(),
+            logp_old.contiguous(),
+            advantages,
+            mask.contiguous().view(torch.uint8),
+            *outputs,
+            _counter(logp.device),
+            rows,
+            tokens,
+            blocks,
+            *_strides(advantages),
+            positive_slack(logp),
+            positive_slack(logp_old),
+            on_device(region, logp.device),
+            average,
+            AVERAGE=average.kind,
+            LOW=region.low_kind,
+            HIGH=region.high_kind,
+            TOWARD=is_one_table and not metrics,
+            METRICS=metrics,
+            COUNT=outputs.parts.shape[1],
+            BLOCK=clip_loss.BLOCK,
+            ROWS=reduced_rows,
+            BLOCKS=averaging.REDUCED // reduced_rows,
+            num_warps=clip_loss.WARPS,
+        )
 
 
 def _strides(advantages: Tensor) -> tuple[int, int]:
@@ -210,4 +226,4 @@ def _counter(device: torch.device) -> Tensor:
 
 @functools.cache
 def _zero(device: torch.device, stream: int) -> Tensor:
-    return torch.zeros(1, dtype=torch.int32, device=device)
+    return kept(device, lambda: [torch.zeros(1, dtype=torch.int32, device=device)])[0]

@@ -1,7 +1,9 @@
 """Write batches down while training goes on: a copy is taken at once, a thread does the writing.
 
-A recording is bounded three ways: one file holds at most `max_tokens` tokens, the queue holds two batches, and a
-batch that comes while it is full is left out and counted, so that a slow disk never holds up training.
+A recording is bounded three ways: the files of a step hold at most `max_tokens` tokens, the queue holds two batches,
+and a batch that comes while it is full is left out and counted, so that a slow disk never holds up training.
+
+In a distributed run every process writes its part, a file of its own, and has an equal share of `max_tokens`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from torch import Tensor
 from bandpo.files.durable import write_file
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.errors import BatchError
-from bandpo.microscope.file import SUFFIX, as_bytes
+from bandpo.microscope.file import as_bytes
+from bandpo.microscope.parts import part_name
+from bandpo.microscope.processes import rank, world_size
 
 MAX_TOKENS = 2**16
 _WAITING = 2
@@ -35,7 +39,8 @@ class Recorder:
 
     Args:
         folder: made if it is not there.
-        max_tokens: the most tokens in one file; whole groups are left out beyond, and the file says how many.
+        max_tokens: the most tokens of one step, over all processes; whole groups are left out beyond, and the file
+            says how many.
 
     Attributes:
         left_out: batches that were not written, because the one before was still being written or the disk failed.
@@ -66,8 +71,9 @@ class Recorder:
         if not batch.tokens:
             raise BatchError("the batch to record has no token that counts, its mask is 0 everywhere")
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step_{batch.step or 0:05d}{SUFFIX}"
-        kept = _copied(_bounded(batch, self.max_tokens))
+        processes = world_size()
+        path = self.folder / part_name(batch.step or 0, rank(), processes)
+        kept = _copied(_bounded(batch, max(1, self.max_tokens // processes)))
         try:
             self._queue.put_nowait((kept, path))
         except queue.Full:
@@ -132,6 +138,9 @@ def record(
     The tensors are copied before this returns and written by a thread; whatever is given beyond log-probs answers
     more: token ids and groups tell a wrong temperature from noise, the sampler's log-probs tell whose fault it is.
 
+    In a distributed run call it in every process: each writes its part, `step_00010_rank_00001_of_00002.safetensors`,
+    and the parts are read as one batch. `groups` must then be numbered over all of them.
+
     Args:
         folder: where the file goes, `step_00010.safetensors`; an older file of that step is replaced.
         logp, logp_old, logp_rollout, logp_ref: (B, T) under the policy being trained, the old policy, the sampler and
@@ -147,7 +156,7 @@ def record(
         settings: method, options, temperature, top_p and the like.
         texts: what a token id reads as.
         prompts: one text a row.
-        max_tokens: the most tokens in the file.
+        max_tokens: the most tokens of the step, over all processes.
         wait: return when the file is on the disk.
 
     Returns:

@@ -112,10 +112,15 @@ def accuracy(device: str = "cpu", points: int = 200_000) -> dict[str, float]:
     }
     if device == "cuda" and has_triton():
         forms["band, one kernel"] = band(logp, DELTA, kernel="triton")
-    return {name: max(map(_worst_ulp, bounds, truth)) for name, bounds in forms.items()}
+    return {name: max(map(worst_ulp, bounds, truth)) for name, bounds in forms.items()}
 
 
-def _worst_ulp(bound: torch.Tensor, truth: torch.Tensor) -> float:
+def worst_ulp(bound: torch.Tensor, truth: torch.Tensor) -> float:
+    """Return the largest distance to the truth, fp64, in fp32 units of the last place.
+
+    >>> worst_ulp(torch.tensor([1.0 + 2**-23]), torch.tensor([1.0], dtype=torch.float64))
+    1.0
+    """
     ulp = torch.finfo(torch.float32).eps * 2.0 ** torch.floor(torch.log2(truth.abs()))
     return ((bound.double() - truth).abs() / ulp).nan_to_num(math.inf).max().item()
 

@@ -9,6 +9,9 @@ import pytest
 import torch
 import trl_worker
 
+from bandpo.microscope.file import read_file
+from bandpo.microscope.reading.read import read_batches
+
 
 def results(folder):
     """What the worker wrote: (the only rank of one process), (rank 0, rank 1 of two)."""
@@ -48,6 +51,19 @@ def training_keeps_the_ranks_equal(runs):
     assert max(entry["band/clip"] for entry in history) > 0.05
 
 
+def recorded_parts_are_one_batch(folder):
+    """Both processes' answers of an update lie in one batch, each of them with what the loss saw of it."""
+    batches = list(read_batches(folder / "batches"))
+    by_step = {step: [batch for batch in batches if batch.step == step] for step in (0, 3)}
+    for alone, both in by_step.values():
+        parts = sorted((folder / "batches").glob(f"step_{both.step:05d}_rank_*_of_00002.safetensors"))
+        assert len(parts) == 2 and len(both.mask) == sum(len(batch.mask) for part in parts for batch in read_file(part))
+        assert len(both.mask) == 2 * len(alone.mask) and set(both.names) == set(alone.names)
+        assert len(both.prompts) == len(both.mask) and both.settings["processes"] == 2
+        sizes = torch.unique(both.groups, return_counts=True)[1]
+        assert len(set(sizes.tolist())) == 1 and sizes[0] == torch.unique(alone.groups, return_counts=True)[1][0]
+
+
 def test_two_processes(tmp_path):
     """bnpo is left out: it averages over the tokens of each micro-batch alone, so its halves do not add up in TRL."""
     runs = results(tmp_path)
@@ -55,3 +71,4 @@ def test_two_processes(tmp_path):
         loss_and_gradients_are_the_union_s(runs, loss_type)
         metrics_are_the_union_s(runs, loss_type)
     training_keeps_the_ranks_equal(runs)
+    recorded_parts_are_one_batch(tmp_path)

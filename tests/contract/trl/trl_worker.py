@@ -45,7 +45,14 @@ def loss_and_gradients(folder, rank, processes, loss_type):
 
 def training(folder):
     config = BandGRPOConfig(
-        **options(folder, per_device_train_batch_size=8, max_steps=4, num_iterations=2, band_delta=0.0005)
+        **options(
+            folder,
+            per_device_train_batch_size=8,
+            max_steps=4,
+            num_iterations=2,
+            band_delta=0.0005,
+            record_every=3,
+        )
     )
     engine = trainer(config, model())
     engine.train()

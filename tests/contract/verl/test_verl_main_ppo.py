@@ -64,7 +64,8 @@ def assert_learned(rows):
 
 def test_a_radius_that_binds_clips_other_tokens_than_grpo(run, measured):
     rows, grpo = tight(run), run("grpo", *bandpo("grpo"))
-    assert rows[0][SCORE] == grpo[0][SCORE]  # before the first update both have seen the same
+    # Before the first update both have seen the same answers; verl sums the scores of chunks in any order.
+    assert rows[0][SCORE] == pytest.approx(grpo[0][SCORE], abs=1e-6)
     assert max(row[CLIP] for row in rows) > 0.02
     assert all(one[CLIP] != other[CLIP] for one, other in zip(rows, grpo, strict=True) if one[CLIP] > 0)
     measured(rows, run="band-kl, δ = 0.0005")

@@ -77,6 +77,11 @@ def test_the_region_acts_from_the_second_update_of_a_batch(on_one_rank):
     assert 0 < on_one_rank["metrics"]["actor/band_bound_low"][0] < 1
 
 
+def test_the_first_update_of_every_batch_is_a_first_use_and_no_other(on_one_rank):
+    first_uses = on_one_rank["first_uses"]
+    assert len(first_uses) == 12 and all(len(errors) == 1 and errors[0] < 1e-4 for errors in first_uses)
+
+
 def test_two_ranks_are_one_rank(model, on_one_rank, tmp_path):
     found = trained(model, tmp_path / "out.json", 2, "band-kl", 12)
     assert found["first"]["loss"] == pytest.approx(on_one_rank["first"]["loss"], abs=1e-5)

@@ -22,6 +22,7 @@ POLICY = "actor_rollout_ref.actor.policy_loss"
 def configuration(model, method):
     """verl's own configuration of the actor and its model, composed by hydra."""
     import verl
+    import verl.workers.engine_workers  # as in a worker's process, before its configuration is made
     from hydra import compose, initialize_config_dir
     from verl.utils.config import omega_conf_to_dataclass
 
@@ -174,7 +175,7 @@ def main(model, method, steps, out):
     found = {"engine": type(worker.engine).__name__, "sharded": type(worker.engine.module).__name__}
     found["first"] = first_update(worker)
     torch.manual_seed(RANK)
-    rewards, clipped, metrics = [], [], {}
+    rewards, clipped, metrics, first_uses = [], [], {}, []
     for _ in range(int(steps)):
         ids = generate(worker)
         reward = (ids[:, 1:] < GOOD).float().mean(1)
@@ -183,12 +184,14 @@ def main(model, method, steps, out):
         old = log_probs(worker, ids, 1)
         metrics = update(worker, packed(ids, old, advantages, 1, RANKS * GROUP * GROUPS // 2, 2))
         clipped.append([float(share) for share in metrics["actor/pg_clipfrac"]])
+        first_uses.append([float(error) for error in metrics.get("actor/band/first_ratio_error", [])])
         mean = reward.mean()
         torch.distributed.all_reduce(mean)
         rewards.append(mean.item() / RANKS)
     if RANK == 0:
         numbers = {name: [float(v) for v in values] for name, values in metrics.items() if name.startswith("actor/")}
-        Path(out).write_text(json.dumps({**found, "rewards": rewards, "clipped": clipped, "metrics": numbers}))
+        found |= {"rewards": rewards, "clipped": clipped, "metrics": numbers, "first_uses": first_uses}
+        Path(out).write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 

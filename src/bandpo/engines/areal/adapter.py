@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.handover import clip_settings, metric_floats
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range, refuse_correction
@@ -22,15 +23,11 @@ def with_band(stock: Any, options: Mapping[str, Any]) -> Any:
     @functools.wraps(stock)
     def ppo_actor_loss_fn(**arguments: Any) -> tuple[Tensor, dict[str, Any]]:
         _refuse(objective, arguments)
-        settings = clip_settings(
-            objective,
-            arguments["logprobs"],
-            arguments["proximal_logprobs"],
-            arguments["advantages"],
-            arguments["loss_mask"],
-            logp_rollout=arguments["old_logprobs"],
-        )
-        importlib.import_module("areal.utils.stats_tracker").scalar(**metric_floats(settings.metrics))
+        new, old, sampler, mask = (arguments[n] for n in ("logprobs", "proximal_logprobs", "old_logprobs", "loss_mask"))
+        settings = clip_settings(objective, new, old, arguments["advantages"], mask, logp_rollout=sampler)
+        first_use = first_use_metrics("AReaL", objective, new, old, mask, sampler)
+        tracker = importlib.import_module("areal.utils.stats_tracker")
+        tracker.scalar(**metric_floats(settings.metrics | first_use))
         changed = {
             "advantages": settings.advantages,
             "eps_clip": settings.eps_low,

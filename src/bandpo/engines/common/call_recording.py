@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bandpo.microscope.batch import TokenBatch
@@ -15,7 +14,7 @@ from bandpo.microscope.recorder import Recorder
 
 
 class CallRecording:
-    """Writes what every so-manieth call of a loss saw; in a distributed run the first process alone does.
+    """Writes what every so-manieth call of a loss saw; in a distributed run every process writes its part.
 
     Args:
         folder: of the files; a file's step is the number of the call.
@@ -38,7 +37,7 @@ class CallRecording:
     ) -> Path | None:
         """Count a call, and return the file that will hold it, None where it is not recorded."""
         call, self._calls = self._calls, self._calls + 1
-        if call % self._every or _rank() or not mask.any():
+        if call % self._every or not mask.any():
             return None
         settings = dict(self._settings)
         return self._recorder.record(
@@ -50,7 +49,7 @@ class CallRecording:
                 advantages=advantages.expand_as(logp),
                 step=call,
                 settings=settings,
-                notes=("one micro-batch of the first process; its number stands for the step",),
+                notes=("one micro-batch of each process; its number stands for the step",),
             )
         )
 
@@ -63,8 +62,3 @@ class CallRecording:
 def call_recording(folder: str, every: int, method: str, options: tuple[tuple[str, Any], ...]) -> CallRecording:
     """Return the one recording of this process with these settings."""
     return CallRecording(folder, every, {"method": method, "options": dict(options)})
-
-
-def _rank() -> int:
-    distributed = torch.distributed
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0

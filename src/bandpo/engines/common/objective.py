@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bandpo.core.methods.method import ANCHORS, IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
-from bandpo.core.objective.inputs import FILL
+from bandpo.core.objective.inputs import FILL, ROUNDED
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import Metrics, trust_region_metrics
 from bandpo.core.regions.interval import Interval
@@ -72,9 +72,11 @@ class Objective:
         >>> band.per_token(logp, logp, torch.ones(1, 2), torch.ones(1, 2), metrics=False)
         (tensor([[-1., -1.]]), {})
         """
+        # Of 16 bits an engine's user is told with the share of the band that their rounding fills, see `first_use`.
+        widened = logp_old.float() if logp_old.dtype in ROUNDED else logp_old
         out = policy_loss(
             logp,
-            logp_old,
+            widened,
             advantages,
             mask,
             method=self.method,

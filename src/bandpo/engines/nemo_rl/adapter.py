@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics, sampled_tokens
 from bandpo.engines.common.handover import clip_settings
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range, refuse_correction
@@ -20,6 +21,8 @@ from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range, ref
 # Settings under which NeMo-RL's loss has no ratio of single tokens, or another loss of its own.
 OTHER_LOSSES = ("disable_ppo_ratio", "sequence_level_importance_ratios", "use_cispo", "force_on_policy_ratio")
 REPORTED = ("clip", "clip_high", "clip_low", "approx_kl")
+# Beside them at a first use: what is a mean over all tokens.
+FIRST_USE = ("first_ratio_error", "first_ratio_impossible")
 
 
 class BandLoss:
@@ -52,7 +55,9 @@ class BandLoss:
         """Return the stock loss's, and ours, which are shares of all tokens."""
         stock = dict(getattr(self.stock, "metric_normalizations", {}))
         per_token = stock.get("probs_ratio")
-        return stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in REPORTED}}
+        return (
+            stock if per_token is None else {**stock, **{f"band/{name}": per_token for name in (*REPORTED, *FIRST_USE)}}
+        )
 
     def __call__(
         self, next_token_logprobs: Tensor, data: Mapping[str, Any], global_valid_seqs: Tensor, global_valid_toks: Tensor
@@ -70,8 +75,11 @@ class BandLoss:
         loss, metrics = stock(
             next_token_logprobs, data=handed, global_valid_seqs=global_valid_seqs, global_valid_toks=global_valid_toks
         )
-        sums = torch.stack([settings.metrics[name][0] for name in REPORTED]) / (global_valid_toks + 1e-8)
-        return loss, {**metrics, **{f"band/{name}": value for name, value in zip(REPORTED, sums.tolist(), strict=True)}}
+        known = lambda: sampled_tokens(data["input_ids"], data["token_mask"]) if "input_ids" in data else {}  # noqa: E731
+        first_use = first_use_metrics("NeMo-RL", objective, next_token_logprobs, old, mask, rollout, known)
+        ours = {n: settings.metrics[n] for n in REPORTED} | {n: first_use[n] for n in FIRST_USE if first_use}
+        sums = torch.stack([total for total, _ in ours.values()]) / (global_valid_toks + 1e-8)
+        return loss, metrics | {f"band/{name}": value for name, value in zip(ours, sums.tolist(), strict=True)}
 
 
 def _refuse(objective: Objective, stock: Any) -> None:

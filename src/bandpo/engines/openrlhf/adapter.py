@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.handover import clip_settings
 from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.objective import Objective
@@ -52,6 +53,7 @@ def policy_loss(stock: type, options: Mapping[str, Any]) -> type:
             objective = self.objective
             mask = torch.ones_like(log_probs) if action_mask is None else action_mask
             settings = clip_settings(objective, log_probs, old_log_probs, advantages, mask)
+            first_use_metrics("OpenRLHF", objective, log_probs, old_log_probs, mask)
             own = self.clip_eps_low, self.clip_eps_high, self.dual_clip
             self.clip_eps_low, self.clip_eps_high = settings.eps_low, settings.eps_high
             self.dual_clip = dual_clip(objective, "--actor.dual_clip", own[2], " ")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.handover import metric_tensors
 
 IMPORT_PATH = "bandpo.engines.prime_rl.loss"
@@ -51,6 +52,7 @@ def loss(
         inputs.trainer_logprobs[None], sampler, inputs.advantages[None], mask, logp_rollout=sampler
     )
     metrics.pop("rollout_kl", None)  # of the sampler to itself
+    metrics |= first_use_metrics("prime-rl", objective, inputs.trainer_logprobs[None], sampler, mask)
     if getattr(inputs, "loss_weights", None) is not None:
         per_token = per_token * torch.where(mask, inputs.loss_weights[None], 0.0)
     return LossOutputs(loss=per_token.sum(), metrics=metric_tensors(metrics))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics, sampled_tokens
 from bandpo.engines.common.handover import clip_settings, metric_floats
 from bandpo.engines.common.json_objects import read_object
 from bandpo.engines.common.objective import Objective
@@ -33,6 +34,9 @@ def loss_func(
     old = worker.get_old_log_probs_with_cache(data, new)
     rollout = data.batch.get("infer_logprobs", None) if objective.anchor == "rollout" else None
     settings = clip_settings(objective, new, old, data.batch["advantages"], mask, logp_rollout=rollout)
+
+    known = lambda: sampled_tokens(data.batch["input_ids"], data.batch["response_mask"])  # noqa: E731
+    settings.metrics.update(first_use_metrics("ROLL", objective, new, old, mask, rollout, known))
 
     own = copy.copy(worker)
     own.strategy = _WithLogProbs(worker.strategy, new)

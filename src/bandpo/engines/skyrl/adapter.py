@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.handover import metric_floats
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import refuse_clip_range, refuse_correction
@@ -41,9 +42,9 @@ def loss(
     from skyrl.backends.skyrl_train.utils.ppo_utils import reduce_loss  # pyright: ignore[reportMissingImports]
 
     mask = torch.ones_like(log_probs, dtype=torch.bool) if loss_mask is None else loss_mask != 0
-    per_token, metrics = objective_for(config).per_token(
-        log_probs, old_log_probs, advantages, mask, logp_rollout=rollout_logprobs
-    )
+    objective = objective_for(config)
+    per_token, metrics = objective.per_token(log_probs, old_log_probs, advantages, mask, logp_rollout=rollout_logprobs)
+    metrics |= first_use_metrics("SkyRL", objective, log_probs, old_log_probs, mask, rollout_logprobs)
     old = torch.where(mask, old_log_probs, 0.0).float()
     rollout = None if rollout_logprobs is None else torch.where(mask, rollout_logprobs, 0.0).float()
     per_token, loss_mask, correction_metrics = apply_off_policy_correction(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_calls
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.own_settings import dual_clip, refuse_clip_range
 
@@ -44,7 +45,9 @@ def bounded_loss(
     if not batch.get(name):
         raise ValueError(f"the batch has no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
-    low, high = objective.epsilons(torch.cat(batch[name], dim=0))
+    old = torch.cat(batch[name], dim=0)
+    first_calls("slime", objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
+    low, high = objective.epsilons(old)
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
     if settings.eps_clip_c is not None and not _reads(stock, "eps_clip_c"):

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bandpo.core.objective.aggregation import aggregate
 from bandpo.engines.common.adapter import Adapter
+from bandpo.engines.common.first_calls import first_calls
 from bandpo.engines.common.handover import metric_floats
 from bandpo.engines.tinker.cookbook import Loss
 
@@ -58,6 +59,9 @@ def band_loss(
         mask = (_padded(data, "mask", logprobs) if has_mask else advantages) != 0
         per_token, metrics = objective.per_token(new, sampler, advantages, mask, logp_rollout=sampler)
         metrics.pop("rollout_kl", None)  # of the sampler to itself
+        calls = first_calls("tinker", objective)
+        metrics |= calls.look(new, sampler, mask)
+        calls.end()  # its optimizer is in another process
         total = per_token.sum() if aggregation == "sum" else aggregate(per_token, mask, aggregation, **reduction)
         return total, {f"{name}:mean": value for name, value in metric_floats(metrics).items()}
 

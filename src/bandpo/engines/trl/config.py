@@ -43,8 +43,8 @@ class BandGRPOConfig(GRPOConfig):
         band_top_k: how many of the sampler's likeliest tokens dppo-topk-* compare.
         band_metrics: log `band/*`, the metrics of `bandpo.trust_region_metrics`.
         record_every: write what the loss saw to output_dir/batches every so many optimizer steps, for `bandpo inspect`;
-            0 for never. The main process writes its own part of the batch.
-        record_tokens: the most tokens in one such file.
+            0 for never. Every process writes its part of the batch, a file of its own.
+        record_tokens: the most tokens of one such step, over all processes.
 
     Raises:
         TypeError: a hyperparameter the method does not take, or of the wrong type.

@@ -40,7 +40,7 @@ class BatchWatch:
         self._groups_made = 0
         self._first_use = FirstUseCheck(objective, is_silent=not accelerator.is_main_process)
         self._recording: Recording | None = None
-        if args.record_every and accelerator.is_main_process:
+        if args.record_every:
             settings = {"engine": "trl", "method": args.method, "anchor": objective.anchor}
             settings |= {"options": dict(objective.options), **{name: getattr(args, name) for name in _SAMPLING}}
             settings["processes"] = accelerator.num_processes

@@ -12,9 +12,12 @@ from torch import Tensor
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.engines.common.call_recording import call_recording
+from bandpo.engines.common.first_calls import first_use_metrics
+from bandpo.engines.common.handover import metric_floats
 from bandpo.engines.common.objective import Objective
 from bandpo.engines.common.releases import release
 from bandpo.engines.verl.options import BYPASS, NAME, announced_objective, check_actor, clip_settings, objective_for
+from bandpo.engines.verl.phases import known_tokens, watch_workers
 
 try:
     import verl  # pyright: ignore[reportMissingImports]
@@ -41,8 +44,8 @@ class BandPolicyLossConfig(PolicyLossConfig):
         method_kwargs: the method's other hyperparameters.
         anchor: "old" or "rollout", the method's own if not given. "rollout" needs bypass mode.
         record_every: write what the loss saw to `record_folder`, for `bandpo inspect`, every so many micro-batches of
-            the first process; 0 for never.
-        record_folder: where to, on that process's machine.
+            each process; 0 for never.
+        record_folder: where to, on the processes' machines: a shared disk, or one folder a machine.
 
     Raises:
         TypeError: a hyperparameter the method does not take.
@@ -95,6 +98,7 @@ def bandpo_loss(
         raise ValueError("anchor='rollout' with rollout_is_weights: verl recomputed old_log_probs; " + BYPASS)
     per_token, metrics = objective.per_token(log_prob, old_log_prob, advantages, mask, logp_rollout=sampler)
     metrics.pop("rollout_kl", None)  # old and sampler are one tensor here
+    first_use = first_use_metrics("verl", objective, log_prob, old_log_prob, mask, known=known_tokens)
     _record(config.policy_loss, objective, log_prob, old_log_prob, advantages, mask)
     if rollout_is_weights is not None:
         per_token = per_token * torch.where(mask, rollout_is_weights, 0.0)
@@ -103,7 +107,7 @@ def bandpo_loss(
     )
     log_ratio = torch.where(mask, log_prob.detach() - old_log_prob, 0.0).float()
     approx = -log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).sum(), mask.sum()
-    return loss, _reported({**metrics, "ppo_kl": approx})
+    return loss, _reported({**metrics, "ppo_kl": approx}) | metric_floats(first_use, "actor/band/")
 
 
 def _record(policy: Any, objective: Objective, new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor) -> None:
@@ -156,7 +160,8 @@ def refuse_early() -> None:
     @functools.wraps(stock)
     def __post_init__(self: Any) -> None:
         stock(self)
-        check_actor(self)
+        if check_actor(self) is not None:
+            watch_workers()
 
     __post_init__.refuses_for_bandpo = True  # pyright: ignore[reportAttributeAccessIssue]
     actor_config.__post_init__ = __post_init__

@@ -79,6 +79,13 @@ class FirstUse:
         """Return whether further micro-batches would be dropped."""
         return self._has_warned or self.tokens >= self.most
 
+    @property
+    def error(self) -> float:
+        """Return the mean |d| of what was gathered, infinite at a log-prob that is none; 0 before the first token."""
+        errors = (torch.where(part["mask"], part["new"].float() - part["old"].float(), 0.0) for part in self._parts)
+        total = sum(error.abs().nan_to_num(nan=torch.inf).sum().item() for error in errors)
+        return total / max(self.tokens, 1)
+
     @torch.no_grad()
     def add(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.errors import BatchError
+from bandpo.microscope.parts import by_step, processes_of
 from bandpo.microscope.reading import (
     nemo_rl,
     notes,
@@ -25,6 +26,7 @@ from bandpo.microscope.reading import (
 from bandpo.microscope.reading.decimals import cut_decimals
 from bandpo.microscope.reading.folders import files_of
 from bandpo.microscope.reading.format import MAX_TOKENS, Format, Options
+from bandpo.microscope.reading.joining import joined_parts
 from bandpo.microscope.reading.look import LINES, PARQUET, Look
 from bandpo.microscope.reading.names import find_columns
 from bandpo.microscope.reading.numbers import check_values
@@ -60,6 +62,7 @@ def read_batches(
     """Yield the batches of files and folders, whichever engine wrote them.
 
     What a file lacks stands in `notes`, with the question that closes. A token whose number is null does not count.
+    The files that several processes wrote of one step are one batch.
 
     Args:
         paths: files; folders of files; folders that an engine wrote.
@@ -80,24 +83,30 @@ def read_batches(
     'no log-probs of the sampler (logp_rollout): whether sampler and trainer agree cannot be said'
     """
     options = Options(dict(columns or {}), max_tokens)
-    for path in [paths] if isinstance(paths, (str, Path)) else paths:
-        path = Path(path)
-        try:
-            files = files_of(path) if os.path.isdir(path) else [path]
-        except BatchError as error:
-            _report(path, error, on_error)
+    report = on_error or _raise
+    places = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    for files in by_step(file for place in places for file in _files(place, report)):
+        if processes_of(files[0]) > 1:
+            yield from joined_parts(files, lambda file: _read(file, options), max_tokens, report)
             continue
         for file in files:
             try:
                 yield from _read(file, options)
             except BatchError as error:
-                _report(file, error, on_error)
+                report(file, error)
 
 
-def _report(path: Path, error: BatchError, on_error: Callable[[Path, BatchError], None] | None) -> None:
-    if on_error is None:
-        raise error
-    on_error(path, error)
+def _raise(path: Path, error: BatchError) -> None:
+    raise error
+
+
+def _files(place: Path, report: Callable[[Path, BatchError], None]) -> list[Path]:
+    """Return the files of a folder, or the file itself; none of a folder that is reported."""
+    try:
+        return files_of(place) if os.path.isdir(place) else [place]
+    except BatchError as error:
+        report(place, error)
+        return []
 
 
 def _read(path: Path, options: Options) -> Iterator[TokenBatch]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.inspection.stopped import text_of
+from bandpo.microscope.parts import by_step
 from bandpo.microscope.reading.folders import files_of
 from bandpo.microscope.reading.read import read_batches
 from bandpo.views.report.lines import Lines
@@ -64,7 +65,7 @@ def recorded_samples(path: Path) -> list[Samples]:
 
 def _first_and_last(path: Path) -> list[tuple[str, TokenBatch]]:
     try:
-        files = files_of(path) if path.is_dir() else [path]
+        files = [parts[0] for parts in by_step(files_of(path) if path.is_dir() else [path])]
     except (ValueError, OSError):
         return []
     first = _found(files, lambda batches: next(batches, None))
