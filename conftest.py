@@ -9,12 +9,16 @@ import bandpo
 from bandpo.core.divergences.divergence import REGISTRY
 from bandpo.core.methods.registry import METHODS
 
-# What cannot be imported without its engine.
-NEEDS_ENGINE = {"verl": ["adapter"], "axolotl": ["adapter", "trainer"]}
+# What cannot be imported without its engine: the engine's package, and our modules.
+NEEDS_ENGINE = {
+    "verl": ["verl/adapter"],
+    "axolotl": ["axolotl/adapter", "axolotl/trainer"],
+    "trinity": ["trinity_rft/loss"],
+}
 collect_ignore = [
-    f"src/bandpo/engines/{engine}/{module}.py"
-    for engine, modules in NEEDS_ENGINE.items()
-    if importlib.util.find_spec(engine) is None
+    f"src/bandpo/engines/{module}.py"
+    for package, modules in NEEDS_ENGINE.items()
+    if importlib.util.find_spec(package) is None
     for module in modules
 ]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import platform
 import re
 import subprocess
@@ -114,11 +115,12 @@ def versions(python: Path, package: str) -> dict[str, str | None]:
 
 def row(wanted: Environment, fresh: bool = False) -> dict[str, Any]:
     """One row of the table: versions, the strongest level a passed test exercised, counts; or why nothing ran."""
+    sources = "BANDPO_SOURCES=DIR " if os.environ.get("BANDPO_SOURCES") else ""
     head = {
         "engine": wanted.engine,
         "environment": wanted.name if wanted.file else "main",
         "date": datetime.date.today().isoformat(),
-        "command": f"python {Path(__file__).relative_to(ROOT)} {wanted.name}",
+        "command": f"{sources}python {Path(__file__).relative_to(ROOT)} {wanted.name}",
     }
     try:
         python = interpreter(wanted, fresh)

@@ -11,6 +11,7 @@ import pytest
 
 from bandpo.engines.areal import adapter as areal
 from bandpo.engines.areal import processes as areal_processes
+from bandpo.engines.miles import adapter as miles
 from bandpo.engines.nemo_rl import adapter as nemo_rl
 from bandpo.engines.openrlhf import adapter as openrlhf
 from bandpo.engines.prime_rl import adapter as prime_rl
@@ -18,6 +19,7 @@ from bandpo.engines.roll import adapter as roll
 from bandpo.engines.skyrl import adapter as skyrl
 from bandpo.engines.slime import adapter as slime
 from bandpo.engines.tinker import cookbook
+from bandpo.engines.trinity_rft import adapter as trinity_rft
 from bandpo.engines.verl.options import check_actor, objective_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
@@ -70,9 +72,17 @@ def skyrl_run(options=BAND, is_async=False, logprobs=1, loss="bandpo", tis=None,
     skyrl.check_config(SimpleNamespace(trainer=trainer, generator=generator))
 
 
-def slime_run(options=BAND, **given):
+def slime_run(options=BAND, engine=slime, **given):
     settings = {"advantage_estimator": "grpo", "eps_clip": 0.2, "eps_clip_high": 0.2, "eps_clip_c": None}
-    slime.objective_for(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
+    engine.objective_for(SimpleNamespace(**{**settings, "use_rollout_logprobs": False, "bandpo": options, **given}))
+
+
+def miles_run(options=BAND, **given):
+    slime_run(options, miles, **given)
+
+
+def trinity_run(loss_agg_mode="token-mean"):
+    trinity_rft.ADAPTER.objective_for(BAND, SimpleNamespace(loss_agg_mode=loss_agg_mode))
 
 
 def openrlhf_run(*flags, options=BAND):
@@ -117,6 +127,8 @@ RUNS = {
     "verl": verl,
     "SkyRL": skyrl_run,
     "slime": slime_run,
+    "miles": miles_run,
+    "Trinity-RFT": trinity_run,
     "OpenRLHF": openrlhf_run,
     "NeMo-RL": nemo_run,
     "ROLL": roll_run,
@@ -184,6 +196,12 @@ CASES = [
     ("slime", "--eps-clip-high", lambda: slime_run(eps_clip_high=0.28)),
     ("slime", "--eps-clip-c", lambda: slime_run({"method": "dual-clip"}, eps_clip_c=5.0)),
     ("slime", "--use-rollout-logprobs", lambda: slime_run({**BAND, "anchor": "old"}, use_rollout_logprobs=True)),
+    ("miles", "--advantage-estimator", lambda: miles_run(advantage_estimator="gspo")),
+    ("miles", "--eps-clip", lambda: miles_run(eps_clip=0.3, eps_clip_high=0.3)),
+    ("miles", "--eps-clip-high", lambda: miles_run(eps_clip_high=0.28)),
+    ("miles", "--eps-clip-c", lambda: miles_run({"method": "dual-clip"}, eps_clip_c=5.0)),
+    ("miles", "--use-rollout-logprobs", lambda: miles_run({**BAND, "anchor": "old"}, use_rollout_logprobs=True)),
+    ("Trinity-RFT", "policy_loss_fn_args.loss_agg_mode", lambda: trinity_run(loss_agg_mode=None)),
     ("OpenRLHF", "--actor.policy_loss_type", lambda: openrlhf_run("--actor.policy_loss_type", "gspo")),
     ("OpenRLHF", "--actor.eps_clip", lambda: openrlhf_run("--actor.eps_clip", "0.3")),
     ("OpenRLHF", "--actor.eps_clip_low_high", lambda: openrlhf_run("--actor.eps_clip_low_high", "0.2", "0.28")),
@@ -218,8 +236,9 @@ CASES = [
 def test_the_setting_is_refused_by_its_name(engine, setting, run):
     with pytest.raises(ValueError) as caught:
         run()
-    name = setting.replace("*", "").removeprefix("policy_loss.").removeprefix("--actor.")
-    name = name.removeprefix("trl.")
+    name = setting.replace("*", "")
+    for group in ("policy_loss.", "--actor.", "policy_loss_fn_args.", "trl."):
+        name = name.removeprefix(group)
     assert name in str(caught.value)
 
 

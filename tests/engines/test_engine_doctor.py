@@ -281,8 +281,9 @@ def test_a_level_that_is_none():
 
 def test_every_check_answers_where_no_engine_is_installed():
     """Importing a check imports its engine's package first, which must do without the engine."""
-    packages = ("trl", "verl", "skyrl", "slime", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker")
-    packages += ("axolotl", "ray")
+    names = {"trl", "verl", "skyrl", "slime", "miles", "prime_rl", "nemo_rl", "roll", "openrlhf", "areal", "tinker"}
+    names |= {"trinity_rft", "axolotl"}
+    packages = [*names, "trinity", "ray"]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
         "from bandpo.engines.doctor import engines, find_check\n"
@@ -291,4 +292,4 @@ def test_every_check_answers_where_no_engine_is_installed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == sorted({*packages} - {"ray"})
+    assert done.stdout.split() == sorted(names)

@@ -4,21 +4,21 @@ import re
 import shlex
 
 import pytest
+import sample_losses
 import slime_protocol as protocol
 import torch
-from independent import Batch, close, gradient, per_token
+from independent import close, gradient, per_token
+from sample_losses import Samples
 from snippets import blocks
 from sources import both, checkout, execute, stub
 
 from bandpo.engines.slime.check import check
 
-RESPONSES, PROMPT, VOCABULARY = [9, 8, 7, 5], 3, 6
-
 
 @pytest.fixture(params=both("0.3.1"))
 def engine(request, monkeypatch):
     if request.param == "protocol":
-        return stub(monkeypatch, "slime.backends.megatron_utils.loss", **vars(protocol))
+        return stub(monkeypatch, "slime.backends.megatron_utils.loss", **vars(sample_losses))
     folder = checkout("slime")
     parallel = {"context_parallel_world_size": 1, "tensor_model_parallel_group": None, "context_parallel_rank": 0}
     mpu = stub(monkeypatch, "megatron.core.mpu", **{f"get_{n}": lambda v=v: v for n, v in parallel.items()})
@@ -30,50 +30,6 @@ def engine(request, monkeypatch):
     execute(monkeypatch, "slime.utils.ppo_utils", folder / "slime/utils/ppo_utils.py")
     execute(monkeypatch, "slime.backends.megatron_utils.cp_utils", folder / "slime/backends/megatron_utils/cp_utils.py")
     return execute(monkeypatch, "slime.backends.megatron_utils.loss", folder / "slime/backends/megatron_utils/loss.py")
-
-
-class Samples:
-    """A micro-batch as slime's workers hold it, and the same as padded tensors."""
-
-    def __init__(self, hole=0.0, seed=0):
-        random = torch.Generator().manual_seed(seed)
-        totals = [PROMPT + n for n in RESPONSES]
-        self.logits = (2 * torch.randn(1, sum(totals), VOCABULARY, generator=random)).requires_grad_()
-        tokens = [torch.randint(VOCABULARY, (n,), generator=random) for n in totals]
-        masks = [torch.ones(n) for n in RESPONSES]
-        masks[0][2] = 0
-        log_p, start, new = torch.log_softmax(self.logits[0].double(), -1), 0, []
-        for n, ids in zip(RESPONSES, tokens, strict=True):
-            rows = log_p[start + PROMPT - 1 : start + PROMPT - 1 + n]
-            new.append(rows.gather(-1, ids[PROMPT:, None])[:, 0])
-            start += PROMPT + n
-
-        def near(spread):
-            moved = [(x.detach() + spread * torch.randn(len(x), generator=random)).clamp(max=-1e-3) for x in new]
-            return [torch.where(m > 0, x, hole).float() for x, m in zip(moved, masks, strict=True)]
-
-        advantages = [torch.randn(1, generator=random).expand(n) for n in RESPONSES]
-        self.batch = {
-            "unconcat_tokens": tokens,
-            "total_lengths": totals,
-            "response_lengths": RESPONSES,
-            "loss_masks": masks,
-            "advantages": advantages,
-            "log_probs": near(0.5),
-            "rollout_log_probs": near(0.6),
-            "rollout_mask_sums": [m.sum() for m in masks],
-        }
-        pad = lambda parts: torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)  # noqa: E731
-        lists = (new, self.batch["log_probs"], self.batch["rollout_log_probs"], advantages)
-        self.padded = Batch(*map(pad, lists), pad(masks) > 0)
-
-    def run(self, args):
-        reduce = protocol.get_sum_of_sample_mean(RESPONSES, self.batch["loss_masks"])
-        return protocol.loss_function(args, self.batch, self.logits, reduce)
-
-    def expected(self, name, anchor="old", weight=1.0, **options):
-        tokens = per_token(name, self.padded, anchor, **options) * weight
-        return (tokens.sum(-1) / self.padded.mask.sum(-1)).sum()
 
 
 def arguments(method="band-kl", **changes):
@@ -161,7 +117,7 @@ def test_missing_log_probs_and_missing_configuration_are_named(engine):
 def test_a_slime_that_forgets_the_dual_clip_is_refused(engine, monkeypatch):
     """Up to the tag v0.3.1 slime's loss does not read its own --eps-clip-c."""
     monkeypatch.setattr(engine, "policy_loss_function", lambda args, *_: (args.eps_clip + args.eps_clip_high, {}))
-    with pytest.raises(ValueError, match=r"dual_clip=3\.0: this slime's loss takes no dual clip"):
+    with pytest.raises(ValueError, match=r"dual_clip=3\.0: this release's loss takes no dual clip"):
         Samples().run(arguments("dual-clip"))
 
 

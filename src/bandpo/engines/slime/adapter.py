@@ -24,22 +24,43 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
     """
     from slime.backends.megatron_utils.loss import policy_loss_function  # pyright: ignore[reportMissingImports]
 
-    objective = objective_for(args)
+    return bounded_loss(policy_loss_function, objective_for(args), args, batch, logits, sum_of_sample_mean)
+
+
+def bounded_loss(
+    stock: Any, objective: Objective, args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return a stock loss of slime's or of a fork of it, run with the bounds of a method, and its metrics with ours.
+
+    Args:
+        stock: `policy_loss_function`, which clamps the ratio to 1 - args.eps_clip .. 1 + args.eps_clip_high.
+        objective: an interval.
+        args, batch, logits, sum_of_sample_mean: what a custom loss is called with; the batch holds lists of 1-D
+            tensors, one a sample.
+
+    Raises:
+        ValueError: no old log-probs in the batch, a dual clip that the stock loss does not read.
+    """
     name = "rollout_log_probs" if args.use_rollout_logprobs else "log_probs"
     if not batch.get(name):
-        raise ValueError(f"slime handed over no {name}: there are no log-probs to compute bounds from")
+        raise ValueError(f"the batch has no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
     old = torch.cat(batch[name], dim=0)
     first_calls("slime", objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
     low, high = objective.epsilons(old)
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
-    if settings.eps_clip_c is not None and "eps_clip_c" not in policy_loss_function.__code__.co_names:
-        raise ValueError(f"dual_clip={settings.eps_clip_c!r}: this slime's loss takes no dual clip, newer ones do")
-    total, metrics = policy_loss_function(settings, batch, logits, sum_of_sample_mean)
+    if settings.eps_clip_c is not None and not _reads(stock, "eps_clip_c"):
+        raise ValueError(f"dual_clip={settings.eps_clip_c!r}: this release's loss takes no dual clip, newer ones do")
+    total, metrics = stock(settings, batch, logits, sum_of_sample_mean)
     metrics["band/bound_low"] = sum_of_sample_mean(1 - low)
     metrics["band/log_bound_high"] = sum_of_sample_mean(torch.log1p(high).nan_to_num(posinf=0.0))
     return total, metrics
+
+
+def _reads(function: Any, name: str) -> bool:
+    """Return whether a function names an attribute, as `args.name` or in `getattr(args, "name", ...)`."""
+    return name in (*function.__code__.co_names, *function.__code__.co_consts)
 
 
 def objective_for(args: Any) -> Objective:
@@ -52,13 +73,19 @@ def objective_for(args: Any) -> Objective:
         TypeError: a hyperparameter the method does not take.
         ValueError: an unknown method, one that is no interval, or settings of slime that contradict it.
     """
+    return ADAPTER.objective_for(options_of(args), args)
+
+
+def options_of(args: Any) -> dict[str, Any]:
+    """Return the mapping `bandpo` that --custom-config-path put into the flags; ValueError if there is none."""
     options = getattr(args, "bandpo", None)
     if not isinstance(options, dict):
         raise ValueError(f"bandpo={options!r}: expected --custom-config-path to a YAML file with a mapping 'bandpo'")
-    return ADAPTER.objective_for(options, args)
+    return options
 
 
-def _refuse(objective: Objective, args: Any) -> None:
+def refuse(objective: Objective, args: Any) -> None:
+    """Raise ValueError at the first flag, of slime or of a fork of it, that contradicts the method."""
     if args.advantage_estimator in ("gspo", "cispo"):
         raise ValueError(f"--advantage-estimator {args.advantage_estimator} brings a loss of its own: expected another")
     wanted, divides = args.bandpo.get("anchor"), "rollout" if args.use_rollout_logprobs else "old"
@@ -70,4 +97,4 @@ def _refuse(objective: Objective, args: Any) -> None:
     dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
 
 
-ADAPTER = Adapter("slime", provided=("logp_rollout",), clips_only=True, refuse=_refuse)
+ADAPTER = Adapter("slime", provided=("logp_rollout",), clips_only=True, refuse=refuse)

@@ -1,9 +1,10 @@
-"""What `bandpo doctor slime` asks, of slime's flags with underscores and `bandpo.*` of the YAML file."""
+"""What `bandpo doctor slime` asks, of slime's or a fork's flags with underscores and `bandpo.*` of the YAML file."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+from bandpo.engines.common.adapter import Adapter
 from bandpo.engines.common.findings import Finding, known_names
 from bandpo.engines.common.options import Options, count, method_options
 from bandpo.engines.common.releases import installed
@@ -28,25 +29,37 @@ def check(options: Options) -> list[Finding]:
     ['ok', 'ok', 'ok']
     """
     release = installed("slime", "0.2.4", ("0.3.1",), install="slime is installed from its repository")
+    return check_flags(release, ADAPTER, PATH, options)
+
+
+def check_flags(release: Finding, adapter: Adapter, path: str, options: Options) -> list[Finding]:
+    """Return findings for the flags of slime or of a fork of it.
+
+    Args:
+        release: the finding about what is installed.
+        adapter: the engine's.
+        path: dotted, of the loss that --custom-loss-function-path must name.
+        options: flags with underscores, and `bandpo.*` from the YAML file.
+    """
     sampler = options.get("use_rollout_logprobs") in (True, "true")
     args = SimpleNamespace(**{name: options.get(name, default) for name, default in _DEFAULTS.items()})
     args.use_rollout_logprobs, args.bandpo = sampler, method_options(options, "bandpo")
-    whose = "the sampler's" if sampler else "Megatron's recomputed"
+    whose = "the sampler's" if sampler else "the trainer's recomputed"
     return [
-        *known_names(release, "slime", options, KNOWN),
-        _loss(options),
-        ADAPTER.finding(args.bandpo, args, whose),
+        *known_names(release, adapter.engine, options, KNOWN),
+        _loss(adapter.engine, path, options),
+        adapter.finding(args.bandpo, args, whose),
         _updates(options, sampler),
     ]
 
 
-def _loss(options: Options) -> Finding:
-    """Return whether slime loads our loss."""
-    kind, path = options.get("loss_type"), options.get("custom_loss_function_path")
-    if (kind, path) == ("custom_loss", PATH):
-        return Finding("ok", "slime loads our loss in every Megatron worker")
-    text = f"--loss-type {kind} --custom-loss-function-path {path}: another loss"
-    return Finding("fail", text, f"--loss-type custom_loss --custom-loss-function-path {PATH}")
+def _loss(engine: str, path: str, options: Options) -> Finding:
+    """Return whether the engine loads our loss."""
+    kind, given = options.get("loss_type"), options.get("custom_loss_function_path")
+    if (kind, given) == ("custom_loss", path):
+        return Finding("ok", f"{engine} loads our loss in every training worker")
+    text = f"--loss-type {kind} --custom-loss-function-path {given}: another loss"
+    return Finding("fail", text, f"--loss-type custom_loss --custom-loss-function-path {path}")
 
 
 def _updates(options: Options, sampler: bool) -> Finding:

@@ -1,0 +1,45 @@
+"""A random Qwen2 of a few thousand parameters, and scripts that train it with an engine in a process of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+VOCABULARY = 32
+
+
+def write_model(folder):
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+
+
+def trained(script, folder, method="band-kl", steps=12, **environment):
+    """What `python SCRIPT MODEL METHOD STEPS OUT` wrote, with this folder's modules on its path."""
+    write_model(folder / "model")
+    command = [sys.executable, "-W", "ignore", str(script), str(folder / "model"), method, str(steps)]
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [*command, str(folder / "out")],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "out").read_text())
