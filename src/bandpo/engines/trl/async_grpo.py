@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 try:
-    from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
+    from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 except ImportError as error:
     raise ImportError(
         f"BandAsyncGRPOTrainer needs TRL's AsyncGRPOTrainer, as in TRL 1.16: pip install 'bandpo[train]': {error}"
@@ -88,8 +88,9 @@ class BandAsyncGRPOTrainer(BandMixin, AsyncGRPOTrainer):
             capture.keep((batch.as_rows(log_probs, FILL), batch.as_rows(entropy, 0.0)))
             return outputs
 
+        compute_loss: Any = super().compute_loss
         compute = functools.partial(
-            super().compute_loss, watched, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
+            compute_loss, watched, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
         )
         loss, metrics = self._apply(compute, batch, capture)
         self._count(metrics)

@@ -65,6 +65,6 @@ class MicroBatch:
         """Return what is (B, T) here in the shape that TRL's loss has its tokens in."""
         return values
 
-    def with_late_advantages(self, advantages: Callable[[], Tensor]) -> LateAdvantages:
+    def with_late_advantages(self, advantages: Callable[[], Tensor]) -> Mapping[str, Any]:
         """Return `loss_inputs` with advantages, (B, T), that are worked out when TRL's loss needs them."""
         return LateAdvantages(self.loss_inputs(), advantages)
