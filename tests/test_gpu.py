@@ -4,6 +4,7 @@ import doctest
 import importlib
 import json
 import pkgutil
+import signal
 import sys
 import time
 import zipfile
@@ -38,6 +39,14 @@ def run_script(script, tmp_path, seconds=30.0):
     with (tmp_path / "log.txt").open("w") as log:
         ended = runner.run_part("p", [sys.executable, "-c", script, str(out)], out, seconds, log, environment)
     return ended, read(out)
+
+
+@pytest.fixture
+def as_in_a_terminal():
+    """Ctrl-C interrupts, also where the tests run in the background, for which a shell turns it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -92,7 +101,7 @@ def test_the_rest_runs_after_a_crash_and_a_wrong_result_is_exit_code_1(scripts, 
     assert command.main([*DRY, "--out", str(tmp_path)]) == 0
 
 
-def test_ctrl_c_ends_the_part_and_all_that_would_follow(scripts, tmp_path, capsys):
+def test_ctrl_c_ends_the_part_and_all_that_would_follow(scripts, tmp_path, as_in_a_terminal, capsys):
     scripts({"correctness": WRITES, "speed": INTERRUPTS, "study": WRITES})
     assert command.main([*DRY, "--out", str(tmp_path)]) == 130
     assert read(tmp_path / "speed.json")["ended"] == "stopped by Ctrl-C"

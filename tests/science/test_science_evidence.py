@@ -71,6 +71,8 @@ def test_a_rate_that_was_not_tuned_is_refused_before_any_run(tmp_path, monkeypat
     assert plan.tuned_pair(CELL, half) and plan.tuned_pair(plan.CELLS[2], half) is None
     with pytest.raises(ValueError, match=r"countdown at learning rate 0\.0002 has no tuned pair"):
         list(plan.confirmation(half, 2e-4))
+    (tmp_path / "tuning.jsonl").write_text("".join(json.dumps(run) + "\n" for run in half))
+    monkeypatch.setattr(evidence, "COMMITTED", tmp_path)
     monkeypatch.setattr(evidence, "run_all", lambda *given: pytest.fail("it ran"))
     for rates, said in (("2e-4", "has no tuned pair"), ("3e-4", "0.0003 is not registered")):
         with pytest.raises(SystemExit, match="2"):

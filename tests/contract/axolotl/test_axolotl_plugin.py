@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import axolotl_environment  # noqa: F401, before anything of Axolotl's
 import pytest
 import torch
 import yaml

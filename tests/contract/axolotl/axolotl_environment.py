@@ -1,3 +1,5 @@
+"""What a process sets before it imports Axolotl."""
+
 import os
 import sys
 from pathlib import Path
