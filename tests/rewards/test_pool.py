@@ -128,7 +128,7 @@ def test_an_answer_that_only_waits_ends_by_the_wall_clock(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("threads", [1, 6])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 6])
 def test_a_lost_nursery_costs_no_answer(number, threads):
     own = pool.Pool(seconds=30, megabytes=512, workers=threads, answers_each=1)
 
@@ -241,7 +241,7 @@ def test_stopped_processes_do_not_outlive_a_killed_parent(stopped, then):
     assert not left
 
 
-@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_fork_while_threads_grade_can_grade(own, threads):
     own.equal(*EASY[0])
     done = threading.Event()

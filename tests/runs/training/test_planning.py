@@ -221,7 +221,12 @@ def own(*others, **changes):
         ({"save_steps": 5}, [3, 18, 30], [8, 12, 16, 20, 28, 32]),
         pytest.param({"save_strategy": "epoch"}, [5, 13], [12, 24], marks=pytest.mark.slow),
         # Updates and rollouts end together every three updates; an epoch's last update is a short one.
-        ({"save_steps": 1, "gradient_accumulation_steps": 3, "logging_steps": 2}, [2, 6], [4, 8]),
+        pytest.param(
+            {"save_steps": 1, "gradient_accumulation_steps": 3, "logging_steps": 2},
+            [2, 6],
+            [4, 8],
+            marks=pytest.mark.slow,
+        ),
         # An update takes two rollouts.
         pytest.param(
             {"save_steps": 2, "gradient_accumulation_steps": 8, "lr_scheduler_type": "cosine"},
