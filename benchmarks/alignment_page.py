@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bandpo.microscope.alignment import CAUSES
+from benchmarks.marks import put
 
 PAGE = Path(__file__).parents[1] / "docs" / "alignment.md"
-END = "<!-- end of table -->\n"
 CAUSES_START = "<!-- causes: python -m benchmarks.alignment -->\n"
 RATES_START = "<!-- table: python -m benchmarks.alignment -->\n"
 GOAL = 95
@@ -70,9 +70,6 @@ def confidence_table(beds: Mapping[str, Any]) -> list[str]:
 
 def write_page(results: Mapping[str, Any], page: Path = PAGE) -> None:
     """Put the tables between their marks."""
-    text = page.read_text(encoding="utf-8")
     rates = [*rates_table(results["beds"]), "", *confidence_table(results["beds"])]
     for start, lines in ((CAUSES_START, causes_table()), (RATES_START, rates)):
-        before, _, rest = text.partition(start)
-        text = before + start + "\n".join(lines) + "\n" + END + rest.partition(END)[2]
-    page.write_text(text, encoding="utf-8")
+        put(page, start, "\n".join(lines) + "\n")

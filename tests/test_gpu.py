@@ -22,6 +22,7 @@ from benchmarks.gpu import asked, cases, correctness, page, runner
 from benchmarks.gpu.parts import PARTS, Part
 from benchmarks.gpu.record import FINISHED, Record, read, value_of
 from benchmarks.gpu.wheels import unpack
+from benchmarks.marks import END
 
 DRY = ["--device", "cpu", "--small"]
 WRITES = "import json, os, sys; open(sys.argv[1], 'w').write(json.dumps({'part': 'p', 'values': {'launches': 2}}))\n"
@@ -166,7 +167,7 @@ def test_a_wheel_for_another_python_is_refused_before_anything_is_unpacked(tmp_p
 
 def test_the_page_is_what_the_results_say():
     text = page.PAGE.read_text(encoding="utf-8")
-    assert f"{page.START}\n{page.table(page.load(page.RESULTS))}{page.END}" in text
+    assert f"{page.START}\n{page.table(page.load(page.RESULTS))}{END}" in text
     for question in asked.QUESTIONS.values():
         assert question.what in text
 

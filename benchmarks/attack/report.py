@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attack.lane import ROOT
+from benchmarks.marks import put
 
 RESULT = ROOT / "benchmarks" / "results" / "attack.json"
 PAGE = ROOT / "docs" / "reliability.md"
-START, END = "<!-- table: python -m benchmarks.attack -->\n", "<!-- end of table -->\n"
+START = "<!-- table: python -m benchmarks.attack -->\n"
 _PACKAGES = ("bandpo", "torch", "trl", "transformers", "datasets")
 Results = Mapping[str, Any]
 
@@ -116,9 +117,4 @@ def update_page(results: Results, page: Path = PAGE) -> None:
     Raises:
         ValueError: a page without these lines.
     """
-    text = page.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"{page.name}: expected the lines {START.strip()} and {END.strip()}")
-    page.write_text(before + start + table(results) + end + after, encoding="utf-8")
+    put(page, START, table(results))

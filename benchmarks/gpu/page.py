@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bandpo.files.durable import write_file
 from benchmarks.gpu.asked import BEFORE, NOT_MEASURED, QUESTIONS, number
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.record import CUT_SHORT, FINISHED, read, value_of
 from benchmarks.gpu.runner import ROOT
+from benchmarks.marks import put
 
 PAGE = ROOT / "docs" / "gpu.md"
 RESULTS = ROOT / "benchmarks" / "results" / "gpu"
-START, END = "<!-- table: python -m benchmarks.gpu -->\n", "<!-- end of table -->\n"
+START = "<!-- table: python -m benchmarks.gpu -->\n"
 TITLES = {
     "correctness": "Right",
     "speed": "Fast",
@@ -90,11 +90,7 @@ def update(folder: Path, page: Path = PAGE) -> None:
     Raises:
         ValueError: a page without these lines.
     """
-    before, start, rest = page.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f"{page.name}: expected the lines {START.strip()} and {END.strip()}")
-    write_file(page, f"{before}{start}\n{table(load(folder))}{end}{after}")
+    put(page, START, f"\n{table(load(folder))}")
 
 
 def is_wrong(results: Results) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import marks
 from benchmarks.science.plan import MAIN, MAIN_RATE
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
-END = "<!-- end of table -->\n"
 SHOWN = ("mean@32", "pass@8", "pass@32", "entropy", "rare", "clip")
 README = PAGE.parents[1] / "README.md"
 BRIEF = ("mean@32", "pass@32", "entropy")
@@ -123,8 +123,4 @@ def put(name: str, table: str, page: Path = PAGE) -> None:
     Raises:
         ValueError: the page has no mark for it.
     """
-    text = page.read_text(encoding="utf-8")
-    before, mark, rest = text.partition(start_of(name))
-    if not mark:
-        raise ValueError(f"{page.name}: expected the line {start_of(name)!r}")
-    page.write_text(before + mark + table + END + rest.partition(END)[2], encoding="utf-8")
+    marks.put(page, start_of(name), table)

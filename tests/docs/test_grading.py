@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import grading, grading_report, grading_torture
+from benchmarks.marks import END
 
 ROOT = Path(__file__).parents[2]
 RESULT = json.loads((ROOT / "benchmarks" / "results" / "grading.json").read_text(encoding="utf-8"))
@@ -13,7 +14,7 @@ PAGE = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8")
 
 
 def test_the_page_and_the_report_show_the_results():
-    assert PAGE.partition(grading_report.START)[2].partition(grading_report.END)[0] == grading_report.summary(RESULT)
+    assert PAGE.partition(grading_report.START)[2].partition(END)[0] == grading_report.summary(RESULT)
     report = (ROOT / "benchmarks" / "results" / "grading.md").read_text(encoding="utf-8")
     assert report == grading_report.markdown(RESULT)
 

@@ -8,13 +8,14 @@ import pytest
 
 from benchmarks.attack import report
 from benchmarks.attack.parts import PARTS
+from benchmarks.marks import END
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
 def test_the_table_is_that_of_the_results_file():
     results = json.loads(report.RESULT.read_text(encoding="utf-8")) if report.RESULT.is_file() else {}
-    assert PAGE.partition(report.START)[2].partition(report.END)[0] == report.table(results)
+    assert PAGE.partition(report.START)[2].partition(END)[0] == report.table(results)
 
 
 def test_the_results_were_measured_to_their_end():
@@ -36,7 +37,7 @@ def test_a_result_changes_the_table_and_nothing_else(tmp_path):
     changed = page.read_text(encoding="utf-8")
     assert f"{report.START}| attack | tried | survived |" in changed and "| kill | 1,234 | 1,233 |" in changed
     assert changed.replace(report.table(results), "") == PAGE.partition(report.START)[0] + report.START + (
-        report.END + PAGE.partition(report.END)[2]
+        END + PAGE.partition(END)[2]
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.marks import END
 from benchmarks.science import evidence, evidence_page, figures, plan
 from benchmarks.science.analysis import analyse, compare
 from benchmarks.science.inference import holm, paired
@@ -148,9 +149,7 @@ def test_the_page_takes_every_table_and_refuses_one_without_marks(tmp_path):
     found = analyse(*runs_with(0.1))
     page = tmp_path / "evidence.md"
     marks = ("scores", "H1", "H2", "H3")
-    page.write_text(
-        "A\n" + "".join(f"{evidence_page.start_of(name)}old\n{evidence_page.END}" for name in marks) + "Z\n"
-    )
+    page.write_text("A\n" + "".join(f"{evidence_page.start_of(name)}old\n{END}" for name in marks) + "Z\n")
     evidence_page.write_page(found, page)
     text = page.read_text()
     assert "old" not in text and text.startswith("A\n") and text.endswith("Z\n")
