@@ -17,6 +17,7 @@ from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollou
 from trl_async import Sampler, log_probs, sample, saved_model, use_stand_ins
 
 import bandpo
+from bandpo.engines.common import first_calls
 from bandpo.engines.trl import BandAsyncGRPOConfig, BandAsyncGRPOTrainer
 
 # Every method that one completion and its log-probs are enough for, tight enough to act on the batch.
@@ -39,6 +40,7 @@ METHODS = {
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch):
     use_stand_ins(monkeypatch)
+    monkeypatch.setattr(first_calls, "_of_engine", {})
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,19 @@ def test_trls_own_clip_metrics_count_by_the_bounds(tmp_path, path, samples):
     assert logs["clip_ratio/region_mean"] == pytest.approx(logs["band/clip"], abs=1e-6)
 
 
+@pytest.mark.exercises("real function")
+def test_a_sampler_of_other_weights_is_seen_before_the_first_step(tmp_path, path, samples):
+    engine = trainer(path, BandAsyncGRPOConfig(**options(tmp_path)))
+    loss_and_gradients(engine, packed(samples))
+    first, later = {}, {}
+    engine.log(first)
+    assert first["band/first_ratio_error"] > 0.05
+    torch.optim.SGD(engine.model.parameters(), lr=1e-6).step()
+    loss_and_gradients(engine, packed(samples))
+    engine.log(later)
+    assert "band/clip" in later and "band/first_ratio_error" not in later
+
+
 @pytest.mark.exercises("whole trainer")
 @pytest.mark.parametrize(
     "method", ["band-kl", *(pytest.param(m, marks=pytest.mark.slow) for m in ("dual-clip", "gspo"))]
@@ -196,6 +211,8 @@ def test_trains(tmp_path, path, method):
     assert len(logged) == 6
     assert all(math.isfinite(entry["loss"]) for entry in logged)
     assert logged[0]["band/approx_kl"] < 1e-6
+    assert logged[0]["band/first_ratio_error"] < 1e-5
+    assert not any("band/first_ratio_error" in entry for entry in logged[1:])
     assert max(entry["band/approx_kl"] for entry in logged) > 1e-4
     if method == "band-kl":
         assert logged[0]["band/clip"] == 0

@@ -15,6 +15,7 @@ if Version("1.16") > TRL_VERSION:
 from trl.experimental.sdpo import SDPOConfig, SDPOTrainer
 
 import bandpo
+from bandpo.engines.common import first_calls
 from bandpo.engines.common.findings import FindingWarning
 from bandpo.engines.trl import BandSDPOConfig, BandSDPOTrainer
 
@@ -31,6 +32,11 @@ METHODS = {
     "tre": {},
 }
 AGGREGATIONS = {"grpo": "seq-mean-token-mean", "bnpo": "token-mean", "dapo": "token-mean"}
+
+
+@pytest.fixture(autouse=True)
+def _first_calls(monkeypatch):
+    monkeypatch.setattr(first_calls, "_of_engine", {})
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +166,8 @@ def test_trains(tmp_path, method):
     assert all(math.isfinite(entry["loss"]) for entry in logged)
     assert [entry["band/approx_kl"] > 1e-6 for entry in logged] == [False, True, False, True]
     assert all("sdpo/distillation_loss" in entry for entry in logged)
+    assert ["band/first_ratio_error" in entry for entry in logged] == [True, False, False, False]
+    assert logged[0]["band/first_ratio_error"] < 1e-5
     if method == "band-kl":
         assert max(entry["band/clip"] for entry in logged[1::2]) > 0.05
 

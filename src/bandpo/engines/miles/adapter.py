@@ -23,7 +23,7 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
         policy_loss_function,
     )
 
-    return bounded_loss(policy_loss_function, objective_for(args), args, batch, logits, sum_of_sample_mean)
+    return bounded_loss(ADAPTER, policy_loss_function, args, batch, logits, sum_of_sample_mean)
 
 
 def objective_for(args: Any) -> Objective:

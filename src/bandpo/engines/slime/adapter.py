@@ -24,29 +24,31 @@ def loss(args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any) -> tupl
     """
     from slime.backends.megatron_utils.loss import policy_loss_function  # pyright: ignore[reportMissingImports]
 
-    return bounded_loss(policy_loss_function, objective_for(args), args, batch, logits, sum_of_sample_mean)
+    return bounded_loss(ADAPTER, policy_loss_function, args, batch, logits, sum_of_sample_mean)
 
 
 def bounded_loss(
-    stock: Any, objective: Objective, args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any
+    adapter: Adapter, stock: Any, args: Any, batch: Any, logits: Tensor, sum_of_sample_mean: Any
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return a stock loss of slime's or of a fork of it, run with the bounds of a method, and its metrics with ours.
 
     Args:
+        adapter: the engine's.
         stock: `policy_loss_function`, which clamps the ratio to 1 - args.eps_clip .. 1 + args.eps_clip_high.
-        objective: an interval.
         args, batch, logits, sum_of_sample_mean: what a custom loss is called with; the batch holds lists of 1-D
             tensors, one a sample.
 
     Raises:
-        ValueError: no old log-probs in the batch, a dual clip that the stock loss does not read.
+        TypeError, ValueError: what cannot be honoured here, see `objective_for`; no old log-probs in the batch, a dual
+            clip that the stock loss does not read.
     """
+    objective = adapter.objective_for(options_of(args), args)
     name = "rollout_log_probs" if args.use_rollout_logprobs else "log_probs"
     if not batch.get(name):
         raise ValueError(f"the batch has no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
     old = torch.cat(batch[name], dim=0)
-    first_calls("slime", objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
+    first_calls(adapter.engine, objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
     low, high = objective.epsilons(old)
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)

@@ -10,6 +10,7 @@ from torch import Tensor
 from trinity.algorithm.policy_loss_fn.policy_loss_fn import PolicyLossFn  # pyright: ignore[reportMissingImports]
 from trinity.algorithm.utils import aggregate_loss, masked_mean  # pyright: ignore[reportMissingImports]
 
+from bandpo.engines.common.first_calls import first_calls, first_use_metrics
 from bandpo.engines.common.handover import metric_floats
 from bandpo.engines.trinity_rft.adapter import ADAPTER
 
@@ -58,6 +59,9 @@ class BandPolicyLossFn(PolicyLossFn):
         rows = [torch.atleast_2d(x) for x in (logprob, old_logprob, advantages, action_mask != 0)]
         rollout = None if sampler is None else torch.atleast_2d(sampler)
         per_token, metrics = self.objective.per_token(*rows, logp_rollout=rollout)
+        metrics |= first_use_metrics(ADAPTER.engine, self.objective, rows[0], rows[1], rows[3], rollout)
+        if self.backend == "tinker":
+            first_calls(ADAPTER.engine, self.objective).end()  # its optimizer is in another process
         loss = aggregate_loss(per_token.view_as(logprob), action_mask, loss_agg_mode=self.loss_agg_mode)
         means = metric_floats(metrics)
         return loss, {

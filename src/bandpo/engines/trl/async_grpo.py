@@ -71,9 +71,7 @@ class BandAsyncGRPOTrainer(BandMixin, AsyncGRPOTrainer):
     _tag_names = ["trl", "async-grpo", "bandpo"]  # noqa: RUF012
 
     def __init__(self, model, reward_funcs=None, args: BandAsyncGRPOConfig | None = None, *others, **named):
-        if not isinstance(args, BandAsyncGRPOConfig):
-            raise TypeError(f"args is a {type(args).__name__}: expected a BandAsyncGRPOConfig, which names the method")
-        self._choose_method(args)
+        self._choose_method(args, BandAsyncGRPOConfig)
         super().__init__(model, reward_funcs, args, *others, **named)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -93,5 +91,5 @@ class BandAsyncGRPOTrainer(BandMixin, AsyncGRPOTrainer):
             compute_loss, watched, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch
         )
         loss, metrics = self._apply(compute, batch, capture)
-        self._count(metrics)
+        self._count_all(metrics, batch, capture)
         return loss

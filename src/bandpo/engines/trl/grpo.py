@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl import GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 from trl.trainer import utils
 
-from bandpo.engines.common.findings import FindingWarning
-from bandpo.engines.common.updates import inactivity
 from bandpo.engines.trl.batch import MicroBatch
 from bandpo.engines.trl.capture import LossCapture, TopKCapture
 from bandpo.engines.trl.config import BandGRPOOptions
@@ -37,23 +34,16 @@ class BandGRPOMixin(BandMixin, Base):
     args: Any
 
     def __init__(self, model, reward_funcs=None, args: Any = None, *others, **named):
-        if not isinstance(args, BandGRPOOptions):
-            raise TypeError(f"args is a {type(args).__name__}: expected a BandGRPOConfig, which names the method")
-        settings: Any = args  # GRPOConfig's fields too
-        self._choose_method(args)
+        self._choose_method(args, BandGRPOOptions, "BandGRPOConfig")
         self._capture: LossCapture | TopKCapture | None = None
         self._entropy_switch = EntropySwitch() if self._objective.options.get("strategy") == "od" else None
-        super().__init__(model, reward_funcs, settings, *others, **named)
-        self._watch = BatchWatch(settings, self._objective, self.accelerator, self.processing_class)
+        super().__init__(model, reward_funcs, args, *others, **named)
+        self._watch = BatchWatch(args, self._objective, self.accelerator, self.processing_class)
         if not args.method.startswith("band-"):
             self._name, self._paper = GRPOTrainer._name, GRPOTrainer._paper
         if self._needs_logits and (self.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
             raise ValueError(f"method={args.method!r} needs logits: expected no FSDP or ZeRO-3, which split the head")
-        finding = inactivity(
-            settings.num_iterations, settings.steps_per_generation or 1, settings.gradient_accumulation_steps
-        )
-        if finding is not None and self.accelerator.is_main_process:
-            warnings.warn(FindingWarning(finding), stacklevel=2)
+        self._warn_if_inactive()
 
     @property
     def _needs_logits(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ from bandpo.core.checks import check_inside
 from bandpo.core.methods.entropy import token_entropy
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.regions.interval import Interval
+from bandpo.engines.common.findings import FindingWarning
+from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.objective import Objective
+from bandpo.engines.common.updates import inactivity
 from bandpo.engines.trl.batch import MicroBatch
 from bandpo.engines.trl.capture import LossCapture
 from bandpo.engines.trl.loss import ReplacedAdvantages, bounds, clip_range
@@ -41,7 +45,11 @@ class BandMixin(Base):
     # What the trainer calls the log-probs that divide.
     OLD_LOGPS = "old_per_token_logps"
 
-    def _choose_method(self, args: BandOptions) -> None:
+    def _choose_method(self, args: Any, kind: type[BandOptions], named: str = "") -> None:
+        """Take the method of a configuration; TypeError where it is of another class, `named` is what to write."""
+        if not isinstance(args, kind):
+            expected = named or kind.__name__
+            raise TypeError(f"args is a {type(args).__name__}: expected a {expected}, which names the method")
         self._objective: Objective = args.objective()
         self._is_stock = args.method == "grpo" and not args.method_kwargs
         self._is_checked = False
@@ -119,6 +127,22 @@ class BandMixin(Base):
 
     def _progress(self) -> float:
         return min(self.state.global_step / max(self.state.max_steps, 1), 1.0)
+
+    def _count_all(self, metrics: Metrics, batch: MicroBatch, capture: LossCapture) -> None:
+        """Count the metrics of a micro-batch, with those of a first use where it is one."""
+        first_use: Metrics = {}
+        if batch.old is not None and capture.logps is not None and self.model.training:
+            engine = self.args.ADAPTER.engine
+            first_use = first_use_metrics(engine, self._objective, capture.logps, batch.old, batch.mask, batch.old)
+        if metrics:
+            self._count(metrics | first_use)
+
+    def _warn_if_inactive(self) -> None:
+        """Warn, in the main process, where a batch is used for one update and no ratio can leave 1."""
+        args = self.args
+        finding = inactivity(args.num_iterations, args.steps_per_generation or 1, args.gradient_accumulation_steps)
+        if finding is not None and self.accelerator.is_main_process:
+            warnings.warn(FindingWarning(finding), stacklevel=3)
 
     def _count(self, metrics: Metrics) -> None:
         if metrics:

@@ -7,7 +7,6 @@ part. The ratio is divided by the log-probs TRL recomputes under the policy that
 from __future__ import annotations
 
 import functools
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,8 +21,6 @@ except ImportError as error:
     ) from error
 
 from bandpo.engines.common.adapter import Adapter
-from bandpo.engines.common.findings import FindingWarning
-from bandpo.engines.common.updates import inactivity
 from bandpo.engines.trl.batch import MicroBatch
 from bandpo.engines.trl.capture import LossCapture
 from bandpo.engines.trl.mixin import BandMixin
@@ -86,13 +83,9 @@ class BandSDPOTrainer(BandMixin, SDPOTrainer):
     _tag_names = ["trl", "sdpo", "bandpo"]  # noqa: RUF012
 
     def __init__(self, model, reward_funcs=None, args: BandSDPOConfig | None = None, *others, **named):
-        if not isinstance(args, BandSDPOConfig):
-            raise TypeError(f"args is a {type(args).__name__}: expected a BandSDPOConfig, which names the method")
-        self._choose_method(args)
+        self._choose_method(args, BandSDPOConfig)
         super().__init__(model, reward_funcs, args, *others, **named)
-        finding = inactivity(args.num_iterations, args.steps_per_generation or 1, args.gradient_accumulation_steps)
-        if finding is not None and self.accelerator.is_main_process:
-            warnings.warn(FindingWarning(finding), stacklevel=2)
+        self._warn_if_inactive()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         self._was_applied = self.args.distillation_weight == 1.0
@@ -108,6 +101,6 @@ class BandSDPOTrainer(BandMixin, SDPOTrainer):
         capture.keep((selective_log_softmax(student_logits, inputs["completion_ids"]), None))
         compute = functools.partial(super()._compute_policy_loss, student_logits=student_logits)
         loss, metrics = self._apply(compute, batch, capture)
-        self._count(metrics)
+        self._count_all(metrics, batch, capture)
         self._was_applied = True
         return loss
