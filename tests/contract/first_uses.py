@@ -70,7 +70,7 @@ class Run:
         return [[None if found is None else found.get(name) for found in of_update] for of_update in self.metrics]
 
 
-def check(loss, monkeypatch, name="band/first_ratio_error", has_ids=False):
+def assert_seen(loss, monkeypatch, name="band/first_ratio_error", has_ids=False):
     """Assert all that is asked of an engine.
 
     Args:

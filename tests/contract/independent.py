@@ -102,7 +102,7 @@ def gradient(loss, of):
     return torch.autograd.grad(loss, of, retain_graph=True)[0].double()
 
 
-def close(found, expected, tolerance=2e-6):
+def assert_close(found, expected, tolerance=2e-6):
     """Equal within fp32 rounding, relative to the largest entry."""
     found, expected = found.detach().double(), expected.detach().double()
     assert torch.isfinite(found).all()

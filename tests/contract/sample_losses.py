@@ -1,11 +1,39 @@
 """What slime and its forks share: a micro-batch of concatenated samples, and their clipped loss as a protocol."""
 
 import importlib
+from argparse import Namespace
 
 import torch
 from independent import Batch, per_token
 
+FLAGS = {
+    "loss_type": "custom_loss",
+    "custom_pg_loss_reducer_function_path": None,
+    "custom_tis_function_path": None,
+    "advantage_estimator": "grpo",
+    "eps_clip": 0.2,
+    "eps_clip_high": 0.2,
+    "eps_clip_c": None,
+    "use_rollout_logprobs": False,
+    "rollout_temperature": 1.0,
+    "log_probs_chunk_size": -1,
+    "entropy_coef": 0.0,
+    "use_tis": False,
+    "tis_clip": 2.0,
+    "tis_clip_low": 0.0,
+    "get_mismatch_metrics": False,
+    "use_opsm": False,
+    "use_kl_loss": False,
+    "use_unbiased_kl": False,
+    "allgather_cp": False,
+    "calculate_per_token_loss": False,
+}
 RESPONSES, PROMPT, VOCABULARY = [9, 8, 7, 5], 3, 6
+
+
+def flags(own, **changes):
+    """What a custom loss is called with: the flags that slime and its forks share, an engine's own, and changes."""
+    return Namespace(**{**FLAGS, **own, **changes})
 
 
 def get_sum_of_sample_mean(response_lengths, loss_masks):

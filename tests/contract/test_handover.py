@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from independent import batch, close, gradient
+from independent import assert_close, batch, gradient
 
 import bandpo
 from bandpo.engines.common.adapter import Adapter
@@ -41,8 +41,8 @@ def test_every_method(method, garbage, anchor):
     settings = clip_settings(objective, x.new, x.old, x.advantages, x.mask, logp_rollout=x.rollout)
     found = torch.where(x.mask, clipping_engine(x.new - x.old, settings), 0.0)
     weight = torch.linspace(0.5, 2.0, found.numel()).view_as(found)  # what an engine multiplies by afterwards
-    close(found, expected, 1e-5)
-    close(gradient((found * weight).sum(), x.new), gradient((expected * weight).sum(), x.new), 1e-5)
+    assert_close(found, expected, 1e-5)
+    assert_close(gradient((found * weight).sum(), x.new), gradient((expected * weight).sum(), x.new), 1e-5)
     assert settings.metrics["clip"][0] == metrics["clip"][0] and settings.metrics["clip"][1] == x.mask.sum()
 
 
@@ -52,5 +52,5 @@ def test_advantages_of_a_row_and_packed_tokens():
     padded = clip_settings(objective, x.new, x.old, x.advantages, x.mask)
     row = clip_settings(objective, x.new, x.old, x.advantages[:, :1], x.mask)
     packed = clip_settings(objective, *(t.reshape(-1) for t in (x.new, x.old, x.advantages, x.mask)))
-    close(row.advantages, padded.advantages)
-    close(packed.advantages, padded.advantages.reshape(-1))
+    assert_close(row.advantages, padded.advantages)
+    assert_close(packed.advantages, padded.advantages.reshape(-1))

@@ -11,4 +11,4 @@ def test_first_uses(engine, monkeypatch, packed):  # noqa: F811
         run(engine, x, packed=packed)
         return engine.kept["scalar"].pop()
 
-    first_uses.check(loss, monkeypatch)
+    first_uses.assert_seen(loss, monkeypatch)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import areal_protocol as protocol
 import pytest
 import torch
-from independent import FINITE_GARBAGE, batch, close, gradient, per_token
+from independent import FINITE_GARBAGE, assert_close, batch, gradient, per_token
 from snippets import blocks
 from sources import anything, execute, installed_file, stub
 
@@ -98,8 +98,8 @@ def test_loss_and_gradient_are_the_token_mean(engine, method, garbage, packed):
     x = batch(garbage)
     loss = run(engine, x, method, packed=packed)
     expected = per_token(method, x, "rollout" if method == "dppo-tv" else "old").sum() / x.mask.sum()
-    close(loss, expected, 1e-5)
-    close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
     assert engine.kept["scalar"][0].keys() >= {"band/clip", "band/approx_kl"}
 
 
@@ -109,19 +109,19 @@ def test_grpo_is_the_stock_loss(engine):
     engine.actor.ppo_actor_loss_fn = engine.actor.ppo_actor_loss_fn.__wrapped__
     data = {"logprobs": x.rollout, "prox_logp": x.old, "advantages": x.advantages, "loss_mask": x.mask}
     theirs = engine.actor.grpo_loss_fn(x.new, torch.zeros_like(x.old), data, 0.2, None, None)
-    close(ours, theirs)
-    close(gradient(ours, x.new), gradient(theirs, x.new))
+    assert_close(ours, theirs)
+    assert_close(gradient(ours, x.new), gradient(theirs, x.new))
 
 
 def test_bf16_log_probs_give_fp32_bounds(engine):
     x = batch(dtype=torch.bfloat16)
     x = x._replace(new=x.new.detach().float().requires_grad_())
-    close(run(engine, x), per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(engine, x), per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
 
 
 def test_the_dual_clip_of_the_configuration_is_kept(engine):
     x = batch()
-    close(run(engine, x, "grpo", c_clip=3.0), per_token("dual-clip", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(engine, x, "grpo", c_clip=3.0), per_token("dual-clip", x).sum() / x.mask.sum(), 1e-5)
 
 
 @pytest.mark.parametrize("method", ["band-kl", "sapo"])
@@ -130,13 +130,15 @@ def test_rejection_sampling_multiplies_the_loss(engine, method):
     clamp = SimpleNamespace(action="clamp", metric="ratio", level="token", agg="mean", lower=None, upper=1.2)
     loss = run(engine, x, method, rejection_sampling=clamp)
     expected = (per_token(method, x) * torch.exp(x.old - x.rollout).clamp(max=1.2)).sum() / x.mask.sum()
-    close(loss, expected, 1e-5)
+    assert_close(loss, expected, 1e-5)
 
 
 def test_installing_again_replaces_the_method(engine):
     x = batch()
     run(engine, x, "sapo")
-    close(run(engine, x, options={"band_delta": 0.01}), per_token("band-kl", x, delta=0.01).sum() / x.mask.sum(), 1e-5)
+    assert_close(
+        run(engine, x, options={"band_delta": 0.01}), per_token("band-kl", x, delta=0.01).sum() / x.mask.sum(), 1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_the_documented_lines(engine):
     x = batch()
     data = {"logprobs": x.rollout, "prox_logp": x.old, "advantages": x.advantages, "loss_mask": x.mask}
     loss = engine.actor.grpo_loss_fn(x.new, torch.zeros_like(x.old), data, 0.2, None, None)
-    close(loss, per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(loss, per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
     spec = pytest.importorskip("yaml").safe_load(blocks("areal", "yaml")[0])["actor"]["scheduling_spec"][0]
     assert json.loads(spec["env_vars"]["BANDPO"]) == {"method": "band-kl", "band_delta": 0.05}
 

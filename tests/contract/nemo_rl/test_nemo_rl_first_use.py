@@ -27,4 +27,4 @@ def test_first_uses(engine, monkeypatch):  # noqa: F811
             next_token_logprobs=x.new,
         )[1]
 
-    first_uses.check(loss, monkeypatch, has_ids=True)
+    first_uses.assert_seen(loss, monkeypatch, has_ids=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import nemo_rl_protocol as protocol
 import pytest
 import torch
-from independent import FINITE_GARBAGE, batch, close, gradient, per_token
+from independent import FINITE_GARBAGE, assert_close, batch, gradient, per_token
 from snippets import arguments, as_options, blocks
 from sources import anything, both, checkout, execute, stub
 
@@ -76,8 +76,8 @@ def test_loss_and_gradient_over_global_tokens(engine, method, garbage):
         x = batch(garbage)
     loss, metrics = run(loss_of(engine, method), x, tokens=100)
     expected = per_token(method, x, "rollout" if method == "dppo-tv" else "old").sum() / 100
-    close(loss, expected, 1e-5)
-    close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
     assert all(isinstance(metrics[f"band/{name}"], float) for name in adapter.REPORTED)
 
 
@@ -86,14 +86,14 @@ def test_sequence_level_mean(engine, method):
     x = batch()
     loss, _ = run(loss_of(engine, method, token_level_loss=False), x, sequences=7)
     tokens = per_token(method, x, "rollout" if method == "dppo-tv" else "old")
-    close(loss, (tokens.sum(-1) / x.mask.sum(-1)).sum() / 7, 1e-5)
+    assert_close(loss, (tokens.sum(-1) / x.mask.sum(-1)).sum() / 7, 1e-5)
 
 
 def test_grpo_is_the_stock_loss(engine):
     x = batch()
     ours = run(loss_of(engine, "grpo"), x)
     theirs = run(engine.ClippedPGLossFn(protocol.config()), x)
-    close(ours[0], theirs[0], 1e-6)
+    assert_close(ours[0], theirs[0], 1e-6)
     assert {**ours[1], **theirs[1]} == pytest.approx(ours[1], rel=1e-5)
 
 
@@ -101,8 +101,8 @@ def test_masked_samples_add_nothing(engine):
     x, kept = batch(), torch.tensor([1.0, 0.0, 1.0, 1.0])
     loss, metrics = run(loss_of(engine), x, tokens=100, sample_mask=kept)
     expected = (per_token("band-kl", x).sum(-1) * kept).sum() / 100
-    close(loss, expected, 1e-5)
-    close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
     stopped = (gradient(per_token("band-kl", x).sum(), x.new) == 0) & x.mask & (kept > 0)[:, None]
     assert metrics["band/clip"] == pytest.approx(stopped.sum().item() / 100)
 
@@ -113,14 +113,14 @@ def test_importance_correction_multiplies_the_loss(engine, method):
     tis = {"truncated_importance_sampling_type": "tis", "truncated_importance_sampling_ratio": 1.1}
     loss, _ = run(loss_of(engine, method, use_importance_sampling_correction=True, **tis), x)
     expected = (per_token(method, x) * torch.exp(x.old - x.rollout).clamp(max=1.1)).sum() / x.mask.sum()
-    close(loss, expected, 1e-5)
-    close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
 
 
 def test_bf16_log_probs_give_fp32_bounds(engine):
     x = batch(dtype=torch.bfloat16)
     x = x._replace(new=x.new.detach().float().requires_grad_())
-    close(run(loss_of(engine), x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(loss_of(engine), x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
 
 
 def test_everything_else_is_the_stock_losss(engine):
@@ -137,7 +137,7 @@ def test_everything_else_is_the_stock_losss(engine):
 def test_the_loss_travels_to_workers():
     x = batch()
     sent = pickle.loads(pickle.dumps(loss_of(protocol, options={"band_delta": 0.02})))
-    close(run(sent, x)[0], per_token("band-kl", x, delta=0.02).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(sent, x)[0], per_token("band-kl", x, delta=0.02).sum() / x.mask.sum(), 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -182,10 +182,10 @@ def test_the_documented_command(monkeypatch, tmp_path):
     chosen = {name.removeprefix("loss_fn.bandpo."): value for name, value in options.items() if "bandpo" in name}
     x = batch()
     loss = build(SimpleNamespace(**vars(protocol.config()), bandpo=chosen))
-    close(run(loss, x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(loss, x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
     names = {"loss_fn": protocol.ClippedPGLossFn(protocol.config())}
     exec(blocks("nemo_rl", "python")[0], names)
-    close(run(names["loss_fn"], x)[0], run(loss, x)[0])
+    assert_close(run(names["loss_fn"], x)[0], run(loss, x)[0])
 
 
 def test_doctor():

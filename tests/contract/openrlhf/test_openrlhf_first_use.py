@@ -5,4 +5,4 @@ from test_openrlhf_loss import run, stock  # noqa: F401
 
 
 def test_first_uses(stock, monkeypatch):  # noqa: F811
-    first_uses.check(lambda x, ids: run(stock, x) and None, monkeypatch, name=None)
+    first_uses.assert_seen(lambda x, ids: run(stock, x) and None, monkeypatch, name=None)

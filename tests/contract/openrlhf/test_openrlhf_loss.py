@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import openrlhf_protocol as protocol
 import pytest
 import torch
-from independent import FINITE_GARBAGE, batch, close, gradient, per_token
+from independent import FINITE_GARBAGE, assert_close, batch, gradient, per_token
 from snippets import blocks
 from sources import execute, installed_file, stub
 
@@ -58,8 +58,8 @@ def test_token_level_loss_and_gradient(stock, method, garbage):
     loss, clip_ratio, *_ = run(stock, x, method, counts={"dp_size": 2, "batch_num_tokens": 100})
     tokens = per_token(method, x)
     expected = tokens.sum() / 100 * 2
-    close(loss, expected, 1e-5)
-    close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), 1e-5)
     if method != "dual-clip":  # which OpenRLHF does not count
         stopped = (gradient(tokens.sum(), x.new) == 0)[x.mask].float().mean()
         assert clip_ratio.item() == pytest.approx(stopped.item())
@@ -69,7 +69,7 @@ def test_token_level_loss_and_gradient(stock, method, garbage):
 def test_sequence_level_loss(stock, method):
     x = batch()
     loss, *_ = run(stock, x, method, token_level_loss=False, counts={"global_batch_size": 8})
-    close(loss, (per_token(method, x).sum(-1) / x.mask.sum(-1)).sum() / 8, 1e-5)
+    assert_close(loss, (per_token(method, x).sum(-1) / x.mask.sum(-1)).sum() / 8, 1e-5)
 
 
 def test_grpo_is_the_stock_loss(stock):
@@ -78,28 +78,28 @@ def test_grpo_is_the_stock_loss(stock):
     ours = run(stock, x, "grpo")
     assert len(ours) == len(theirs)
     for one, other in zip(ours[:3], theirs[:3], strict=True):
-        close(one, other)
-    close(gradient(ours[0], x.new), gradient(theirs[0], x.new))
+        assert_close(one, other)
+    assert_close(gradient(ours[0], x.new), gradient(theirs[0], x.new))
 
 
 def test_settings_are_put_back_and_the_dual_clip_kept(stock):
     x = batch()
     loss = adapter.policy_loss(stock, {"method": "grpo"})(dual_clip=3.0)
     found = loss(x.new, x.old, x.advantages, x.mask.float())[0]
-    close(found, per_token("dual-clip", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(found, per_token("dual-clip", x).sum() / x.mask.sum(), 1e-5)
     assert (loss.clip_eps_low, loss.clip_eps_high, loss.dual_clip) == (0.2, 0.2, 3.0)
 
 
 def test_without_a_mask_and_in_bf16(stock):
     x = batch(dtype=torch.bfloat16)
     x = x._replace(new=x.new.detach().float().requires_grad_())
-    close(run(stock, x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
+    assert_close(run(stock, x)[0], per_token("band-kl", x).sum() / x.mask.sum(), 1e-5)
 
 
 def test_another_radius(stock):
     x = batch()
     found = run(stock, x, options={"band_delta": 0.01})[0]
-    close(found, per_token("band-kl", x, delta=0.01).sum() / x.mask.sum(), 1e-5)
+    assert_close(found, per_token("band-kl", x, delta=0.01).sum() / x.mask.sum(), 1e-5)
 
 
 @pytest.mark.parametrize(

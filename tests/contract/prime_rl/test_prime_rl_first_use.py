@@ -10,4 +10,4 @@ def test_first_uses(engine, monkeypatch):  # noqa: F811
         values = metrics.get("band/first_ratio_error")
         return {} if values is None else {"band/first_ratio_error": values.mean().item()}
 
-    first_uses.check(loss, monkeypatch)
+    first_uses.assert_seen(loss, monkeypatch)

@@ -5,7 +5,7 @@ import json
 import prime_rl_protocol as protocol
 import pytest
 import torch
-from independent import GARBAGE, batch, close, gradient, per_token
+from independent import GARBAGE, assert_close, batch, gradient, per_token
 from snippets import blocks
 from sources import both, checkout, execute, stub
 
@@ -66,8 +66,8 @@ def test_loss_and_gradient_are_the_token_mean_around_the_sampler(engine, method,
         pytest.skip("prime-rl's own graph anchor sums log-probs outside the mask")
     loss, metrics = run(engine, x, method=method)
     expected = per_token(method, x, "rollout").sum() / x.mask.sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
     assert all(values.shape == (4,) and torch.isfinite(values).all() for values in metrics.values())
 
 
@@ -76,29 +76,29 @@ def test_weights_scale_tokens_and_zero_removes_them(engine):
     weights = torch.tensor([0.0, 0.5, 1.0, 2.0]).repeat(x.mask.numel())[: x.mask.numel()].view_as(x.new)
     loss, _ = run(engine, x, weights=list(weights), band_delta=0.02)
     expected = (per_token("band-kl", x, "rollout", delta=0.02) * weights).sum() / x.mask.sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
 
 
 def test_an_empty_sequence_adds_nothing(engine):
     x = batch()
     x.mask[1] = False
     loss, metrics = run(engine, x)
-    close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum())
+    assert_close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum())
     assert metrics["band/clip"][1] == 0
 
 
 def test_bf16_log_probs_are_computed_in_fp32(engine):
     x = batch(dtype=torch.bfloat16)
     loss, _ = run(engine, x)
-    close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum(), tolerance=1e-5)
+    assert_close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum(), tolerance=1e-5)
 
 
 def test_metrics_are_of_the_band(engine):
     x = batch()
     _, metrics = run(engine, x)
     removed = (gradient(per_token("band-kl", x, "rollout").sum(), x.new) == 0) & x.mask
-    close(metrics["band/clip"], removed.sum(-1) / x.mask.sum(-1))
+    assert_close(metrics["band/clip"], removed.sum(-1) / x.mask.sum(-1))
     assert "band/rollout_kl" not in metrics
 
 
@@ -108,7 +108,7 @@ def test_the_documented_configuration(engine):
     assert (loss_config["type"], loss_config["import_path"]) == ("custom", adapter.IMPORT_PATH)
     x = batch()
     loss, _ = run(engine, x, **json.loads(json.dumps(loss_config["kwargs"])))
-    close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum())
+    assert_close(loss, per_token("band-kl", x, "rollout").sum() / x.mask.sum())
 
 
 @pytest.mark.parametrize(

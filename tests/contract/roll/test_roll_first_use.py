@@ -32,4 +32,4 @@ def test_first_uses(worker_class, monkeypatch):  # noqa: F811
         meta = {"batch_num_tokens": {"response_mask": 50}, "global_valid_samples": {"response_mask": 7}}
         return worker.loss_func(SimpleNamespace(batch=batch, non_tensor_batch={}, meta_info=meta), x.new)[1]
 
-    first_uses.check(loss, monkeypatch, name="actor/band/first_ratio_error@mean", has_ids=True)
+    first_uses.assert_seen(loss, monkeypatch, name="actor/band/first_ratio_error@mean", has_ids=True)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import roll_protocol as protocol
 import torch
-from independent import Batch, band_kl, close, gradient, per_token
+from independent import Batch, assert_close, band_kl, gradient, per_token
 from snippets import blocks
 from sources import anything, both, checkout, execute, stub
 
@@ -133,8 +133,8 @@ def test_loss_and_gradient_under_rolls_denominators(worker_class, method, hole, 
     rows = Rows(hole)
     loss, metrics = rows.run(worker_class, method, loss_agg_mode=mode)
     expected = rows.expected(method, "rollout" if method == "dppo-tv" else "old", mode)
-    close(loss, expected, 1e-5)
-    close(gradient(loss, rows.logits), gradient(expected, rows.logits), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, rows.logits), gradient(expected, rows.logits), 1e-5)
     assert rows.strategy.calls == 1
     assert {"actor/ppo_ratio_high_clipfrac@sum", "actor/band/clip@mean"} <= metrics.keys()
 
@@ -152,20 +152,20 @@ def test_rolls_importance_weights_multiply_the_loss(worker_class, method):
     rows = Rows()
     loss, _ = rows.run(worker_class, method, is_weight=True)
     expected = rows.expected(method, weight=rows.data.batch["train_infer_is_weight"])
-    close(loss, expected, 1e-5)
-    close(gradient(loss, rows.logits), gradient(expected, rows.logits), 1e-5)
+    assert_close(loss, expected, 1e-5)
+    assert_close(gradient(loss, rows.logits), gradient(expected, rows.logits), 1e-5)
 
 
 def test_the_dual_clip_of_the_configuration_is_kept(worker_class):
     rows = Rows()
     loss, _ = rows.run(worker_class, "grpo", use_pg_clip_range=True, dual_clip_loss=True, pg_clip=1.0)
-    close(loss, rows.expected("dual-clip"), 1e-5)
+    assert_close(loss, rows.expected("dual-clip"), 1e-5)
 
 
 def test_anchor_on_the_sampler_and_other_radius(worker_class):
     rows = Rows()
     loss, _ = rows.run(worker_class, options={"anchor": "rollout", "band_delta": 0.02})
-    close(loss, rows.expected("band-kl", "rollout", delta=0.02), 1e-5)
+    assert_close(loss, rows.expected("band-kl", "rollout", delta=0.02), 1e-5)
 
 
 def test_nothing_of_rolls_is_changed(worker_class):
@@ -216,7 +216,7 @@ def test_the_documented_configuration(worker_class):
     worker = worker_class(SimpleNamespace(system_envs=actor["system_envs"]))
     worker.initialize(configuration())
     worker.strategy = Strategy()
-    close(worker.loss_func(rows.data, rows.logits)[0], rows.expected("band-kl"), 1e-5)
+    assert_close(worker.loss_func(rows.data, rows.logits)[0], rows.expected("band-kl"), 1e-5)
 
 
 def test_doctor():

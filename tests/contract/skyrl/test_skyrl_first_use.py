@@ -12,4 +12,4 @@ pytestmark = pytest.mark.exercises("real function")
 
 def test_first_uses(monkeypatch):
     algorithm = config()
-    first_uses.check(lambda x, ids: run(x, algorithm)[1], monkeypatch)
+    first_uses.assert_seen(lambda x, ids: run(x, algorithm)[1], monkeypatch)

@@ -8,7 +8,7 @@ pytest.importorskip("skyrl.train.config", reason="SkyRL is not installed: make t
 
 import cloudpickle
 import torch
-from independent import GARBAGE, batch, close, gradient, per_token
+from independent import GARBAGE, assert_close, batch, gradient, per_token
 from skyrl.backends.skyrl_train.utils import ppo_utils
 from skyrl.train.config import AlgorithmConfig
 from snippets import arguments, blocks
@@ -41,8 +41,8 @@ def test_loss_and_gradient_are_the_sum_of_the_formula(method, garbage):
     x = batch(garbage)
     loss, metrics = run(x, config(method=method))
     expected = per_token(method, x, "rollout" if method == "dppo-tv" else "old").sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
     assert all(isinstance(value, float) for value in metrics.values())
 
 
@@ -50,8 +50,8 @@ def test_grpo_is_skyrls_regular_loss():
     x = batch()
     ours, _ = run(x, config(method="grpo"))
     theirs, metrics = run(x, AlgorithmConfig())
-    close(ours, theirs)
-    close(gradient(ours, x.new), gradient(theirs, x.new))
+    assert_close(ours, theirs)
+    assert_close(gradient(ours, x.new), gradient(theirs, x.new))
     assert run(x, config(method="grpo"))[1]["clip_ratio"] == pytest.approx(metrics["clip_ratio"])
 
 
@@ -59,8 +59,8 @@ def test_anchor_on_the_sampler():
     x = batch()
     loss, _ = run(x, config("trainer.algorithm.bandpo.anchor=rollout"))
     expected = per_token("band-kl", x, "rollout").sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
 
 
 @pytest.mark.parametrize("kind", ["token", "sequence"])
@@ -70,13 +70,13 @@ def test_skyrls_importance_correction_multiplies_our_loss(kind):
     stock = AlgorithmConfig()
     stock.off_policy_correction.tis_ratio_type = kind
     theirs = run(x, stock)
-    close(ours[0], theirs[0])
-    close(gradient(ours[0], x.new), gradient(theirs[0], x.new))
+    assert_close(ours[0], theirs[0])
+    assert_close(gradient(ours[0], x.new), gradient(theirs[0], x.new))
     assert theirs[1].keys() <= ours[1].keys()
     weighted = run(x, config(f"{prefix}.tis_ratio_type=token"))[0]
     weight = torch.exp(x.old - x.rollout).clamp(max=2.0)
     if kind == "token":
-        close(weighted, (per_token("band-kl", x) * weight).sum())
+        assert_close(weighted, (per_token("band-kl", x) * weight).sum())
 
 
 @pytest.mark.parametrize("reduction", ["token_mean", "sequence_mean", "seq_mean_token_sum_norm"])
@@ -93,7 +93,7 @@ def test_with_skyrls_scaling_of_the_advantages_the_sum_is_the_mean(reduction):
         "sequence_mean": (tokens.sum(-1) / x.mask.sum(-1)).mean(),
         "seq_mean_token_sum_norm": (tokens.sum(-1) / 16).mean(),
     }[reduction]
-    close(loss, expected)
+    assert_close(loss, expected)
 
 
 def test_bf16_log_probs_are_computed_in_fp32():
@@ -101,8 +101,8 @@ def test_bf16_log_probs_are_computed_in_fp32():
     loss, _ = run(x, config())
     assert loss.dtype == torch.float32
     expected = per_token("band-kl", x).sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new), tolerance=1e-2)  # the gradient itself is bf16
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new), tolerance=1e-2)  # the gradient itself is bf16
 
 
 def test_without_a_mask_every_token_counts():
@@ -111,7 +111,7 @@ def test_without_a_mask_every_token_counts():
     x = x._replace(old=x.old.clamp(max=-0.01), rollout=x.rollout.clamp(max=-0.01))
     function = ppo_utils.PolicyLossRegistry.get("bandpo")
     loss, _ = function(x.new, x.old, x.advantages, config=config(), rollout_logprobs=None)
-    close(loss, per_token("band-kl", x).sum())
+    assert_close(loss, per_token("band-kl", x).sum())
 
 
 def test_metrics_are_of_the_band():
@@ -133,7 +133,7 @@ def test_configuration_and_loss_travel_to_workers():
     x, algorithm = batch(), config("trainer.algorithm.bandpo.band_delta=0.03")
     sent = cloudpickle.loads(cloudpickle.dumps((adapter.loss, algorithm)))
     loss, _ = sent[0](x.new, x.old, x.advantages, sent[1], x.mask.float(), x.rollout)
-    close(loss, per_token("band-kl", x, delta=0.03).sum())
+    assert_close(loss, per_token("band-kl", x, delta=0.03).sum())
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_skyrls_main_hands_over(monkeypatch):
 def test_the_documented_commands(monkeypatch):
     algorithm = adapter.configure(arguments(blocks("skyrl", "bash")[0])).trainer.algorithm
     x = batch()
-    close(run(x, algorithm)[0], per_token("band-kl", x).sum())
+    assert_close(run(x, algorithm)[0], per_token("band-kl", x).sum())
     monkeypatch.setattr(sys, "argv", ["mine.py", "trainer.algorithm.bandpo.method=grpo"])
     names = {}
     exec(blocks("skyrl", "python")[0], names)

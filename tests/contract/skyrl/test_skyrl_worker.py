@@ -8,7 +8,7 @@ pytest.importorskip("skyrl.train.config", reason="SkyRL is not installed: make t
 
 import tiny
 import torch
-from independent import Batch, close, per_token
+from independent import Batch, assert_close, per_token
 
 pytestmark = [pytest.mark.exercises("real worker"), pytest.mark.slow]
 
@@ -38,4 +38,4 @@ def test_the_workers_loss_is_the_sum_of_the_formula(trained):
     for update in trained["said"][0]:
         new = torch.tensor(update["new"])
         x = Batch(new, old, old, advantages, torch.ones_like(new, dtype=torch.bool))
-        close(torch.tensor(update["policy_loss"]), per_token("band-kl", x, delta=0.002).sum(), 1e-4)
+        assert_close(torch.tensor(update["policy_loss"]), per_token("band-kl", x, delta=0.002).sum(), 1e-4)

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("tinker.types", reason="tinker is not installed: make test-engines ENGINES=tinker")
 
 import torch
-from independent import batch, close, gradient, per_token
+from independent import assert_close, batch, gradient, per_token
 from snippets import blocks
 from tinker import types as tinker
 from tinker.lib.public_interfaces.training_client import TrainingClient
@@ -46,7 +46,7 @@ def test_the_weights_tinker_sends_are_minus_the_gradient(method):
     result = TrainingClient._compute_custom_loss(data, adapter.band_loss(method), forward)
     expected = per_token(method, x, "rollout").sum()
     assert result.loss_sum == pytest.approx(expected.item(), rel=1e-5)
-    close(weights(result, x), -gradient(expected, x.new))
+    assert_close(weights(result, x), -gradient(expected, x.new))
     assert "band/clip:mean" in result.metrics
 
 
@@ -80,7 +80,7 @@ def test_the_cookbooks_training_step_uses_it(monkeypatch):
     )
     logprobs = asyncio.run(step)
     assert len(logprobs) == len(x.mask) and len(client.results) == 1
-    close(weights(client.results[0], x), -gradient(per_token("band-kl", x, "rollout").sum(), x.new))
+    assert_close(weights(client.results[0], x), -gradient(per_token("band-kl", x, "rollout").sum(), x.new))
 
 
 def test_a_cookbook_without_these_steps_is_refused(monkeypatch):

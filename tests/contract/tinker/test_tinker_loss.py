@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from independent import GARBAGE, batch, close, gradient, per_token
+from independent import GARBAGE, assert_close, batch, gradient, per_token
 from snippets import blocks
 from tinker_batch import cookbook_batch, fields, padded_gradient
 
@@ -27,8 +27,8 @@ def test_loss_and_gradient_are_the_sum_around_the_sampler(method, garbage):
     x = batch(garbage)
     loss, slope, metrics = run(band_loss(method), x)
     expected = per_token(method, x, "rollout").sum()
-    close(loss, expected)
-    close(slope, gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(slope, gradient(expected, x.new))
     assert all(isinstance(value, float) and name.endswith(":mean") for name, value in metrics.items())
 
 
@@ -45,16 +45,16 @@ def test_every_denominator(options, divide):
     x = batch()
     loss, slope, _ = run(band_loss(band_delta=0.02, **options), x)
     expected = divide(per_token("band-kl", x, "rollout", delta=0.02), x.mask)
-    close(loss, expected)
-    close(slope, gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(slope, gradient(expected, x.new))
 
 
 def test_without_a_mask_tokens_with_an_advantage_count():
     x = cookbook_batch()
     loss, slope, metrics = run(band_loss(), x, ("logprobs", "advantages"))
     expected, expected_slope, expected_metrics = run(band_loss(), x)
-    close(loss, expected)
-    close(slope, expected_slope)
+    assert_close(loss, expected)
+    assert_close(slope, expected_slope)
     assert metrics == expected_metrics
 
 
@@ -106,7 +106,7 @@ def test_the_documented_lines():
     exec(blocks("tinker", "python")[0], {"training_client": client, "data": ["datum"]})
     assert sent[0][0] == ["datum"]
     x = batch()
-    close(run(sent[0][1], x)[0], per_token("band-kl", x, "rollout").sum())
+    assert_close(run(sent[0][1], x)[0], per_token("band-kl", x, "rollout").sum())
 
 
 def test_doctor():

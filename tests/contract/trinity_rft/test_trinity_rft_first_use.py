@@ -14,4 +14,4 @@ pytestmark = pytest.mark.exercises("real function")
 
 def test_first_uses(monkeypatch):
     loss = build()
-    first_uses.check(lambda x, ids: run(x, loss)[1], monkeypatch)
+    first_uses.assert_seen(lambda x, ids: run(x, loss)[1], monkeypatch)

@@ -9,7 +9,7 @@ pytest.importorskip(
 import pickle
 
 import torch
-from independent import GARBAGE, batch, close, gradient, per_token
+from independent import GARBAGE, assert_close, batch, gradient, per_token
 from omegaconf import OmegaConf
 from snippets import blocks
 from trinity.algorithm import POLICY_LOSS_FN
@@ -48,8 +48,8 @@ def test_loss_and_gradient_are_the_mean_of_the_formula(method, garbage):
     x = batch(garbage)
     loss, metrics = run(x, build(method))
     expected = per_token(method, x, "rollout" if method == "dppo-tv" else "old").sum() / x.mask.sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
     assert all(isinstance(value, float) for value in metrics.values())
 
 
@@ -58,8 +58,8 @@ def test_it_is_trinitys_own_ppo_loss():
     own = POLICY_LOSS_FN.get("ppo")(backend="verl", clip_range=0.2, clip_ratio_c=3.0)
     theirs, named = run(x, own)
     ours, metrics = run(x, build("dual-clip"))
-    close(ours, theirs)
-    close(gradient(ours, x.new), gradient(theirs, x.new))
+    assert_close(ours, theirs)
+    assert_close(gradient(ours, x.new), gradient(theirs, x.new))
     assert named.keys() - metrics.keys() == {"pg_clipfrac_lower"}
     assert metrics["ppo_kl"] == pytest.approx(named["ppo_kl"], abs=1e-6)
     ours = run(x, build("grpo"))[1]
@@ -75,15 +75,15 @@ def test_trinity_averages(mode):
         "seq-mean-token-sum": tokens.sum(-1).mean(),
         "seq-mean-token-sum-norm": tokens.sum() / x.mask.shape[-1],
     }[mode]
-    close(run(x, build(loss_agg_mode=mode))[0], expected)
+    assert_close(run(x, build(loss_agg_mode=mode))[0], expected)
 
 
 def test_anchor_on_the_sampler_beside_recomputed_log_probs():
     x = batch()
     loss, _ = run(x, build(anchor="rollout"))
     expected = per_token("band-kl", x, "rollout").sum() / x.mask.sum()
-    close(loss, expected)
-    close(gradient(loss, x.new), gradient(expected, x.new))
+    assert_close(loss, expected)
+    assert_close(gradient(loss, x.new), gradient(expected, x.new))
 
 
 def test_bf16_log_probs_are_computed_in_fp32():
@@ -91,7 +91,7 @@ def test_bf16_log_probs_are_computed_in_fp32():
     loss, _ = run(x, build())
     expected = per_token("band-kl", x).sum() / x.mask.sum()
     assert loss.dtype == torch.float32
-    close(loss, expected)
+    assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("method", ["band-kl", "dppo-tv", "gspo"])
@@ -103,8 +103,8 @@ def test_the_tinker_trainers_samples_one_by_one(method):
         found, _ = loss(logprob=x.new[row], total_length=9, **one)
         alone = x._replace(rollout=x.old)
         expected = per_token(method, alone)[row].sum() / x.mask[row].sum()
-        close(found, expected)
-        close(gradient(found, x.new), gradient(expected, x.new))
+        assert_close(found, expected)
+        assert_close(gradient(found, x.new), gradient(expected, x.new))
 
 
 def test_the_wrapper_asks_the_trainer_for_what_the_loss_reads():
@@ -152,7 +152,7 @@ def test_the_documented_configuration(tmp_path):
     assert algorithm.policy_loss_fn == PATH
     loss = POLICY_LOSS_FN.get(PATH)(backend="verl", **algorithm.policy_loss_fn_args)
     x = batch()
-    close(run(x, loss)[0], per_token("band-kl", x).sum() / x.mask.sum())
+    assert_close(run(x, loss)[0], per_token("band-kl", x).sum() / x.mask.sum())
 
 
 def test_trinitys_mode_reaches_the_loss_through_its_argument(tmp_path):
@@ -171,4 +171,4 @@ def test_nested_options_of_a_configuration_are_taken():
 
 def test_the_loss_travels_to_workers():
     x, loss = batch(), pickle.loads(pickle.dumps(build(band_delta=0.03)))
-    close(run(x, loss)[0], per_token("band-kl", x, delta=0.03).sum() / x.mask.sum())
+    assert_close(run(x, loss)[0], per_token("band-kl", x, delta=0.03).sum() / x.mask.sum())

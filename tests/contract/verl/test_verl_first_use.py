@@ -19,4 +19,4 @@ def test_first_uses(monkeypatch):
         given = {"old_log_prob": x.old, "log_prob": x.new, "advantages": x.advantages, "response_mask": x.mask}
         return bandpo_loss(**given, config=config)[1]
 
-    first_uses.check(loss, monkeypatch, name="actor/band/first_ratio_error")
+    first_uses.assert_seen(loss, monkeypatch, name="actor/band/first_ratio_error")

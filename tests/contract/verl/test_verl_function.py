@@ -57,7 +57,7 @@ def run(rows, config, layout="padded", weighted=False, **information):
     return loss.item(), response_gradients(leaf), {name: metric.aggregate() for name, metric in metrics.items()}
 
 
-def close(found, expected, tolerance):
+def assert_close(found, expected, tolerance):
     assert found[0] == pytest.approx(expected[0], rel=tolerance, abs=tolerance)
     for ours, theirs in zip(found[1], expected[1], strict=True):
         assert ours == pytest.approx(theirs, rel=10 * tolerance, abs=tolerance)
@@ -80,7 +80,7 @@ def test_band_kl_in_every_aggregation(layout, information, mode):
     found = run(rows, config, layout, **information)
     expected = reference(rows, band_kl(0.05), mode, **information)
     assert 0 < expected[2]["actor/pg_clipfrac"] < 1
-    close(found, expected, 1e-5)
+    assert_close(found, expected, 1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -93,14 +93,14 @@ def test_importance_weights_and_a_constant_denominator(layout):
         rows, band_kl(0.02), "seq-mean-token-sum-norm", weighted=True, dual_clip=1.5, loss_scale_factor=128
     )
     assert expected[2]["actor/pg_clipfrac_lower"] > 0
-    close(found, expected, 1e-5)
+    assert_close(found, expected, 1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_log_probs_in_bf16(layout):
     rows = batch(2, torch.bfloat16)
     found = run(rows, actor(BandPolicyLossConfig(band_delta=0.05)), layout)
-    close((found[0], [], found[2]), (*reference(rows, band_kl(0.05), "token-mean")[:1], [], {}), 1e-5)
+    assert_close((found[0], [], found[2]), (*reference(rows, band_kl(0.05), "token-mean")[:1], [], {}), 1e-5)
     for ours, theirs in zip(found[1], reference(rows, band_kl(0.05), "token-mean")[1], strict=True):
         assert ours == pytest.approx(theirs, rel=2**-8)  # the leaf is bf16, and so is its gradient
 
@@ -114,9 +114,9 @@ def test_grpo_is_vanilla(mode, clip):
     # verl's own loss multiplies what it masks, so it gets no garbage there.
     vanilla = vanilla_loss(rows, actor(PolicyLossConfig(), loss_agg_mode=mode, **clip))
     found = run(rows, actor(BandPolicyLossConfig(method="grpo"), loss_agg_mode=mode, **clip))
-    close(found, vanilla, 1e-7)
+    assert_close(found, vanilla, 1e-7)
     bounds = fixed(clip.get("clip_ratio_low", 0.2), clip.get("clip_ratio_high", 0.2))
-    close(found, reference(rows, bounds, mode, dual_clip=clip.get("clip_ratio_c", 3.0)), 1e-5)
+    assert_close(found, reference(rows, bounds, mode, dual_clip=clip.get("clip_ratio_c", 3.0)), 1e-5)
 
 
 def vanilla_loss(rows, config):
@@ -155,7 +155,7 @@ def test_an_interval_is_vanilla_with_tensors_as_clip_range(method):
     config = actor(BandPolicyLossConfig(method=method))
     low, high = bandpo.get_method(method).interval(padded([row["old"] for row in rows], -1.0)).ratio()
     vanilla = vanilla_loss(rows, TensorClip(config, low, high))
-    close(run(rows, config), vanilla, 1e-6)
+    assert_close(run(rows, config), vanilla, 1e-6)
 
 
 def test_metrics_are_the_same_names_whatever_the_batch_and_add_up():
@@ -219,7 +219,7 @@ def test_every_method_that_has_its_inputs_is_policy_loss(method):
     if method == "clip-cov":  # draws the tokens that it drops
         return
     expected = [line[: len(row["new"])].tolist() for line, row in zip(new.grad, rows, strict=True)]
-    close(found, (out.loss.item(), expected, {}), 1e-6)
+    assert_close(found, (out.loss.item(), expected, {}), 1e-6)
 
 
 @pytest.mark.parametrize("method", sorted(set(NEEDY) & set(methods())))
@@ -271,7 +271,7 @@ def test_another_loss_mode_with_our_configuration_is_refused():
 
 def test_by_name_alone_it_is_band_kl():
     rows = batch()
-    close(run(rows, actor(PolicyLossConfig(loss_mode="bandpo"))), run(rows, actor(BandPolicyLossConfig())), 0)
+    assert_close(run(rows, actor(PolicyLossConfig(loss_mode="bandpo"))), run(rows, actor(BandPolicyLossConfig())), 0)
 
 
 def test_a_wrong_log_prob_is_an_error_that_names_it():
