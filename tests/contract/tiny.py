@@ -29,6 +29,29 @@ def write_model(folder):
     Qwen2ForCausalLM(config).save_pretrained(folder)
 
 
+def answers(model, prompts, length):
+    """Prompts and as many sampled tokens behind each, (rows, 1 + length), by a model of transformers'."""
+    import torch
+
+    with torch.no_grad():
+        return model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            do_sample=True,
+            top_k=0,
+            max_new_tokens=length,
+            min_new_tokens=length,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+
+
+def group_advantages(reward, groups):
+    """GRPO's advantages of rows whose groups lie one after another, (rows, 1)."""
+    of_group = reward.view(groups, -1)
+    return ((of_group - of_group.mean(1, keepdim=True)) / (of_group.std(1, keepdim=True) + 1e-4)).view(-1, 1)
+
+
 def trained(script, folder, method="band-kl", steps=12, **environment):
     """What `python SCRIPT MODEL METHOD STEPS OUT` wrote, with this folder's modules on its path."""
     write_model(folder / "model")

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import cuda_as_cpu
 import torch
 import unused
+from tiny import answers, group_advantages
 
 GOOD, GROUP, GROUPS, LENGTH = 4, 8, 4, 8
 UNUSED = (
@@ -120,19 +121,9 @@ def experience(actor):
     from openrlhf.trainer.ppo_utils import Experience
 
     prompts = torch.arange(2, 2 + GROUPS).repeat_interleave(GROUP)[:, None]
-    ids = actor.model.generate(
-        prompts,
-        attention_mask=torch.ones_like(prompts),
-        do_sample=True,
-        top_k=0,
-        max_new_tokens=LENGTH,
-        min_new_tokens=LENGTH,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
+    ids = answers(actor.model, prompts, LENGTH)
     reward = (ids[:, 1:] < GOOD).float().mean(1)
-    groups = reward.view(GROUPS, GROUP)
-    advantages = ((groups - groups.mean(1, keepdim=True)) / (groups.std(1, keepdim=True) + 1e-4)).view(-1, 1)
+    advantages = group_advantages(reward, GROUPS)
     mask, ones = torch.ones(len(ids), LENGTH, dtype=torch.bool), torch.ones_like(ids)
     old = actor(ids, mask, attention_mask=ones)
     made = Experience(

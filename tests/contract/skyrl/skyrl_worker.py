@@ -12,6 +12,7 @@ from pathlib import Path
 import cuda_as_cpu
 import torch
 import unused
+from tiny import answers, group_advantages
 
 GOOD, GROUP, GROUPS, LENGTH = 4, 8, 4, 8
 ALGORITHM = "trainer.algorithm"
@@ -82,18 +83,7 @@ def log_probs(output):
 
 def generate(worker):
     prompts = torch.arange(GROUPS).repeat_interleave(GROUP)[:, None]
-    model = worker.model.model.eval()
-    with torch.no_grad():
-        return model.generate(
-            prompts,
-            attention_mask=torch.ones_like(prompts),
-            do_sample=True,
-            top_k=0,
-            max_new_tokens=LENGTH,
-            min_new_tokens=LENGTH,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
+    return answers(worker.model.model.eval(), prompts, LENGTH)
 
 
 def step(worker, ids, updates=3):
@@ -101,8 +91,7 @@ def step(worker, ids, updates=3):
     from skyrl.backends.skyrl_train.utils.ppo_utils import apply_loss_reduction_to_advantages_minibatch
 
     reward = (ids[:, 1:] < GOOD).float().mean(1)
-    groups = reward.view(GROUPS, GROUP)
-    advantages = ((groups - groups.mean(1, keepdim=True)) / (groups.std(1, keepdim=True) + 1e-4)).view(-1, 1)
+    advantages = group_advantages(reward, GROUPS)
     ones = torch.ones(len(ids), LENGTH)
     scaled = apply_loss_reduction_to_advantages_minibatch(
         advantages * ones, ones, worker.cfg.algorithm.loss_reduction, micro_batch_size=8, max_seq_len=LENGTH

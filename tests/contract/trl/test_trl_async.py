@@ -5,8 +5,19 @@ import math
 
 import pytest
 import torch
+import trl_tiny
 from packaging.version import Version
-from trl_tiny import COMPLETION_LENGTH, TEMPERATURE, TRL_VERSION, even_digits, loss_inputs, model, prompts, tokenizer
+from trl_tiny import (
+    COMPLETION_LENGTH,
+    TEMPERATURE,
+    TRL_VERSION,
+    even_digits,
+    loss_and_gradients,
+    loss_inputs,
+    model,
+    prompts,
+    tokenizer,
+)
 
 if Version("1.16") > TRL_VERSION:
     pytest.skip("AsyncGRPOTrainer is supported from TRL 1.16", allow_module_level=True)
@@ -65,21 +76,8 @@ def samples(path):
 
 
 def options(folder, **changes):
-    return {
-        "output_dir": str(folder),
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "temperature": TEMPERATURE,
-        "learning_rate": 1e-3,
-        "per_device_train_batch_size": 8,
-        "num_generations": 4,
-        "token_budget": 0,
-        "max_steps": 6,
-    } | changes
+    own = {"learning_rate": 1e-3, "per_device_train_batch_size": 8, "token_budget": 0, "max_steps": 6}
+    return trl_tiny.options(folder, **own) | changes
 
 
 def trainer(path, config, sampler=None):
@@ -103,14 +101,6 @@ def packed(samples):
         names = ("input_ids", "completion_mask", "old_log_probs", "advantage", "group_id", "metrics")
         row.add({name: getattr(one, name) for name in names})
     return DataCollatorForRollout(pad_token_id=0).torch_call([[row]])
-
-
-def loss_and_gradients(engine, inputs):
-    engine.current_gradient_accumulation_steps = 1
-    engine.model.train()
-    loss = engine.compute_loss(engine.model, inputs)
-    loss.backward()
-    return loss.detach(), [parameter.grad for parameter in engine.model.parameters()]
 
 
 def by_policy_loss(path, samples, method, hyperparameters):

@@ -7,7 +7,18 @@ import warnings
 import pytest
 import torch
 from packaging.version import Version
-from trl_tiny import TEMPERATURE, TRL_VERSION, even_digits, forward, loss_inputs, model, options, prompts, tokenizer
+from trl_tiny import (
+    TEMPERATURE,
+    TRL_VERSION,
+    even_digits,
+    forward,
+    loss_and_gradients,
+    loss_inputs,
+    model,
+    options,
+    prompts,
+    tokenizer,
+)
 
 if Version("1.16") > TRL_VERSION:
     pytest.skip("SDPOTrainer is supported from TRL 1.16", allow_module_level=True)
@@ -54,14 +65,6 @@ def trainer(config, language_model):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return kind(language_model, even_digits, config, train_dataset=prompts(), processing_class=tokenizer())
-
-
-def loss_and_gradients(engine, inputs):
-    engine.current_gradient_accumulation_steps = 1
-    engine.model.train()
-    loss = engine.compute_loss(engine.model, inputs)
-    loss.backward()
-    return loss.detach(), [parameter.grad for parameter in engine.model.parameters()]
 
 
 def with_teacher(inputs):

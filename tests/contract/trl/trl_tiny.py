@@ -95,6 +95,15 @@ def trainer(config, language_model=None, **named):
         )
 
 
+def loss_and_gradients(engine, inputs):
+    """What a trainer's own loss of these inputs is, and its gradient of every parameter."""
+    engine.current_gradient_accumulation_steps = 1
+    engine.model.train()
+    loss = engine.compute_loss(engine.model, inputs)
+    loss.backward()
+    return loss.detach(), [parameter.grad for parameter in engine.model.parameters()]
+
+
 def weights(language_model):
     return {name: value.detach().clone() for name, value in language_model.named_parameters()}
 
