@@ -157,6 +157,15 @@ def test_a_folder_without_batches_says_what_it_holds(tmp_path):
     assert "holds README.md: expected files ending in" in refusal(tmp_path)
 
 
+def test_a_run_that_recorded_nothing_says_how_to_record(tmp_path):
+    for name in ("bandpo.json", "metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "config.yaml"):
+        (tmp_path / name).write_text('{"step": 1}\n')
+    assert "holds no recorded batches: expected a run of `bandpo train --record-every 10`" in refusal(tmp_path)
+    shutil.copy(SAMPLES / "tensors/batch.npz", tmp_path)
+    (batch,) = read_batches(tmp_path)
+    assert Path(batch.source).name == "batch.npz"
+
+
 def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path):
     torch.save({"logp": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "a.pt")
     assert "claims 1000000000000 numbers" in refusal(tmp_path / "a.pt")

@@ -25,6 +25,8 @@ _LAYOUTS = (
 _DUMP, _ROLLOUTS = "train_data", "rollout_data"
 _INDEX = ".index.jsonl"
 _BESIDE = ("_metadata.jsonl", "metrics.jsonl", _INDEX)
+# What marks a folder of ours; the lines of text in it are scores and samples.
+_OURS = "bandpo.json"
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -50,7 +52,10 @@ def files_of(folder: Path) -> list[Path]:
             return _sorted(_unsealed(files))
     if (folder / _DUMP).is_dir() or (folder / _ROLLOUTS).is_dir():
         return _dumped(folder)
-    files = [folder / name for name in names if name.endswith(SUFFIXES) and not name.endswith(_BESIDE)]
+    beside = (*_BESIDE, ".jsonl") if _OURS in names else _BESIDE
+    files = [folder / name for name in names if name.endswith(SUFFIXES) and not name.endswith(beside)]
+    if not files and _OURS in names:
+        raise BatchError(f"{folder} holds no recorded batches: expected a run of `bandpo train --record-every 10`")
     if not files:
         raise BatchError(
             f"{folder} holds {named(names)}: expected files ending in {', '.join(SUFFIXES)}, or an engine's dump"
