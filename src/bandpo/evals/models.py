@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from bandpo.data.reading import first_line
+from bandpo.store.mark import MARK
 
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 # What a trainer leaves beside a model.
@@ -18,7 +19,7 @@ _NOT_THE_MODEL = (
     "manifest.json",
     "result.json",
     "environment.json",
-    "bandpo.json",
+    MARK,
 )
 _BLOCK = 1 << 24
 
