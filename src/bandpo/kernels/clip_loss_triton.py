@@ -180,6 +180,8 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
     here = on_device(region, logp.device)
     if low is not None or high is not None:
         here = with_radii(here, *(one if one is None else one.expand(logp.shape) for one in (low, high)))
+    slack_rollout = 0.0 if rollout is None else positive_slack(rollout)
+    slack_reference = 0.0 if reference is None else positive_slack(reference)
     rows, tokens = logp.shape
     blocks = -(-tokens // clip_loss.BLOCK)
     reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
@@ -199,7 +201,7 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
             tokens,
             blocks,
             *_strides(advantages),
-            _slacks(logp, logp_old, rollout, reference),
+            Slacks(positive_slack(logp), positive_slack(logp_old), slack_rollout, slack_reference),
             here,
             average,
             terms,
@@ -216,12 +218,6 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
             BLOCKS=averaging.REDUCED // reduced_rows,
             num_warps=clip_loss.WARPS,
         )
-
-
-def _slacks(logp: Tensor, old: Tensor, rollout: Tensor | None, reference: Tensor | None) -> Slacks:
-    """Return how far above 0 each of them may lie."""
-    others = (0.0 if one is None else positive_slack(one) for one in (rollout, reference))
-    return Slacks(positive_slack(logp), positive_slack(old), *others)
 
 
 def _strides(advantages: Tensor) -> tuple[int, int]:

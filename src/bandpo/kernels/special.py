@@ -22,11 +22,14 @@ def log1p(x):
 
 @triton.jit
 def expm1(x):
-    """Mirror `special.expm1` without cancellation, for x <= 0 and moderate x > 0 (Kahan)."""
+    """Mirror `special.expm1` without cancellation (Kahan), for x <= 0 and moderate x > 0.
+
+    Long before e^x has fewer digits than others, towards x = -87, it is -1.
+    """
     u = tl.exp(x)
-    near_one = (u == 1.0) | (u == 0.0)
-    ratio = (u - 1.0) * (x / tl.where(near_one, 1.0, tl.log(tl.where(near_one, 2.0, u))))
-    return tl.where(u == 1.0, x, tl.where(u == 0.0, -1.0, ratio))
+    is_none, is_all = u == 1.0, x < -30.0
+    ratio = (u - 1.0) * (x / tl.where(is_none | is_all, 1.0, tl.log(tl.where(is_none | is_all, 2.0, u))))
+    return tl.where(is_none, x, tl.where(is_all, -1.0, ratio))
 
 
 @triton.jit

@@ -83,6 +83,27 @@ def in_one_pass(
     return loss, per_token, counts
 
 
+def counted_in_one_pass(
+    method: Method, options: Mapping[str, Any], tensors: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> Metrics | None:
+    """Return what an interval does to tokens whose loss another computes, None where no kernel serves.
+
+    Args:
+        method, options: the method and its hyperparameters.
+        tensors: logp, the log-probs its ratio is divided by, advantages and mask, as `policy_loss`.
+    """
+    logp, logp_anchor, advantages, mask = tensors
+    setting = kernel_setting("auto", method, options, logp, "token-mean", max_tokens=None, denominator=None)
+    given = logp.detach(), logp_anchor, advantages, mask
+    if setting is None or not _is_plain(*given, check=False):
+        return None
+    has_dual_clip = math.isfinite(setting.region.log_dual_clip)
+    metrics, _ = as_metrics(clip_loss(*given, *setting)[2], has_dual_clip)
+    # The kernel counts what its own loss holds at a ratio of e^±20, too: another need not hold it.
+    stopped = [metrics[name][0] for name in ("clip_high", "clip_low", "dual_clip") if name in metrics]
+    return metrics | {"clip": (sum(stopped[1:], stopped[0]), metrics["clip"][1])}
+
+
 def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, check: bool) -> bool:
     """Return whether the kernel can take these tensors as they are, and the long way has no warning to give of them."""
     if not (isinstance(logp_old, Tensor) and isinstance(advantages, Tensor) and isinstance(mask, Tensor)):
