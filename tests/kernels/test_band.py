@@ -84,8 +84,10 @@ def test_every_method_with_a_kernel_has_the_interval_that_torch_gives(monkeypatc
     monkeypatch.setattr("bandpo.kernels.band_triton.launch", spied(launched))
     found = method.interval(logp, toward=toward)
     assert len(launched) == 1
+    # DCPO's lower bound has a square root of 1 - 4 ε/p, which loses digits where that nears 0.
+    tolerance = {"rtol": 1e-5, "atol": 2e-6} if name == "dcpo" else {"rtol": 2e-6, "atol": 2e-7}
     for one, other in zip(expected, found, strict=True):
-        torch.testing.assert_close(other, one, rtol=2e-6, atol=2e-7)
+        torch.testing.assert_close(other, one, **tolerance)
 
 
 def spied(calls):

@@ -129,10 +129,11 @@ def _names(options: Options, fields: set[str], kind: _Kind) -> list[Finding]:
 
 
 def _other_trainer(unknown: list[str]) -> str:
-    """Return which trainer has all of these options, "" for none."""
-    for name, kind in TRAINERS.items():
+    """Return which trainer has all of these options that are no script's, "" for none."""
+    of_trainers = set(unknown) - _of_scripts()
+    for name, kind in TRAINERS.items() if of_trainers else ():
         with contextlib.suppress(ImportError):
-            if set(unknown) <= _fields(_config_of(kind)):
+            if of_trainers <= _fields(_config_of(kind)):
                 return f"trainer={name} looks at them, options of {kind.config}"
     return ""
 
