@@ -78,7 +78,7 @@ def demonstrations(start: Start) -> Iterator[Pair]:
             yield first_move.demonstration(rng, *shares)
     else:
         module = {"quantum-lock": quantum_lock, "shortest-path": shortest_path}[start.task]
-        for entry in cycle(islice(module.entries(10**6 + start.seed), PROBLEMS)):
+        for entry in cycle(islice(module.LIBRARY.entries(10**6 + start.seed), PROBLEMS)):
             yield module.prompt_of(entry), f"{module.demonstration(rng, entry, *shares)} {TASKS[start.task].words[END]}"
 
 

@@ -102,8 +102,8 @@ class TestReasoningGym:
         task, rng = TASKS[name], random.Random(6)
         library = reasoning_gym.create_dataset(name.replace("-", "_"), seed=0, size=1)
         rows, texts, expected = [], [], []
-        for entry in islice(module.entries(7), 300):
-            row = [*task.encode([module.prompt_of(entry)])[0].tolist(), len(entry["answer"].replace("→", " ").split())]
+        for entry in islice(module.LIBRARY.entries(7), 300):
+            row = module.LIBRARY.row_of(entry)
             for _ in range(6):
                 text = module.demonstration(rng, entry, 0.4, 0.6)
                 rows, texts = [*rows, row], [*texts, text]
@@ -118,8 +118,8 @@ class TestReasoningGym:
     def test_what_is_no_move_earns_nothing(self, name, module):
         pytest.importorskip("reasoning_gym", reason="reasoning-gym is not installed")
         task = TASKS[name]
-        entry = next(module.entries(8))
-        row = [*task.encode([module.prompt_of(entry)])[0].tolist(), len(entry["answer"].replace("→", " ").split())]
+        entry = next(module.LIBRARY.entries(8))
+        row = module.LIBRARY.row_of(entry)
         right = entry["answer"].replace("→", " ").split()
         for words in ([], ["->", *right[1:]], [*right[:-1], "<end>"], [*right, right[-1]]):
             padded = [*words, *["<end>"] * (task.answer_tokens - len(words))]
@@ -137,7 +137,7 @@ class TestReasoningGym:
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(ModuleNotFoundError, match="expected reasoning-gym"):
-        next(quantum_lock.entries(3))
+        next(quantum_lock.LIBRARY.entries(3))
 
 
 def test_sampling_and_the_pass_agree():

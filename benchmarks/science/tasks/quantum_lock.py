@@ -9,14 +9,12 @@ shortest answers press one, the warm start seldom does.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.science.tasks.task import END, Task, different, fresh, library_entries
+from benchmarks.science.tasks.library import Entry, Library
+from benchmarks.science.tasks.task import END, Task
 
 BUTTONS = ("A", "B", "C")
 LARGEST = 16
@@ -30,42 +28,19 @@ WORDS = (
 )
 INDEX = {word: index for index, word in enumerate(WORDS)}
 PROMPT_TOKENS, ANSWER_TOKENS = 11, 10
-DIFFICULTY = 4  # the library's, of ten
-_LONGEST = ANSWER_TOKENS - 1
 _ZERO = INDEX["1"] - 1
-_HELD_OUT_SEED, _HELD_OUT = 2032, 128
 
 
-def entries(seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the library's problems whose shortest answers are no longer than nine presses."""
-    for entry in library_entries("quantum_lock", seed, difficulty=DIFFICULTY):
-        if len(entry["metadata"]["solution_path"]) <= _LONGEST:
-            yield entry
-
-
-def prompt_of(entry: dict[str, Any]) -> str:
+def prompt_of(entry: Entry) -> str:
     """Return a problem of the library's as the policy reads it."""
     about = entry["metadata"]
     buttons = [f"{each['type']} {each['value']} {each['active_state']}" for each in about["buttons"]]
     return f"{' '.join(buttons)} -> {about['target_value']}"
 
 
-def _rows(seed: int) -> Iterator[list[int]]:
-    """Yield prompts, each with the length of its shortest answer behind."""
-    for entry in entries(seed):
-        yield [*(INDEX[word] for word in prompt_of(entry).split()), len(entry["metadata"]["solution_path"])]
-
-
-@lru_cache
-def held_out() -> Tensor:
-    """Return 128 different problems."""
-    return different(_rows(_HELD_OUT_SEED), _HELD_OUT)
-
-
-@lru_cache(maxsize=32)
-def training(number: int, seed: int) -> Tensor:
-    """Return problems of which none is held out."""
-    return fresh(_rows(seed), number, held_out().tolist())
+LIBRARY = Library(
+    "quantum_lock", {"difficulty": 4}, INDEX, prompt_of, "solution_path", range(1, ANSWER_TOKENS), held_out_seed=2032
+)
 
 
 def rewards(asked: Tensor, answers: Tensor) -> Tensor:
@@ -112,14 +87,14 @@ def is_well_formed(asked: Tensor, answers: Tensor) -> Tensor:
     return (is_press | (answers == END)).all(-1) & is_press[..., 0]
 
 
-def demonstration(rng: random.Random, entry: dict[str, Any], correct_share: float, rare_share: float) -> str:
+def demonstration(rng: random.Random, entry: Entry, correct_share: float, rare_share: float) -> str:
     """Return an answer to show: with a chance the shortest, else as many presses at random.
 
     One that multiplies is shown with a chance of its own; the random presses leave multiplying buttons out.
     """
     about = entry["metadata"]
     multipliers = {each["name"] for each in about["buttons"] if each["type"] == "multiply"}
-    solution = about["solution_path"]
+    solution = LIBRARY.solution_of(entry)
     is_shown = not multipliers & set(solution) or rng.random() < rare_share
     if is_shown and rng.random() < correct_share:
         return " ".join(solution)
@@ -127,4 +102,6 @@ def demonstration(rng: random.Random, entry: dict[str, Any], correct_share: floa
     return " ".join(rng.choices(others, k=len(solution)))
 
 
-TASK = Task(WORDS, PROMPT_TOKENS, ANSWER_TOKENS, training, held_out, rewards, multiplies, is_well_formed)
+TASK = Task(
+    WORDS, PROMPT_TOKENS, ANSWER_TOKENS, LIBRARY.training, LIBRARY.held_out, rewards, multiplies, is_well_formed
+)

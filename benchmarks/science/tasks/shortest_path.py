@@ -7,53 +7,34 @@ cell. What is rare here is a detour, an answer that goes left and right, or up a
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.science.tasks.task import END, Task, different, fresh, library_entries
+from benchmarks.science.tasks.library import Entry, Library
+from benchmarks.science.tasks.task import END, Task
 
 MOVES = ("up", "down", "left", "right")
 WORDS = ("<end>", "->", "*", "#", "O", "X", *MOVES)
 INDEX = {word: index for index, word in enumerate(WORDS)}
-SIDE, BLOCKED = 4, 0.3
+SIDE = 4
 PROMPT_TOKENS, ANSWER_TOKENS = SIDE * SIDE + 1, 9
-_SHORTEST, _LONGEST = 2, ANSWER_TOKENS - 1
-_HELD_OUT_SEED, _HELD_OUT = 2033, 128
 
 
-def entries(seed: int) -> Iterator[dict[str, Any]]:
-    """Yield the library's problems whose shortest ways have two to eight steps."""
-    sides = {"min_rows": SIDE, "max_rows": SIDE, "min_cols": SIDE, "max_cols": SIDE}
-    for entry in library_entries("shortest_path", seed, p_blocked=BLOCKED, **sides):
-        if _SHORTEST <= len(entry["metadata"]["solution"]) <= _LONGEST:
-            yield entry
-
-
-def prompt_of(entry: dict[str, Any]) -> str:
+def prompt_of(entry: Entry) -> str:
     """Return a problem of the library's as the policy reads it."""
     return " ".join(cell for row in entry["metadata"]["matrix"] for cell in row) + " ->"
 
 
-def _rows(seed: int) -> Iterator[list[int]]:
-    """Yield prompts, each with the length of its shortest way behind."""
-    for entry in entries(seed):
-        yield [*(INDEX[word] for word in prompt_of(entry).split()), len(entry["metadata"]["solution"])]
-
-
-@lru_cache
-def held_out() -> Tensor:
-    """Return 128 different problems."""
-    return different(_rows(_HELD_OUT_SEED), _HELD_OUT)
-
-
-@lru_cache(maxsize=32)
-def training(number: int, seed: int) -> Tensor:
-    """Return problems of which none is held out."""
-    return fresh(_rows(seed), number, held_out().tolist())
+LIBRARY = Library(
+    "shortest_path",
+    {"min_rows": SIDE, "max_rows": SIDE, "min_cols": SIDE, "max_cols": SIDE, "p_blocked": 0.3},
+    INDEX,
+    prompt_of,
+    "solution",
+    range(2, ANSWER_TOKENS),
+    held_out_seed=2033,
+)
 
 
 def rewards(asked: Tensor, answers: Tensor) -> Tensor:
@@ -104,12 +85,12 @@ def is_well_formed(asked: Tensor, answers: Tensor) -> Tensor:
     return (is_move | (answers == END)).all(-1) & is_move[..., 0]
 
 
-def demonstration(rng: random.Random, entry: dict[str, Any], correct_share: float, rare_share: float) -> str:
+def demonstration(rng: random.Random, entry: Entry, correct_share: float, rare_share: float) -> str:
     """Return an answer to show: with a chance the shortest way, else as many moves towards # and across.
 
     A way that turns back is shown with a chance of its own.
     """
-    solution = entry["metadata"]["solution"]
+    solution = LIBRARY.solution_of(entry)
     turns = ({"up", "down"} <= set(solution)) or ({"left", "right"} <= set(solution))
     if (not turns or rng.random() < rare_share) and rng.random() < correct_share:
         return " ".join(solution)
@@ -117,4 +98,6 @@ def demonstration(rng: random.Random, entry: dict[str, Any], correct_share: floa
     return " ".join(rng.choices(ways, k=len(solution)))
 
 
-TASK = Task(WORDS, PROMPT_TOKENS, ANSWER_TOKENS, training, held_out, rewards, turns_back, is_well_formed)
+TASK = Task(
+    WORDS, PROMPT_TOKENS, ANSWER_TOKENS, LIBRARY.training, LIBRARY.held_out, rewards, turns_back, is_well_formed
+)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,19 +84,3 @@ def different(rows: Iterator[Sequence[int]], count: int) -> Tensor:
     while len(found) < count:
         found[tuple(next(rows))] = None
     return torch.tensor([*found])
-
-
-def library_entries(name: str, seed: int, **settings: Any) -> Iterator[dict[str, Any]]:
-    """Yield the problems of a seed as reasoning-gym makes them, without end.
-
-    Raises:
-        ModuleNotFoundError: it is not installed.
-    """
-    try:
-        import reasoning_gym
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"task {name}: expected reasoning-gym, pip install 'bandpo[science]'") from error
-    apart = 10**6  # its problem i of seed s is its problem 0 of seed s + i
-    data = reasoning_gym.create_dataset(name, seed=(seed + 1) * apart, size=apart, **settings)
-    for number in count():
-        yield data[number]
