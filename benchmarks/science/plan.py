@@ -50,6 +50,7 @@ class Cell:
         updates, evaluate_every: the length of its runs, in updates, and rollouts between their evaluations.
         starts: names of its warm starts, which its seeds take in turn.
         about: what tells it from another cell of the task, such as the size of the model.
+        pair: the fixed pair that stands for tuned ones, where none is tuned.
     """
 
     task: str
@@ -58,6 +59,7 @@ class Cell:
     evaluate_every: int = EVALUATE_EVERY
     starts: tuple[str, ...] = STARTS
     about: str = ""
+    pair: str | None = None
 
     @property
     def name(self) -> str:
@@ -129,7 +131,9 @@ def finalists(cell: Cell, records: Sequence[Record]) -> list[str]:
 
 
 def tuned_pair(cell: Cell, records: Sequence[Record]) -> str | None:
-    """Return the best pair of a cell over its second tuning seeds, None where it was not tuned."""
+    """Return the best pair of a cell over its second tuning seeds, or its given one; None where there is neither."""
+    if cell.pair:
+        return cell.pair
     found = goodness([record for record in cell.records(records) if record["seed"] in SECOND_SEEDS])
     best = [method for method in finalists(cell, records) if method in found]
     return max(best, key=lambda method: found[method]) if best else None
