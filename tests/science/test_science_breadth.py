@@ -13,7 +13,7 @@ from tests.science.test_science_evidence import record
 WORTH = {plan.CANDIDATE: 0.5, "band-kl": 0.35, "grpo": 0.3, "clip-higher": 0.32, breadth.PAIR: 0.42}
 
 
-def tested(seeds):
+def made_up(seeds):
     made = [
         (cell, seed, record(cell, arm, seed, **{"pass@32": solved + 0.001 * (seed % 5)}))
         for cell in breadth.CELLS
@@ -33,7 +33,7 @@ def test_every_cell_has_every_arm_on_every_seed_and_the_first_seeds_come_first()
 
 
 def test_tables_hold_what_was_put_in_and_seeds_that_an_arm_lacks_are_left_out():
-    made = tested(plan.TEST_SEEDS[:12])
+    made = made_up(plan.TEST_SEEDS[:12])
     lost = next(one for one in made if one["task"] == "first-move" and one["method"] == "grpo")
     found = breadth.found([one for one in made if one is not lost])
     assert [cell["task"] for cell in found["cells"]] == [cell.name for cell in breadth.CELLS]
@@ -47,7 +47,7 @@ def test_tables_hold_what_was_put_in_and_seeds_that_an_arm_lacks_are_left_out():
 def test_the_larger_model_is_no_arm_of_the_smaller_ones_cell():
     [wide] = [cell for cell in breadth.CELLS if cell.task == "countdown"]
     small = plan.CELLS[0]
-    made = tested(plan.TEST_SEEDS[:12])
+    made = made_up(plan.TEST_SEEDS[:12])
     assert len(wide.records(made)) == 60 and small.records(made) == []
     assert small.has_rivals and not wide.has_rivals
 
