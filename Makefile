@@ -107,7 +107,7 @@ test-trl-versions: setup
 test-engines: setup
 	$(BIN)/python tests/contract/engines.py $(ENGINES)
 
-# verl's own main_ppo on a CPU, five runs of it: at most eight minutes on two idle cores.
+# verl's own main_ppo on a CPU, five runs of it: about ten minutes on two idle cores.
 test-main-ppo: setup
 	$(BIN)/python tests/contract/engines.py verl-main-ppo
 
