@@ -255,8 +255,15 @@ ASYNC = {"trainer": "async-grpo"}
     [
         (SDPO, ["BandSDPOTrainer applies method='band-kl'", "recomputes under the old policy", "more than one update"]),
         ({**SDPO, "trainer": "BandSDPOTrainer", "method": "sapo"}, ["BandSDPOTrainer applies method='sapo'"]),
-        (ASYNC, ["BandAsyncGRPOTrainer applies method='band-kl'", "the server's own tokens", "up to 4 updates old"]),
-        ({**ASYNC, "max_staleness": "1", "band_delta": "0.01"}, ["with delta=0.01", "up to 1 updates old"]),
+        (
+            ASYNC,
+            [
+                "BandAsyncGRPOTrainer applies method='band-kl'",
+                "the server's own tokens",
+                "max_staleness=4 lets answers be older",
+            ],
+        ),
+        ({**ASYNC, "max_staleness": 1, "band_delta": 0.01}, ["with delta=0.01", "max_staleness=1 lets answers"]),
         ({"trainer": "grpo", "num_iterations": 2}, ["BandGRPOTrainer applies method='band-kl'"]),
     ],
 )

@@ -112,4 +112,4 @@ def _with_radii(
     numbers = region.packed()
     if numbers is not None and check:
         region.check_sides(logp.shape, True)
-    return numbers and (numbers, region.radii())
+    return None if numbers is None else (numbers, region.radii())

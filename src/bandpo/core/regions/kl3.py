@@ -44,7 +44,7 @@ def kl3_numbers(delta: float = 0.05) -> PackedRegion:
         ValueError: δ is out of range.
 
     >>> kl3_numbers(0.05).high_value
-    0.3003...
+    0.3004...
     """
     check_number("delta", delta, 0.0, MAX_DELTA, low_open=True)
     return PackedRegion(FIXED, _root(delta, -1), FIXED, _root(delta, +1))

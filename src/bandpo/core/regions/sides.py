@@ -136,7 +136,7 @@ class Mirrored(Within):
     def packed(self, divergence: Divergence | None, *, upper: bool) -> tuple[int, float] | None:
         """Return what `Within` does, the kind marked as mirrored."""
         found = super().packed(divergence, upper=upper)
-        return found and (found[0] | MIRRORED, found[1])
+        return None if found is None else (found[0] | MIRRORED, found[1])
 
 
 Side = Open | Fixed | Within

@@ -108,7 +108,7 @@ def _updates(config: Any) -> Finding:
     """Return whether a batch is used for more than one optimizer step, or by a policy that is further than its own."""
     if hasattr(config, "max_staleness"):
         if config.max_staleness > 0:
-            return acts(f"an answer is up to {config.max_staleness} updates old")
+            return acts(f"max_staleness={config.max_staleness} lets answers be older than the policy")
         text = "max_staleness=0: only the mismatch of vLLM and the trainer moves the ratio from 1"
         return Finding("warn", text, "set max_staleness above 0")
     steps = config.steps_per_generation or 1
