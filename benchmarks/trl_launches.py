@@ -74,8 +74,8 @@ def batch() -> dict[str, Any]:
 def trainer(settings: dict[str, Any], folder: str) -> Any:
     """Return a trainer of TRL's, or of ours where there are settings, of a model of two layers."""
     tokens = Tokenizer(models.WordLevel({"<pad>": 0, "a": 1}, unk_token="<pad>"))
-    sizes = dict.fromkeys(("hidden_size", "intermediate_size"), 16) | {"num_hidden_layers": 2}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 2}
     kind, configuration = (BandGRPOTrainer, BandGRPOConfig) if settings else (GRPOTrainer, GRPOConfig)
     common = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none"}
     counts = {"per_device_train_batch_size": ROWS, "num_generations": ROWS, "num_iterations": 2}

@@ -53,9 +53,9 @@ kinds choose code: they stand beside it."""
 def on_device(region: PackedRegion, device: torch.device) -> Region:
     """Return the region with the constants of its sides, as a kernel's argument; made once for each device."""
     sides = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
-    tables = kept(device, lambda: [_table(kind, delta, device) for kind, delta in sides])
-    values, strides = (region.low_value, region.high_value), (0, 0, 0, 0)
-    return Region(*tables, *values, *strides, *_log_floor(*sides[0]), *_log_floor(*sides[1]), *region[4:])
+    low, high = kept(device, lambda: [_table(kind, delta, device) for kind, delta in sides])
+    floors = *_log_floor(*sides[0]), *_log_floor(*sides[1])
+    return Region(low, high, region.low_value, region.high_value, 0, 0, 0, 0, *floors, *region[4:])
 
 
 def with_radii(region: Region, low: Tensor | None, high: Tensor | None) -> Region:

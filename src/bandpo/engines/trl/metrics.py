@@ -32,8 +32,8 @@ class BandMetrics:
         for name in metrics:
             rows.setdefault(name, len(rows))
         first = next(iter(metrics.values()))[0]
-        nothing = (torch.zeros_like(first),) * 2 if rows.keys() != metrics.keys() else (first, first)
-        table = reduce(as_table(metrics.get(name, nothing) for name in rows))
+        zero = first if rows.keys() == metrics.keys() else torch.zeros_like(first)
+        table = reduce(as_table(metrics.get(name, (zero, zero)) for name in rows))
         if sums is not None:
             known = table[: len(sums)] + sums
             table = known if len(sums) == len(table) else torch.cat([known, table[len(sums) :]])
