@@ -239,7 +239,7 @@ kinds = [*((kind, kind) for kind in plain + others), (packed.KL | MIRRORED, pack
 for place, (low, high) in enumerate(kinds):
     for metrics in (True, False) if place < len(plain) else (place % 2 == 0,):
         dtype = ("fp32", "bf16")[(place + metrics) % 2]
-        search = one_search(PackedRegion(low, 0.05, high, 0.05), None, None)
+        search = one_search(PackedRegion(low, 0.05, high, 0.05), None)
         constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
         constants |= {"AVERAGE": place % 3, "ROWS": 4, "BLOCKS": averaging.REDUCED // 4}
         constants |= {"LOW": low, "HIGH": high, "SEARCH": BOTH if metrics else search}

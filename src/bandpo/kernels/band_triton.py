@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.regions.packed import PackedRegion
-from bandpo.kernels.bounds import BOTH, FIXED, bounds, on_device, one_search, with_radii
+from bandpo.kernels.bounds import BOTH, FIXED, bounds, one_search, with_radii
 from bandpo.kernels.devices import current
 
 BLOCK = 1024
@@ -65,9 +65,7 @@ def launch(
     """Write the bounds of every token into `low` and `high`; logp must not be empty."""
     rows = (-1, logp.shape[-1] if logp.dim() else 1)
     low_radius, high_radius, toward = (one if one is None else _as_rows(one, logp, rows) for one in tensors)
-    if tensors[0] is tensors[1]:
-        high_radius = low_radius
-    search = BOTH if toward is None else one_search(region, low_radius, high_radius)
+    search = BOTH if toward is None else one_search(region, high_radius)
     kernel: Any = _band[(triton.cdiv(logp.numel(), BLOCK),)]
     with current(logp.device):
         kernel(
@@ -78,7 +76,7 @@ def launch(
             logp.numel(),
             rows[1],
             *((0, 0) if toward is None else toward.stride()),
-            with_radii(on_device(region, logp.device), low_radius, high_radius),
+            with_radii(region, logp.device, low_radius, high_radius),
             LOW=region.low_kind,
             HIGH=region.high_kind,
             TOWARD=toward is not None,

@@ -58,13 +58,16 @@ def on_device(region: PackedRegion, device: torch.device) -> Region:
     return Region(low, high, region.low_value, region.high_value, 0, 0, 0, 0, *floors, *region[4:])
 
 
-def with_radii(region: Region, low: Tensor | None, high: Tensor | None) -> Region:
-    """Return the region with the radii of tokens, two-dimensional, where they are tensors."""
+def with_radii(region: PackedRegion, device: torch.device, low: Tensor | None, high: Tensor | None) -> Region:
+    """Return `on_device` with the radii of tokens, two-dimensional, where they are tensors; see `Region.radii`."""
+    here = on_device(region, device)
+    if high is None and region.high_kind & packed.PER_TOKEN:
+        high = low
     if low is not None:
-        region = region._replace(low_value=low, low_row=low.stride(0), low_column=low.stride(1))
+        here = here._replace(low_value=low, low_row=low.stride(0), low_column=low.stride(1))
     if high is not None:
-        region = region._replace(high_value=high, high_row=high.stride(0), high_column=high.stride(1))
-    return region
+        here = here._replace(high_value=high, high_row=high.stride(0), high_column=high.stride(1))
+    return here
 
 
 def _table(kind: int, delta: float, device: torch.device) -> Tensor:
@@ -80,13 +83,16 @@ def _log_floor(kind: int, delta: float) -> tuple[float, float]:
     return (0.0, 0.0) if name is None else log_floor_of_number(name, *delta.as_integer_ratio(), torch.float32)
 
 
-def one_search(region: PackedRegion, low: Tensor | None, high: Tensor | None) -> int:
-    """Return by what one search finds the bound that a token can reach, BOTH where two are made."""
+def one_search(region: PackedRegion, high: Tensor | None) -> int:
+    """Return by what one search finds the bound that a token can reach, BOTH where two are made.
+
+    `high` is the upper side's radius where that is a tensor of its own.
+    """
     if region.low_kind != region.high_kind or region.low_value != region.high_value:
         return BOTH
     if region.low_kind == packed.KL:
         return TABLE
-    return SOLVED if region.low_kind == packed.KL | packed.PER_TOKEN and low is high else BOTH
+    return SOLVED if region.low_kind == packed.KL | packed.PER_TOKEN and high is None else BOTH
 
 
 @triton.jit

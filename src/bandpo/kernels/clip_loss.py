@@ -67,7 +67,7 @@ class Others(NamedTuple):
 
     Attributes:
         logp_rollout, logp_ref: (B, T) fp32, bf16 or fp16, under the sampler and the reference.
-        low_radius, high_radius: the radii of sides that are PER_TOKEN; they broadcast to (B, T), any floating dtype.
+        low_radius, high_radius: the radii of sides that are PER_TOKEN, see `Region.radii`; they broadcast to (B, T).
     """
 
     logp_rollout: Tensor | None = None

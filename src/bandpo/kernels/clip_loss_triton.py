@@ -179,7 +179,8 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
     region, average, terms, metrics = numbers
     here = on_device(region, logp.device)
     if low is not None or high is not None:
-        here = with_radii(here, *(one if one is None else one.expand(logp.shape) for one in (low, high)))
+        radii = (one if one is None else one.expand(logp.shape) for one in (low, high))
+        here = with_radii(region, logp.device, *radii)
     slack_rollout = 0.0 if rollout is None else positive_slack(rollout)
     slack_reference = 0.0 if reference is None else positive_slack(reference)
     rows, tokens = logp.shape
@@ -208,7 +209,7 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
             AVERAGE=average.kind,
             LOW=region.low_kind,
             HIGH=region.high_kind,
-            SEARCH=BOTH if metrics else one_search(region, low, high),
+            SEARCH=BOTH if metrics else one_search(region, high),
             ROLLOUT=_UNREAD if rollout is None else _WATCHED if math.isinf(terms.log_importance_cap) else _WEIGHED,
             ESTIMATOR=terms.estimator,
             METRICS=metrics,

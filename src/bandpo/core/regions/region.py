@@ -44,7 +44,10 @@ class Region:
         return None
 
     def radii(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the radii of both sides that are tensors, which `packed` marks as `PER_TOKEN`; None for a number."""
+        """Return the radii of both sides that are tensors, which `packed` marks as `PER_TOKEN`, None for a number.
+
+        An upper side that is PER_TOKEN without one has that of the lower side: compilers take no tensor twice.
+        """
         return None, None
 
     def leaves_open(self) -> bool:

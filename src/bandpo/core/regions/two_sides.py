@@ -89,9 +89,8 @@ class Band(Region):
         return PackedRegion(*low, *high, math.log1p(-relax_low), math.log1p(relax_high), cap, dual)
 
     def radii(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the radii of both sides that are tensors: one tensor twice where the sides share it."""
-        low = tensor_radius(self.low)
-        return low, low if self.high is self.low else tensor_radius(self.high)
+        """Return the radii of both sides that are tensors; one that they share stands for the lower side alone."""
+        return tensor_radius(self.low), None if self.high is self.low else tensor_radius(self.high)
 
     def leaves_open(self) -> bool:
         """Return whether there is a divergence: a fixed clip has both of its bounds whatever is asked."""
