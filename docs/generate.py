@@ -202,7 +202,7 @@ def trl_row(found: Any) -> tuple[str, ...]:
     """TRL's contract tests in one row of the table of releases."""
     counts, versions = found["suites"]["trl"], found["versions"]
     exercised = "whole trainer" if counts["passed"] else "nothing: no test passed"
-    return engine_row("trl", versions["trl"], exercised, counts, versions["python"], versions["torch"], found["date"])
+    return engine_row("trl", versions["trl"], exercised, counts, versions["python"], versions["torch"], counts["date"])
 
 
 def engine_row(

@@ -8,7 +8,7 @@ import environments
 import pytest
 import versions
 
-PASSED = {"passed": 3, "failed": [], "skipped": {"why": 2}, "seconds": 1.0}
+PASSED = {"date": "2030-01-01", "passed": 3, "failed": [], "skipped": {"why": 2}, "seconds": 1.0}
 RELEASES = {"python": "3.12.1", "torch": "2.15.0", "transformers": "5.24.0", "trl": "1.16.0"}
 
 
@@ -49,6 +49,16 @@ def test_a_row_is_replaced_where_it_stands_and_no_other():
     assert [one["row"] for one in versions.merged(earlier, found("newest-3.13"))] == ["pinned", "newest-3.13", "oldest"]
 
 
+def test_suites_that_did_not_run_stay_with_the_same_releases():
+    earlier = [found("oldest", suites={"core": PASSED, "trl": PASSED}, train="ValueError: why")]
+    again = found("oldest", suites={"trl": {**PASSED, "passed": 4}}, train=None)
+    (one,) = versions.merged(earlier, again)
+    assert one["suites"] == {"core": PASSED, "trl": {**PASSED, "passed": 4}} and one["train"] == "ValueError: why"
+    assert versions.merged(earlier, {**again, "train": ""})[0]["train"] == ""
+    other = {**again, "versions": RELEASES | {"torch": "2.16.0"}}
+    assert versions.merged(earlier, other) == [other]
+
+
 def test_the_page_says_what_failed():
     failed = found("oldest", suites={"core": {**PASSED, "failed": ["test_a[1]"]}}, train="ValueError: why")
     missing = found("newest-3.12", suites={}, train=None, note="no Python 3.12")
@@ -79,9 +89,24 @@ def test_a_row_that_did_not_run_or_pass_has_failed(changes):
 
 
 def test_an_interpreter_that_is_missing_is_a_row_that_says_so():
-    row = versions.run(versions.Row("none", "2.1", ("torch==2.4.0", "transformers==5.6.2", "trl==1.0.0")))
+    (row,) = versions.run(versions.Row("none", "2.1", ("torch==2.4.0", "transformers==5.6.2", "trl==1.0.0")))
     assert (row["note"], row["suites"], row["train"]) == ("no Python 2.1", {}, None)
     assert row["versions"] == {"python": "2.1", "torch": "2.4.0", "transformers": "5.6.2", "trl": "1.0.0"}
+
+
+def test_a_row_grows_suite_by_suite_and_an_environment_of_its_pins_is_used_again(tmp_path, monkeypatch):
+    row = versions.Row("some", "3.99", ("torch==9.9", "trl==9.9"), ("core", "trl"))
+    monkeypatch.setattr(versions, "ENVIRONMENTS", tmp_path)
+    monkeypatch.setattr(versions, "installed", lambda python: RELEASES)
+    monkeypatch.setattr(versions, "tested", lambda python, suite, name: PASSED)
+    monkeypatch.setattr(versions, "trained", lambda python, name: "")
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "pins.txt").write_text("3.99\ntorch==9.9\ntrl==9.9\n")
+    grown = [(list(one["suites"]), one["train"]) for one in versions.run(row, keep=True)]
+    assert grown == [(["core"], None), (["core", "trl"], None), (["core", "trl"], "")]
+    assert [list(one["suites"]) for one in versions.run(row, only=["trl"])] == [["trl"]]
+    assert not (tmp_path / "some").exists()
+    assert [one["note"] for one in versions.run(row)] == ["no Python 3.99"]
 
 
 def test_an_installation_that_fails_says_what_pip_said():

@@ -1,10 +1,10 @@
 """The tests with several releases of Python, torch, transformers and TRL; exits with 1 if one fails.
 
-    python tests/contract/versions.py [ROW ...] [--keep]
+    python tests/contract/versions.py [ROW ...] [--only SUITE ...] [--keep]
 
 A row gets an environment of its own, build/versions/ROW, with what it pins and what pip resolves beside it, and
-loses it once it has run. Writes versions.json and versions.md to benchmarks/results after every row, with the rows of
-what ran replaced, and the table in docs/engines.md.
+loses it once it has run; one that was kept, or left by a run that was interrupted, is used again. Writes versions.json
+and versions.md to benchmarks/results after every suite, with what ran replaced, and the table in docs/engines.md.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from environments import ROOT, find_python, installation_error, make_environment
 ENVIRONMENTS = ROOT / "build" / "versions"
 RESULTS = ROOT / "benchmarks" / "results"
 COMMAND = "python tests/contract/versions.py"
+TRAINING = "train"
 SUITES = {"core": "tests/core", "kernels": "tests/kernels", "methods": "tests/methods", "trl": "tests/contract/trl"}
 REPORTED = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "huggingface_hub", "triton")
 TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100", "mpmath>=1.3,<1.4")
@@ -65,9 +67,17 @@ ROWS = (
 
 
 def interpreter(row: Row) -> Path:
-    """Python of a fresh environment with what the row pins, this repository and what its tests import."""
-    python = make_environment(ENVIRONMENTS / row.name, find_python(row.python))
-    pip_install(python, "--editable", f"{ROOT}[train]", *row.packages, *TEST_TOOLS)
+    """Python of an environment with what the row pins, this repository and what its tests import.
+
+    Built anew where there is none or its pins were others.
+    """
+    folder, pins = ENVIRONMENTS / row.name, "\n".join((row.python, *row.packages, ""))
+    stamp, python = folder / "pins.txt", folder / "bin" / "python"
+    if not stamp.is_file() or stamp.read_text() != pins:
+        stamp.unlink(missing_ok=True)
+        python = make_environment(folder, find_python(row.python))
+        pip_install(python, "--editable", f"{ROOT}[train]", *row.packages, *TEST_TOOLS)
+        stamp.write_text(pins)
     return python
 
 
@@ -89,8 +99,9 @@ def tested(python: Path, suite: str, name: str) -> dict[str, Any]:
     try:
         found = run_tests(python, Path(SUITES[suite]), ENVIRONMENTS / f"{name}-{suite}.xml")
     except RuntimeError as error:
-        return {"passed": 0, "failed": [str(error)], "skipped": {}, "seconds": 0.0}
-    return {key: found[key] for key in ("passed", "failed", "skipped", "seconds")}
+        found = {"passed": 0, "failed": [str(error)], "skipped": {}, "seconds": 0.0}
+    counts = {key: found[key] for key in ("passed", "failed", "skipped", "seconds")}
+    return {"date": datetime.date.today().isoformat(), **counts}
 
 
 def trained(python: Path, name: str) -> str:
@@ -108,25 +119,35 @@ def trained(python: Path, name: str) -> str:
     return said[-1] if said else f"exit code {done.returncode}, model written: {written}"
 
 
-def run(row: Row, keep: bool = False) -> dict[str, Any]:
-    """One row of the table: what is installed, what passed of every suite, and whether training runs; or why not."""
-    found = {"row": row.name, "date": datetime.date.today().isoformat(), "pinned": list(row.packages)}
+def run(row: Row, only: Collection[str] = (), keep: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the row of the table as it grows, suite by suite and training last; or why nothing ran.
+
+    Args:
+        only: suites, and `TRAINING`, that run; all of the row's if empty.
+        keep: leave the environment for the next run.
+    """
+    found: dict[str, Any] = {"row": row.name, "date": datetime.date.today().isoformat(), "pinned": list(row.packages)}
+    found |= {"versions": {}, "suites": {}, "train": None, "note": ""}
     try:
         python = interpreter(row)
-        versions = installed(python)
-        suites = {suite: tested(python, suite, row.name) for suite in row.suites}
-        return {**found, "versions": versions, "suites": suites, "train": trained(python, row.name), "note": ""}
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         reason = installation_error(error) if isinstance(error, subprocess.CalledProcessError) else str(error)
-        versions = {"python": row.python} | dict(pin.split("==") for pin in row.packages if "==" in pin)
-        return {**found, "versions": versions, "suites": {}, "train": None, "note": reason}
-    finally:
-        if not keep:
-            shutil.rmtree(ENVIRONMENTS / row.name, ignore_errors=True)
+        pinned = dict(pin.split("==") for pin in row.packages if "==" in pin)
+        yield {**found, "versions": {"python": row.python, **pinned}, "note": reason}
+        return
+    found["versions"] = installed(python)
+    for suite in row.suites:
+        if not only or suite in only:
+            found["suites"] = {**found["suites"], suite: tested(python, suite, row.name)}
+            yield found
+    if not only or TRAINING in only:
+        yield {**found, "train": trained(python, row.name)}
+    if not keep:
+        shutil.rmtree(ENVIRONMENTS / row.name)
 
 
 def has_failed(found: dict[str, Any]) -> bool:
-    """Return whether anything of a row failed, or nothing of it ran."""
+    """Return whether anything of a row failed, or a suite of it ran no test."""
     suites = found["suites"].values()
     return bool(found["note"] or found["train"]) or any(one["failed"] or not one["passed"] for one in suites)
 
@@ -147,7 +168,8 @@ def table(rows: list[dict[str, Any]], machine: str) -> str:
         versions = [one["versions"].get(name) or "–" for name in ("python", "torch", "transformers", "trl")]
         train = {"": "yes", None: "–"}.get(one["train"], "no")
         counts = [numbers(one["suites"].get(suite)) for suite in SUITES]
-        lines.append("| " + " | ".join([one["row"], *versions, *counts, train, one["date"]]) + " |")
+        oldest = min((suite["date"] for suite in one["suites"].values()), default=one["date"])
+        lines.append("| " + " | ".join([one["row"], *versions, *counts, train, oldest]) + " |")
     return "\n".join([*lines, "", *notes(rows)]) + "\n"
 
 
@@ -169,13 +191,21 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def merged(earlier: list[dict[str, Any]], found: dict[str, Any]) -> list[dict[str, Any]]:
-    """`earlier` with one row replaced, in the order of `ROWS`; rows of names that are none of them are dropped."""
-    by_name = {one["row"]: one for one in [*earlier, found]}
+    """`earlier` with what was found of one row, in the order of `ROWS`; rows of other names are dropped.
+
+    Suites that did not run this time stay where the row had the same releases.
+    """
+    by_name = {one["row"]: one for one in earlier}
+    before = by_name.get(found["row"])
+    if before and before["versions"] == found["versions"]:
+        train = before["train"] if found["train"] is None else found["train"]
+        found = {**found, "suites": before["suites"] | found["suites"], "train": train}
+    by_name[found["row"]] = found
     return [by_name[row.name] for row in ROWS if row.name in by_name]
 
 
 def record(found: dict[str, Any]) -> None:
-    """Write the row into versions.json, and both tables from it."""
+    """Write what was found of a row into versions.json, and versions.md from it."""
     file = RESULTS / "versions.json"
     earlier = json.loads(file.read_text())["rows"] if file.is_file() else []
     machine, rows = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", merged(earlier, found)
@@ -194,7 +224,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests with several releases of what bandpo stands on.")
     names = ", ".join(row.name for row in ROWS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"some of {names}; trl is all of trl-; all if none")
-    parser.add_argument("--keep", action="store_true", help="keep the environments")
+    suites = [*SUITES, TRAINING]
+    parser.add_argument("--only", nargs="+", choices=suites, default=[], help="run these suites, not all of a row's")
+    parser.add_argument("--keep", action="store_true", help="keep the environments for the next run")
     options = parser.parse_args()
     try:
         wanted = dict.fromkeys(row for name in options.rows for row in chosen(name)) or ROWS
@@ -203,10 +235,10 @@ def main() -> int:
     failed = False
     for row in wanted:
         print(row.name, flush=True)
-        found = run(row, options.keep)
-        print(json.dumps(found, indent=2), flush=True)
-        record(found)
-        failed |= has_failed(found)
+        for found in run(row, options.only, options.keep):
+            record(found)
+            print(json.dumps(found, indent=2), flush=True)
+            failed |= has_failed(found)
     subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py")], check=True)
     return int(failed)
 

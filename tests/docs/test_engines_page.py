@@ -45,8 +45,8 @@ def test_a_result_changes_the_table_and_no_other_line(generate, tmp_path, monkey
     row |= {"skipped": {"why": 2}, "python": None, "torch": None, "date": "2030-01-01"}
     (results / "engines.json").write_text(json.dumps({"rows": [row]}))
     versions = {"python": "3.99.1", "torch": "9.1", "trl": "9.2"}
-    suites = {"trl": {"passed": 3, "failed": [], "skipped": {"why": 4}}}
-    of_trl = {"versions": versions, "suites": suites, "date": "2030-01-02"}
+    suites = {"trl": {"passed": 3, "failed": [], "skipped": {"why": 4}, "date": "2030-01-02"}}
+    of_trl = {"versions": versions, "suites": suites}
     (results / "versions.json").write_text(json.dumps({"rows": [of_trl, {**of_trl, "suites": {}}]}))
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(generate, "RESULTS", results)
