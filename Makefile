@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench gpu gpu-wheels alignment evidence evidence-all evidence-smoke rehearsal warm-start test-versions test-trl-versions test-engines test-main-ppo clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench gpu gpu-wheels alignment evidence evidence-all evidence-breadth evidence-smoke rehearsal warm-start test-versions test-trl-versions test-engines test-main-ppo clean
 
 setup: $(VENV)/.ready
 
@@ -33,7 +33,7 @@ test-slow: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --threads 2
 
 docs: setup
 	$(BIN)/python docs/generate.py
@@ -87,6 +87,11 @@ evidence-all: setup
 evidence-smoke: setup
 	$(BIN)/python -m benchmarks.science.evidence --smoke
 
+# Other tasks and a larger model, as registered in benchmarks/science/breadth.md; two hours on two cores.
+evidence-breadth: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[science]'
+	$(BIN)/python -m benchmarks.science.breadth
+
 rehearsal: setup
 	$(BIN)/python benchmarks/rehearsal.py
 
@@ -106,7 +111,7 @@ test-trl-versions: setup
 test-engines: setup
 	$(BIN)/python tests/contract/engines.py $(ENGINES)
 
-# verl's own main_ppo on a CPU, five runs of it: at most eight minutes on two idle cores.
+# verl's own main_ppo on a CPU, five runs of it: about ten minutes on two idle cores.
 test-main-ppo: setup
 	$(BIN)/python tests/contract/engines.py verl-main-ppo
 

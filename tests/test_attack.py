@@ -47,6 +47,7 @@ def lane():
     made.close()
 
 
+@pytest.mark.slow
 def test_killed_runs_end_as_an_unbroken_one(lane, tmp_path):
     target = kills.Target("train", "train", tuple(tiny.train(max_steps=8)))
     whole = kills.unbroken(target, lane, tmp_path / "whole")
@@ -56,6 +57,7 @@ def test_killed_runs_end_as_an_unbroken_one(lane, tmp_path):
     assert [one for one in outcomes if one.failure] == []
 
 
+@pytest.mark.slow
 def test_damages_are_healed_or_named(lane, tmp_path):
     (checkpoint, run, _) = stages.of_train(lane, tmp_path)
     for file, name in DAMAGES:

@@ -29,7 +29,7 @@ def scores_of(cell: Cell, test: Sequence[Record], arms: Sequence[str], tuned: st
     own = cell.records(test)
     starts = {record["start"]: record["curve"][0] for record in own}
     return {
-        "task": cell.task,
+        "task": cell.name,
         "rate": cell.rate,
         "updates": cell.updates,
         "tuned": tuned,
@@ -63,7 +63,7 @@ def compare(
     for seed in seeds:
         by_start.setdefault(starts[seed], []).append(scores[a][seed] - scores[b][seed])
     return {
-        **{"task": cell.task, "rate": cell.rate, "a": a, "b": b, "measure": measure, "margin": margin},
+        **{"task": cell.name, "rate": cell.rate, "a": a, "b": b, "measure": measure, "margin": margin},
         **paired([scores[a][seed] for seed in seeds], [scores[b][seed] for seed in seeds], margin),
         "by_start": {start: sum(values) / len(values) for start, values in sorted(by_start.items())},
         "over_starts": over_groups(by_start) if len(by_start) > 1 else None,

@@ -20,7 +20,7 @@ from benchmarks.science import lower_sides
 from benchmarks.science.analysis import MARGIN, compare, decided, scores_of
 from benchmarks.science.evidence_page import put, scores_table, tests_table
 from benchmarks.science.plan import CANDIDATE, MAIN_RATE, TASKS, Cell, Record
-from benchmarks.science.run import Job, pending, read_records, run_all
+from benchmarks.science.run import Job, read_records, run_study, study_parser
 
 COMMITTED = Path(__file__).parents[1] / "results" / "science" / "beyond.jsonl"
 REFERENCES = (
@@ -118,13 +118,8 @@ def scores(records: Sequence[Record], seeds: Sequence[int]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the options."""
-    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own = study_parser(__doc__)
     own.add_argument("--stages", default="1,2,3", help="between commas")
-    own.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of the runs' lines")
-    own.add_argument("--committed", action="store_true", help="run nothing; rewrite the page from the committed runs")
-    own.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    own.add_argument("--stack", type=int, default=15, help="runs at once in a process")
-    own.add_argument("--processes", type=int, default=2)
     return own
 
 
@@ -140,8 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return parser().error(f"--stages {options.stages}: expected of 1,2,3")
     try:
         for stage in sorted(map(int, stages)):
-            jobs = list(explored(stage, read_records(out)))
-            run_all(pending(jobs, out, options.stack), out, options.device, options.processes)
+            run_study(explored(stage, read_records(out)), out, options)
         for table in tables(read_records(out)).values():
             print(table)
     except ValueError as error:

@@ -22,7 +22,7 @@ from bandpo.views.specs import parse_specs
 from benchmarks.science import figures, mechanism, plan
 from benchmarks.science.analysis import analyse
 from benchmarks.science.evidence_page import README, overview, put, summary, write_page
-from benchmarks.science.run import STACK_SIZE, Job, pending, read_records, run_all
+from benchmarks.science.run import Job, read_records, run_study, study_parser
 
 RESULTS = Path(__file__).parents[1] / "results"
 COMMITTED = RESULTS / "science"
@@ -52,15 +52,10 @@ def rebuild() -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the options."""
-    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of the runs' lines")
+    own = study_parser(__doc__)
     own.add_argument("--rates", default=",".join(map(str, plan.RATES)), help="learning rates between commas")
     own.add_argument("--tune", action="store_true", help="run the tuning too, instead of reading the committed one")
-    own.add_argument("--committed", action="store_true", help="run nothing; rewrite the page from the committed runs")
     own.add_argument("--smoke", action="store_true", help="a few rollouts of the main arms; prints tables, no page")
-    own.add_argument("--device", default="cpu", choices=STACK_SIZE)
-    own.add_argument("--stack", type=int, help="runs at once in a process")
-    own.add_argument("--processes", type=int, default=2)
     return own
 
 
@@ -70,26 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rates = [float(rate) for rate in options.rates.split(",")]
     if unknown := set(rates) - set(plan.RATES):
         return parser().error(f"--rates {options.rates}: {min(unknown):g} is not registered, expected of {plan.RATES}")
-    began, size = time.monotonic(), options.stack or STACK_SIZE[options.device]
-
-    def run(jobs: Sequence[Job], out: Path) -> None:
-        run_all(pending(jobs, out, size), out, options.device, options.processes)
-
+    began = time.monotonic()
     if options.committed:
         return rebuild()
     try:
         if options.smoke:
             out = options.out / "smoke.jsonl"
-            run(smoke_jobs(), out)
+            run_study(smoke_jobs(), out, options)
             print(summary(analyse(read_records(out), [], SMOKE)))
             return 0
         tuning_file = (options.out if options.tune else COMMITTED) / "tuning.jsonl"
+        test_file = options.out / "test.jsonl"
         if options.tune:
-            run(list(plan.first_tuning()), tuning_file)
+            run_study(plan.first_tuning(plan.cells_at(plan.MAIN_RATE)), tuning_file, options)
         for rate in rates:
             if options.tune:
-                run(list(plan.second_tuning(read_records(tuning_file), rate)), tuning_file)
-            run(list(plan.confirmation(read_records(tuning_file), rate)), options.out / "test.jsonl")
+                run_study(plan.second_tuning(read_records(tuning_file), plan.cells_at(rate)), tuning_file, options)
+            run_study(plan.confirmation(read_records(tuning_file), plan.cells_at(rate)), test_file, options)
     except ValueError as error:
         return parser().error(f"--rates {options.rates}: {error} (--tune)")
     except KeyboardInterrupt:
@@ -101,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "machine": machine(options.device, 1),
     }
     (options.out / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    print(summary(analyse(read_records(options.out / "test.jsonl"), read_records(tuning_file))))
+    print(summary(analyse(read_records(test_file), read_records(tuning_file))))
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,29 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """A task at a learning rate, and the length of its runs in updates and rollouts."""
+    """A task at a learning rate.
+
+    Attributes:
+        task: a name in `tasks.TASKS`.
+        rate: learning rate.
+        updates, evaluate_every: the length of its runs, in updates, and rollouts between their evaluations.
+        starts: names of its warm starts, which its seeds take in turn.
+        about: what tells it from another cell of the task, such as the size of the model.
+        pair: the fixed pair that stands for tuned ones, where none is tuned.
+    """
 
     task: str
     rate: float
     updates: int = UPDATES
     evaluate_every: int = EVALUATE_EVERY
+    starts: tuple[str, ...] = STARTS
+    about: str = ""
+    pair: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the task, and what tells the cell from others of it."""
+        return f"{self.task} ({self.about})" if self.about else self.task
 
     @property
     def settings(self) -> Settings:
@@ -57,18 +74,22 @@ class Cell:
     @property
     def has_rivals(self) -> bool:
         """Tell whether the rivals and the matched radius are arms here."""
-        return (self.task, self.rate) == (TASKS[0], MAIN_RATE)
+        return (self.task, self.rate, self.starts) == (TASKS[0], MAIN_RATE, STARTS)
 
     def job(self, arms: Sequence[str], seeds: Sequence[int]) -> Job:
-        """Return the runs of arms on seeds; seed s begins at warm start s mod 3."""
+        """Return the runs of arms on seeds; seed s begins at warm start s modulo their number."""
         specs = parse_specs(",".join(arms))
-        runs = [Run(spec, self.rate, seed, STARTS[seed % len(STARTS)]) for spec in specs for seed in seeds]
+        runs = [Run(spec, self.rate, seed, self.starts[seed % len(self.starts)]) for spec in specs for seed in seeds]
         return self.settings, runs
 
     def records(self, records: Sequence[Record]) -> list[Record]:
         """Return those of the cell."""
         own = {"task": self.task, "lr": self.rate, "updates": self.updates}
-        return [record for record in records if all(record[name] == value for name, value in own.items())]
+        return [
+            record
+            for record in records
+            if record["start"] in self.starts and all(record[name] == value for name, value in own.items())
+        ]
 
 
 CELLS = tuple(Cell(task, rate) for rate in RATES for task in TASKS)
@@ -88,30 +109,33 @@ def pair_spec(pair: tuple[float, float]) -> str:
     return f"clip-higher:eps_low={pair[0]}:eps_high={pair[1]}"
 
 
-def first_tuning() -> Iterator[Job]:
-    """Yield the runs of all pairs, and of the radii, at the main learning rate."""
-    for cell in cells_at(MAIN_RATE):
-        yield cell.job([*map(pair_spec, PAIRS)], FIRST_SEEDS)
+def first_tuning(cells: Sequence[Cell], pairs: Sequence[tuple[float, float]] = PAIRS) -> Iterator[Job]:
+    """Yield the runs of all pairs, and of the radii where the rivals are arms."""
+    for cell in cells:
+        yield cell.job([*map(pair_spec, pairs)], FIRST_SEEDS)
         if cell.has_rivals:
             yield cell.job(["grpo", *(f"band-kl:delta={radius}" for radius in RADII)], FIRST_SEEDS)
 
 
-def second_tuning(records: Sequence[Record], rate: float) -> Iterator[Job]:
-    """Yield the runs of each task's best pairs at a learning rate."""
-    for cell in cells_at(rate):
-        yield cell.job(finalists(cell.task, records), SECOND_SEEDS)
+def second_tuning(records: Sequence[Record], cells: Sequence[Cell]) -> Iterator[Job]:
+    """Yield the runs of each cell's best pairs."""
+    for cell in cells:
+        yield cell.job(finalists(cell, records), SECOND_SEEDS)
 
 
-def finalists(task: str, records: Sequence[Record]) -> list[str]:
-    """Return the best pairs of a task over the first tuning seeds, by the mean of mean@32 and pass@32."""
-    found = goodness([r for r in Cell(task, MAIN_RATE).records(records) if r["seed"] in FIRST_SEEDS])
+def finalists(cell: Cell, records: Sequence[Record]) -> list[str]:
+    """Return the pairs with the best mean of mean@32 and pass@32 over the first seeds, at the main learning rate."""
+    first = [r for r in replace(cell, rate=MAIN_RATE).records(records) if r["seed"] in FIRST_SEEDS]
+    found = goodness(first)
     return sorted(found, key=lambda method: -found[method])[:FINALISTS]
 
 
 def tuned_pair(cell: Cell, records: Sequence[Record]) -> str | None:
-    """Return the best pair of a cell over its second tuning seeds, None where it was not tuned."""
+    """Return the best pair of a cell over its second tuning seeds, or its given one; None where there is neither."""
+    if cell.pair:
+        return cell.pair
     found = goodness([record for record in cell.records(records) if record["seed"] in SECOND_SEEDS])
-    best = [method for method in finalists(cell.task, records) if method in found]
+    best = [method for method in finalists(cell, records) if method in found]
     return max(best, key=lambda method: found[method]) if best else None
 
 
@@ -150,14 +174,14 @@ def arms(cell: Cell, tuning: Sequence[Record]) -> list[str]:
     return chosen
 
 
-def confirmation(tuning: Sequence[Record], rate: float) -> Iterator[Job]:
-    """Yield the test runs at a learning rate, cell after cell, all arms of a few seeds before the next seeds.
+def confirmation(tuning: Sequence[Record], cells: Sequence[Cell]) -> Iterator[Job]:
+    """Yield the test runs of cells, one cell after the other, all arms of a few seeds before the next seeds.
 
     Raises:
         ValueError: a cell has no tuned pair.
     """
-    for cell in cells_at(rate):
+    for cell in cells:
         if tuned_pair(cell, tuning) is None:
-            raise ValueError(f"{cell.task} at learning rate {rate:g} has no tuned pair: expected its tuning runs first")
+            raise ValueError(f"{cell.name} at learning rate {cell.rate:g} has no tuned pair: expected its tuning runs")
         for start in range(0, len(TEST_SEEDS), BLOCK):
             yield cell.job(arms(cell, tuning), TEST_SEEDS[start : start + BLOCK])

@@ -41,9 +41,9 @@ class Network(NamedTuple):
 
 
 def load_policy(folder: Path) -> tuple[dict[str, Tensor], int]:
-    """Return the parameters of a GPT-2 that was saved in a folder, and its number of heads."""
+    """Return the parameters of a GPT-2 that was saved in a folder, in fp32, and its number of heads."""
     heads = json.loads((folder / "config.json").read_text(encoding="utf-8"))["n_head"]
-    return load_file(folder / "model.safetensors"), heads
+    return {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}, heads
 
 
 class Policies:

@@ -32,7 +32,7 @@ from benchmarks.science.tasks import TASKS
 
 Key = tuple[Any, ...]
 Job = tuple[Settings, Sequence[Run]]  # a stack
-STACK_SIZE = {"cpu": 8, "cuda": 512}
+STACK_SIZE = {"cpu": 15, "cuda": 512}  # runs at once in a process
 
 
 def key_of(record: dict[str, Any]) -> Key:
@@ -146,6 +146,12 @@ def pending(wanted: Iterable[Job], out: Path, size: int) -> list[Job]:
     return jobs
 
 
+def run_study(wanted: Iterable[Job], out: Path, options: argparse.Namespace) -> None:
+    """Run what has no line yet, as the options of `study_parser` say."""
+    jobs = pending(wanted, out, options.stack or STACK_SIZE[options.device])
+    run_all(jobs, out, options.device, options.processes)
+
+
 def run_all(jobs: Sequence[Job], out: Path, device: str, processes: int) -> None:
     """Train stacks, show how far they are, and add a line a run to the file as each stack ends."""
     rollouts = sum(settings.rollouts * len(runs) for settings, runs in jobs)
@@ -157,6 +163,17 @@ def run_all(jobs: Sequence[Job], out: Path, device: str, processes: int) -> None
             processes,
             lambda said: bar.update(said) if isinstance(said, int) else append(out, said),
         )
+
+
+def study_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options of a registered study."""
+    own = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of the runs' lines")
+    own.add_argument("--committed", action="store_true", help="run nothing; rewrite the page from the committed runs")
+    own.add_argument("--device", default="cpu", choices=STACK_SIZE)
+    own.add_argument("--stack", type=int, help="runs at once in a process: 15 on CPUs, 512 on a GPU")
+    own.add_argument("--processes", type=int, default=2)
+    return own
 
 
 def parser() -> argparse.ArgumentParser:
@@ -176,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--samples", type=int, default=Settings.samples, help="answers to each held-out problem")
     own.add_argument("--out", type=Path, required=True, help="JSON lines")
     own.add_argument("--device", default="cpu", choices=STACK_SIZE)
-    own.add_argument("--stack", type=int, help="runs at once: 8 in a process on CPUs, 512 on a GPU")
+    own.add_argument("--stack", type=int, help="runs at once in a process: 15 on CPUs, 512 on a GPU")
     own.add_argument("--processes", type=int, default=1)
     return own
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bandpo.tasks import POLICIES, countdown
+from bandpo.tasks import POLICIES
 from bandpo.views.specs import Spec
 from benchmarks.science.evaluation import Evaluator
 from benchmarks.science.policies import Policies, load_policy
 from benchmarks.science.rules import bounds, order, rules_of
 from benchmarks.science.sampling import Answers, sample
-from benchmarks.science.tasks import TASKS, counted, encode, rewards
+from benchmarks.science.tasks import END, TASKS, counted
 from benchmarks.science.update import Optimizer, Rollout, group_advantages, loss_of, minibatches
 
 
@@ -67,9 +67,13 @@ class Run:
     start: str = "countdown"
 
 
+STARTS = Path(__file__).parent / "starts"
+
+
 def start_path(name: str) -> Path:
-    """Return the folder of a warm start that ships with the package, or a folder of one's own."""
-    return POLICIES.get(name, Path(name))
+    """Return the folder of a warm start: one that ships with the package, one of the bench's, or one's own."""
+    own = STARTS / name
+    return POLICIES.get(name, own if own.is_dir() else Path(name))
 
 
 def record_of(run: Run, settings: Settings) -> dict[str, Any]:
@@ -97,26 +101,22 @@ class Stack:
         self.policies = Policies([starts[run.start][0] for run in self.runs], heads, device)
         self.optimizer = Optimizer(self.policies, [run.learning_rate for run in self.runs], settings.max_grad_norm)
         self.generators = [torch.Generator().manual_seed(run.seed) for run in self.runs]
-        task = TASKS[settings.task]
+        self.task = TASKS[settings.task]
         count = settings.rollouts * settings.prompts
-        problems = {
-            seed: encode(problem.prompt for problem in task.training(count, seed))
-            for seed in {run.seed for run in self.runs}
-        }
-        self.prompts = torch.stack([problems[run.seed] for run in self.runs])
-        held_out = encode(problem.prompt for problem in task.held_out())
-        self.evaluator = Evaluator(held_out.to(device), settings.samples)
+        problems = {seed: self.task.training(count, seed) for seed in {run.seed for run in self.runs}}
+        self.problems = torch.stack([problems[run.seed] for run in self.runs])
+        self.evaluator = Evaluator(self.task, settings.samples, device)
         self.done = 0
 
     def rollout(self) -> dict[str, Tensor]:
         """Sample answers, update on them, and return means over tokens by name, one value a run."""
         settings, progress = self.settings, self.done / self.settings.rollouts
         first = self.done * settings.prompts
-        prompts = self.prompts[:, first : first + settings.prompts].to(self.device)
+        problems = self.problems[:, first : first + settings.prompts].to(self.device)
         answers = settings.prompts * settings.each
-        uniform = self._drawn(lambda own: torch.rand(answers, countdown.ANSWER_TOKENS, generator=own))
-        drawn = sample(self.policies, prompts, uniform)
-        rollout, means = self._judged(prompts, drawn, progress)
+        uniform = self._drawn(lambda own: torch.rand(answers, self.task.answer_tokens, generator=own))
+        drawn = sample(self.policies, problems[..., : self.task.prompt_tokens], uniform)
+        rollout, means = self._judged(problems, drawn, progress)
         orders = self._drawn(lambda own: torch.randperm(answers, generator=own))
         parts = list(minibatches(rollout, orders, settings.minibatches, self.rules))
         stopped = torch.zeros(len(self.runs), device=self.device)
@@ -129,13 +129,13 @@ class Stack:
         self.done += 1
         return {**means, "clip": stopped / (rollout.mask.sum((1, 2)) * settings.epochs)}
 
-    def _judged(self, prompts: Tensor, drawn: Answers, progress: float) -> tuple[Rollout, dict[str, Tensor]]:
+    def _judged(self, problems: Tensor, drawn: Answers, progress: float) -> tuple[Rollout, dict[str, Tensor]]:
         """Return the rollout with rewards, advantages and bounds, and its mean reward and entropy."""
-        asked = prompts.repeat_interleave(self.settings.each, dim=1)
-        earned, mask = rewards(asked, drawn.ids), counted(drawn.ids)
+        asked, mask = problems.repeat_interleave(self.settings.each, dim=1), counted(drawn.ids)
+        earned = self.task.rewards(asked, torch.where(mask, drawn.ids, END))
         advantages, group_rewards = group_advantages(earned, self.settings.each)
         interval = bounds(self.rules, drawn.logp, progress)
-        ids = torch.cat([asked, drawn.ids], -1)
+        ids = torch.cat([asked[..., : self.task.prompt_tokens], drawn.ids], -1)
         rollout = Rollout(ids, mask, drawn.logp, advantages, group_rewards, interval)
         entropy = (drawn.entropy * mask).sum((1, 2)) / mask.sum((1, 2))
         return rollout, {"reward": earned.mean(1), "train_entropy": entropy}

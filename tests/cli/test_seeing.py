@@ -192,7 +192,8 @@ def test_mistakes_are_one_line(run, batch, tmp_path, command, expected):
 
 @pytest.mark.parametrize("missing", ["plotly", "jinja2"])
 def test_without_the_extra_it_says_what_to_install(run, tmp_path, monkeypatch, missing):
-    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [missing, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "bandpo.views.atlas", raising=False)
     result = run("atlas")
     assert result.exit_code == 1 and not list(tmp_path.iterdir())

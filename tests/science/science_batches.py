@@ -10,7 +10,7 @@ from bandpo.views.specs import parse_specs
 from benchmarks.science.policies import Policies, load_policy
 from benchmarks.science.rules import bounds, order, rules_of
 from benchmarks.science.sampling import sample
-from benchmarks.science.tasks import END, counted, encode
+from benchmarks.science.tasks import END, TASKS, counted
 from benchmarks.science.update import Rollout
 
 PROMPTS, EACH = 4, 8
@@ -29,7 +29,7 @@ def policies(runs):
 def answers():
     """Prompts and answers, the log-probs they were drawn with, and advantages, a third of them 0."""
     generator = torch.Generator().manual_seed(1)
-    prompts = encode(problem.prompt for problem in countdown.training_problems(PROMPTS, 5))
+    prompts = TASKS["countdown"].training(PROMPTS, 5)
     uniform = torch.rand(1, PROMPTS * EACH, countdown.ANSWER_TOKENS, generator=generator)
     drawn = sample(policies(1), prompts.unsqueeze(0), uniform)
     ids = torch.cat([prompts.repeat_interleave(EACH, 0), drawn.ids[0]], -1)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.marks import END
-from benchmarks.science import evidence, evidence_page, figures, plan
+from benchmarks.science import evidence, evidence_page, figures, plan, run
 from benchmarks.science.analysis import analyse, compare
 from benchmarks.science.inference import holm, paired
 
@@ -44,7 +44,7 @@ def tuning_runs(best=(0.05, 1.0)):
 def test_the_best_pair_and_the_matched_radius_are_found():
     tuning = tuning_runs()
     assert len(plan.PAIRS) == 34
-    assert plan.finalists(CELL.task, tuning)[0] == plan.tuned_pair(CELL, tuning) == plan.pair_spec((0.05, 1.0))
+    assert plan.finalists(CELL, tuning)[0] == plan.tuned_pair(CELL, tuning) == plan.pair_spec((0.05, 1.0))
     assert plan.matched_radius(CELL, tuning) == 0.02
     assert plan.arms(CELL, tuning)[-1] == "band-kl:delta=0.02"
     assert plan.tuned_pair(CELL, []) is None
@@ -55,7 +55,7 @@ def test_every_cell_has_every_arm_on_every_seed_and_starts_alternate():
     runs = [
         (settings.task, run)
         for rate in plan.RATES
-        for settings, runs in plan.confirmation(tuning, rate)
+        for settings, runs in plan.confirmation(tuning, plan.cells_at(rate))
         for run in runs
     ]
     for cell in plan.CELLS:
@@ -71,10 +71,10 @@ def test_a_rate_that_was_not_tuned_is_refused_before_any_run(tmp_path, monkeypat
     half = [r for r in tuning_runs() if r["lr"] == plan.MAIN_RATE]
     assert plan.tuned_pair(CELL, half) and plan.tuned_pair(plan.CELLS[2], half) is None
     with pytest.raises(ValueError, match=r"countdown at learning rate 0\.0002 has no tuned pair"):
-        list(plan.confirmation(half, 2e-4))
+        list(plan.confirmation(half, plan.cells_at(2e-4)))
     (tmp_path / "tuning.jsonl").write_text("".join(json.dumps(run) + "\n" for run in half))
     monkeypatch.setattr(evidence, "COMMITTED", tmp_path)
-    monkeypatch.setattr(evidence, "run_all", lambda *given: pytest.fail("it ran"))
+    monkeypatch.setattr(run, "run_all", lambda *given: pytest.fail("it ran"))
     for rates, said in (("2e-4", "has no tuned pair"), ("3e-4", "0.0003 is not registered")):
         with pytest.raises(SystemExit, match="2"):
             evidence.main(["--rates", rates, "--out", str(tmp_path)])

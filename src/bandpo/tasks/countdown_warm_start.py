@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from bandpo.tasks import countdown
+
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,32 @@ RECIPES = {
 }
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Build a tokenizer of one token per number 1..99, operator, separator and end: 104 in all."""
-    words = [countdown.END, countdown.SEPARATOR, *countdown.OPERATORS]
-    words += [str(number) for number in range(1, countdown.LARGEST_TARGET + 1)]
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=countdown.END))
+WORDS = (
+    countdown.END,
+    countdown.SEPARATOR,
+    *countdown.OPERATORS,
+    *(str(number) for number in range(1, countdown.LARGEST_TARGET + 1)),
+)
+"""The vocabulary: end, separator, operators, and the numbers 1..99."""
+
+
+def build_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
+    """Build a tokenizer of one token per word, the first of which ends an answer."""
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token=words[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=countdown.END, pad_token=countdown.END, padding_side="left"
+        tokenizer_object=tokenizer, eos_token=words[0], pad_token=words[0], padding_side="left"
     )
 
 
-def build_model(vocabulary: int, end: int) -> GPT2LMHeadModel:
-    """Build an untrained GPT-2 of about 113,000 parameters."""
+def build_model(vocabulary: int, end: int, positions: int, width: int = 64, layers: int = 2) -> GPT2LMHeadModel:
+    """Build an untrained GPT-2; with Countdown's vocabulary it has about 113,000 parameters."""
     config = GPT2Config(
         vocab_size=vocabulary,
-        n_positions=countdown.PROMPT_TOKENS + countdown.ANSWER_TOKENS,
-        n_embd=64,
-        n_layer=2,
+        n_positions=positions,
+        n_embd=width,
+        n_layer=layers,
         n_head=4,
         activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,
@@ -108,17 +118,30 @@ def build(out: Path, recipe: Recipe) -> None:
     """Train the policy and save it with its tokenizer as safetensors in `out`."""
     torch.manual_seed(recipe.seed)
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer), tokenizer.get_vocab()[countdown.END])
-    batch = 256
-    pairs = demonstrations(recipe.steps * batch, recipe)
-    mask = [0] * countdown.PROMPT_TOKENS + [1] * countdown.ANSWER_TOKENS
-    tokens = tokenizer([f"{prompt} {answer}" for prompt, answer in pairs])["input_ids"]
-    data = Dataset.from_dict({"input_ids": tokens, "completion_mask": [mask] * len(tokens)})
+    length = countdown.PROMPT_TOKENS + countdown.ANSWER_TOKENS
+    model = build_model(len(tokenizer), tokenizer.get_vocab()[countdown.END], length)
+    fine_tune(model, tokenizer, demonstrations(recipe.steps * BATCH, recipe), recipe)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def fine_tune(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, str]], recipe: Recipe
+) -> None:
+    """Train a model to answer as (prompt, answer) pairs do, 256 a step, each pair once."""
+    tokens = [tokenizer(list(part))["input_ids"] for part in zip(*pairs, strict=True)]
+    rows = list(zip(*tokens, strict=True))
+    data = Dataset.from_dict(
+        {
+            "input_ids": [prompt + answer for prompt, answer in rows],
+            "completion_mask": [[0] * len(prompt) + [1] * len(answer) for prompt, answer in rows],
+        }
+    )
     with tempfile.TemporaryDirectory() as scratch:
         config = SFTConfig(
             output_dir=scratch,
             max_steps=recipe.steps,
-            per_device_train_batch_size=batch,
+            per_device_train_batch_size=BATCH,
             learning_rate=recipe.learning_rate,
             lr_scheduler_type=recipe.schedule,
             warmup_steps=50,
@@ -135,8 +158,6 @@ def build(out: Path, recipe: Recipe) -> None:
         )
         SFTTrainer(model, args=config, train_dataset=data, processing_class=tokenizer).train()
     model.config.use_cache = True
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
 
 
 if __name__ == "__main__":
