@@ -1,5 +1,6 @@
 """The table of releases: how rows are chosen and replaced, and what is said of one that failed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,11 @@ def test_the_page_says_what_failed():
         "\n"
         "- skipped: why\n"
     )
+
+
+def test_the_committed_page_is_of_the_committed_numbers():
+    committed = json.loads((versions.RESULTS / "versions.json").read_text())
+    assert (versions.RESULTS / "versions.md").read_text() == versions.table(committed["rows"], committed["machine"])
 
 
 @pytest.mark.parametrize(
