@@ -39,8 +39,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "loss with metrics, checked": {},
 }
 TOKENS, TURNS, RUNS = 8, 30, 50
-# Among the kernel's arguments, behind its four inputs.
-PARTS, SUMMARY = (4 + Outputs._fields.index(name) for name in ("parts", "summary"))
+# Among the kernel's arguments, behind the six inputs that come first.
+PARTS, SUMMARY = (6 + Outputs._fields.index(name) for name in ("parts", "summary"))
 
 
 class Cost(NamedTuple):

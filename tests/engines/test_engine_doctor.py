@@ -246,6 +246,74 @@ def test_what_trls_configuration_warns_of_is_said():
     assert "did you mean band_delta?" in levels(found("trl", {"delta": 0.05}), "fail")[0]
 
 
+SDPO = {"trainer": "sdpo", "distillation_weight": 0.5, "num_iterations": 2}
+ASYNC = {"trainer": "async-grpo"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (SDPO, ["BandSDPOTrainer applies method='band-kl'", "recomputes under the old policy", "more than one update"]),
+        ({**SDPO, "trainer": "BandSDPOTrainer", "method": "sapo"}, ["BandSDPOTrainer applies method='sapo'"]),
+        (
+            ASYNC,
+            [
+                "BandAsyncGRPOTrainer applies method='band-kl'",
+                "the server's own tokens",
+                "max_staleness=4 lets answers be older",
+            ],
+        ),
+        ({**ASYNC, "max_staleness": 1, "band_delta": 0.01}, ["with delta=0.01", "max_staleness=1 lets answers"]),
+        ({"trainer": "grpo", "num_iterations": 2}, ["BandGRPOTrainer applies method='band-kl'"]),
+    ],
+)
+def test_trls_other_trainers(options, words):
+    _needs_other_trainers()
+    findings = found("trl", options)
+    assert levels(findings, "fail") == levels(findings, "warn") == []
+    texts = " ".join(finding.text for finding in findings)
+    assert [word for word in words if word not in texts] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"trainer": "rloo"}, "trainer='rloo': expected one of grpo, async-grpo, sdpo"),
+        ({"trainer": "sdpo"}, "BandSDPOConfig refuses these options: distillation_weight=1.0"),
+        ({**SDPO, "num_iterations": 1}, "every batch is used for one optimizer step"),
+        ({**SDPO, "beta": 0.1}, "adds no KL to the reference"),
+        ({**SDPO, "method": "quatro"}, "which TRL's SDPOTrainer does not hand to a loss"),
+        ({**SDPO, "distilation_weight": 0.5}, "distilation_weight=0.5: no option of BandSDPOConfig"),
+        ({**ASYNC, "epsilon": 0.3}, "BandAsyncGRPOConfig refuses these options: epsilon=0.3 has no effect"),
+        ({**ASYNC, "method": "dppo-topk-tv"}, "needs topk_logp"),
+        ({**ASYNC, "use_liger_kernel": True}, "use_liger_kernel=True: TRL's AsyncGRPOTrainer does not take it"),
+        ({**ASYNC, "max_stalenes": 2}, "max_stalenes=2: no option of BandAsyncGRPOConfig"),
+    ],
+)
+def test_what_trls_other_trainers_cannot_do_is_a_failure(options, words):
+    _needs_other_trainers()
+    assert words in levels(found("trl", options), "fail")[0]
+
+
+def _needs_other_trainers():
+    for name in ("async_grpo", "sdpo"):
+        pytest.importorskip(f"trl.experimental.{name}", reason="TRL before 1.16 has not got this trainer")
+
+
+def test_what_moves_the_ratio_and_what_does_not_is_said_of_the_asynchronous_trainer():
+    _needs_other_trainers()
+    warned = levels(found("trl", {**ASYNC, "max_staleness": 0, "top_p": 0.9}), "warn")
+    assert len(warned) == 2 and "top_p=0.9" in warned[0] and "only the mismatch of vLLM and the trainer" in warned[1]
+
+
+def test_options_of_another_trainer_are_said_to_be():
+    _needs_other_trainers()
+    advice = {finding.text: finding.advice for finding in found("trl", {"num_iterations": 2, "max_staleness": 2})}
+    assert advice["not options of BandGRPOConfig, and not looked at: max_staleness"].startswith("trainer=async-grpo")
+    advice = {finding.text: finding.advice for finding in found("trl", {"num_iterations": 2, "dtype": "float32"})}
+    assert advice["not options of BandGRPOConfig, and not looked at: dtype"] == ""
+
+
 def test_every_engine_has_a_check_that_answers_for_no_options():
     for name in engines():
         findings = doctor.find_check(name)({})

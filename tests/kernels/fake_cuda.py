@@ -101,10 +101,19 @@ def on_cuda(mode: FakeTensorMode, dtype: torch.dtype) -> dict[str, Any]:
 
 def check_band(mode: FakeTensorMode) -> None:
     with mode:
-        logp = torch.empty(3, device="cuda")
-        for name, delta in itertools.product(bandpo.divergences(), (0.05, torch.empty(3, device="cuda"))):
-            low, high = bandpo.band(logp, delta, name)
+        logp, radius, toward = (torch.empty(3, device="cuda") for _ in range(3))
+        for name, delta in itertools.product(bandpo.divergences(), (0.05, radius)):
+            low, high = bandpo.band(logp, delta, name, toward=toward if name == "kl" else None)
             assert low.device.type == high.device.type == "cuda"
+
+
+def trace_everything_at_once(mode: FakeTensorMode) -> None:
+    """A radius for each row, the sampler's weight and the reference KL, in one graph."""
+    given = on_cuda(mode, torch.float32)
+    with mode:
+        others = {"logp_rollout": given["logp_rollout"], "logp_ref": given["logp_rollout"]}
+        options = {"delta": torch.empty((2, 1), device="cuda"), "importance_cap": 2.0, "beta": 0.1, **others}
+        traced(lambda: batches.loss_of("band-kl", given, **options).loss)
 
 
 def fake_table(_numerator: int, _denominator: int, device: torch.device) -> torch.Tensor:
@@ -117,6 +126,7 @@ def main(library: str, everything: bool) -> None:
     kl_table.kl_table = fake_table
     mode, tried = FakeTensorMode(), 0
     check_band(mode)
+    trace_everything_at_once(mode)
     for name, options, dtype, metrics, is_traced in settings(everything):
         given = on_cuda(mode, dtype)
 

@@ -10,7 +10,7 @@ import torch
 import bandpo
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.fused import packed_region
-from bandpo.core.regions.packed import FIXED, KL, TV, PackedRegion
+from bandpo.core.regions.packed import DYNAMIC, FIXED, KL, MIRRORED, TV, PackedRegion
 from tests.core import batches
 
 pytest.importorskip("triton", reason="Triton is not installed")
@@ -29,6 +29,14 @@ SETTINGS = {
     "band-chi2": {"delta": 0.01},
     "band-hellinger": {"delta": 0.02},
     "band-upper": {"delta": 0.05},
+    "band-mirror": {"delta": 0.03},
+    "band-mirror, both sides": {"upper": "mirror", "delta_high": 0.2, "max_ratio": 3.0},
+    "band-tv, mirrored": {"lower": "mirror", "upper": "mirror"},
+    "band-chi2, mirrored": {"lower": "mirror", "upper": "mirror", "relax": (0.1, 0.1)},
+    "band-hellinger, mirrored": {"lower": "mirror", "upper": "mirror"},
+    "atr-grpo": {"dual_clip": 1.5},
+    "dcpo": {},
+    "dcpo, tight": {"eps_low": 0.01, "eps_high": 0.02, "max_ratio": 1.5},
 }
 
 
@@ -68,8 +76,12 @@ def assert_same(found):
         torch.testing.assert_close(torch.stack(other.metrics[name]), torch.stack(pair), rtol=2e-6, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("setting", SETTINGS)
+# Of what the first settings do, each dtype is a path of its own; the others add bounds alone.
+CASES = [(setting, dtype) for setting in [*SETTINGS][:13] for dtype in (torch.float32, torch.bfloat16, torch.float16)]
+CASES += [(setting, (torch.float32, torch.bfloat16)[place % 2]) for place, setting in enumerate([*SETTINGS][13:])]
+
+
+@pytest.mark.parametrize(("setting", "dtype"), CASES)
 def test_equals_the_torch_code(setting, dtype):
     found = both(batch(dtype=dtype), setting.partition(",")[0], **SETTINGS[setting])
     assert_same(found)
@@ -145,11 +157,12 @@ def test_compiled_with_the_kernel_inside():
 @pytest.mark.parametrize(
     ("method", "options", "inputs"),
     [
-        ("band-mirror", {}, batch()),
         ("band-js", {}, batch()),
+        ("band-kl", {"bounds": False}, batch()),
+        ("band-kl", {"delta": 1e-12}, batch()),
+        ("band-le-cam", {"lower": "mirror", "delta": torch.tensor(0.05)}, batch()),
+        ("flex-entropy", {"progress": 0.3}, batch()),
         ("maspo", {}, batch()),
-        ("band-kl", {"delta": torch.tensor(0.05)}, batch()),
-        ("band-kl", {"logp_ref": batch()[1], "beta": 0.1}, batch()),
         ("band-kl", {}, tuple(x.double() if x.is_floating_point() else x for x in batch())),
     ],
 )
@@ -173,43 +186,73 @@ def test_regions_in_the_kernels_terms():
     assert region("band-upper", max_ratio=10.0, dual_clip=3.0) == PackedRegion(
         FIXED, math.log1p(-0.2), KL, 0.05, log_cap=math.log(10), log_dual_clip=math.log(3)
     )
-    assert region("atr-grpo") is None
-    with pytest.raises(ValueError, match=r"delta=-1\.0"):
-        region("band-kl", delta=-1.0)
+    assert region("band-mirror") == PackedRegion(KL | MIRRORED, 0.05, KL, 0.05)
+    assert region("dcpo") == PackedRegion(DYNAMIC, 0.16, DYNAMIC, 0.2, log_cap=math.log(10), log_dual_clip=math.log(10))
+    atr = region("atr-grpo", delta=0.3)
+    assert [atr.low_kind, atr.high_kind] == [FIXED, FIXED]
+    assert [math.expm1(d) - d for d in (atr.low_value, atr.high_value)] == pytest.approx([0.3, 0.3])
+    assert region("band-js") is region("flex-entropy") is None
+    for name in ("band-kl", "band-mirror", "atr-grpo"):
+        with pytest.raises(ValueError, match=r"delta=-1\.0"):
+            region(name, delta=-1.0)
+    with pytest.raises(ValueError, match=r"max_ratio=0\.5"):
+        region("dcpo", max_ratio=0.5)
 
 
 COMPILE = """
-import itertools
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from bandpo.core.objective.packed_average import PackedAverage
+from bandpo.core.objective.packed_terms import PackedTerms
 from bandpo.core.regions import packed
-from bandpo.kernels import averaging
+from bandpo.core.regions.packed import PackedRegion
+from bandpo.kernels import averaging, band_triton
 from bandpo.kernels import clip_loss as op
 from bandpo.kernels import clip_loss_triton as kernel
-from bandpo.kernels.bounds import Region
+from bandpo.kernels.bounds import BOTH, Region, one_search
 
 target = GPUTarget("cuda", 90, 32)
 outputs = [f"{name}_ptr" for name in ("advantages", "gradient", "per_token", "parts", "weights", "loss", "summary")]
 pointers = {"mask_ptr": "*u8", "done_ptr": "*i32"} | dict.fromkeys(outputs, "*fp32")
-region = Region("*fp32", "*fp32", *["fp32"] * 8)
 numbers = dict.fromkeys(("rows", "tokens", "blocks", "advantage_row", "advantage_column"), "i32")
-numbers |= {"logp_slack": "fp32", "old_slack": "fp32", "average": PackedAverage("i32", "fp32", "fp32")}
-for kind, dtype, metrics in itertools.product(range(5), ("fp32", "bf16"), (True, False)):
-    constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
-    constants |= {"AVERAGE": kind % 3, "ROWS": 4, "BLOCKS": averaging.REDUCED // 4}
-    constants |= {"LOW": kind, "HIGH": kind, "TOWARD": kind == packed.KL and not metrics}
-    types = pointers | {name: f"*{dtype}" for name in ("logp_ptr", "logp_old_ptr")}
-    types |= numbers | dict.fromkeys(constants, "constexpr")
-    types["region"] = region
-    signature = {name: types[name] for name in kernel._clip_loss.arg_names}
-    built = triton.compile(ASTSource(kernel._clip_loss, signature, constants), target=target)
-    assert len(built.asm["cubin"]) > 1000
-types = dict.fromkeys(averaging._scale.arg_names, "*fp32")
-types |= {"out_ptr": "*bf16", "tokens": "i32", "blocks": "i32", "BLOCK": "constexpr"}
-built = triton.compile(ASTSource(averaging._scale, types, {"BLOCK": op.BLOCK}), target=target)
-assert len(built.asm["cubin"]) > 1000
+numbers |= {"slacks": kernel.Slacks(*["fp32"] * 4), "average": PackedAverage("i32", "fp32", "fp32")}
+numbers["terms"] = PackedTerms("i32", "fp32", "fp32", "fp32")
+
+
+def region(low, high):
+    values = ["*fp32" if kind & packed.PER_TOKEN else "fp32" for kind in (low, high)]
+    return Region("*fp32", "*fp32", *values, *["i32"] * 4, *["fp32"] * 8)
+
+
+def built(function, types, constants):
+    types = types | dict.fromkeys(constants, "constexpr")
+    signature = {name: types[name] for name in function.arg_names}
+    return len(triton.compile(ASTSource(function, signature, constants), target=target).asm["cubin"]) > 1000
+
+
+MIRRORED, PER_TOKEN = packed.MIRRORED, packed.PER_TOKEN
+plain = [packed.FIXED, packed.KL, packed.TV, packed.CHI2, packed.HELLINGER, packed.DYNAMIC]
+others = [packed.KL | MIRRORED, packed.KL | PER_TOKEN, packed.KL | MIRRORED | PER_TOKEN, packed.CHI2 | MIRRORED]
+others += [packed.TV | PER_TOKEN, packed.HELLINGER | MIRRORED | PER_TOKEN]
+kinds = [*((kind, kind) for kind in plain + others), (packed.KL | MIRRORED, packed.KL)]
+for place, (low, high) in enumerate(kinds):
+    for metrics in (True, False) if place < len(plain) else (place % 2 == 0,):
+        dtype = ("fp32", "bf16")[(place + metrics) % 2]
+        search = one_search(PackedRegion(low, 0.05, high, 0.05), None)
+        constants = {"METRICS": metrics, "COUNT": op.SUMS if metrics else op.WITHOUT_METRICS, "BLOCK": op.BLOCK}
+        constants |= {"AVERAGE": place % 3, "ROWS": 4, "BLOCKS": averaging.REDUCED // 4}
+        constants |= {"LOW": low, "HIGH": high, "SEARCH": BOTH if metrics else search}
+        constants |= {"ROLLOUT": place % 3, "ESTIMATOR": place % 4}
+        log_probs = ("logp_ptr", "logp_old_ptr", "rollout_ptr", "reference_ptr")
+        types = pointers | {name: f"*{dtype}" for name in log_probs} | numbers
+        assert built(kernel._clip_loss, types | {"region": region(low, high)}, constants)
+    types = dict.fromkeys(("logp_ptr", "toward_ptr", "low_ptr", "high_ptr"), "*fp32")
+    types |= dict.fromkeys(("tokens", "width", "toward_row", "toward_column"), "i32") | {"region": region(low, high)}
+    constants = {"LOW": low, "HIGH": high, "TOWARD": True, "SEARCH": search, "BLOCK": band_triton.BLOCK}
+    assert built(band_triton._band, types, constants)
+types = dict.fromkeys(averaging._scale.arg_names, "*fp32") | {"out_ptr": "*bf16", "tokens": "i32", "blocks": "i32"}
+assert built(averaging._scale, types, {"BLOCK": op.BLOCK})
 print("built")
 """
 

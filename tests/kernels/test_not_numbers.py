@@ -13,6 +13,8 @@ pytest.importorskip("triton", reason="Triton is not installed")
 NAN, INF = math.nan, math.inf
 SIDES = ({}, {"divergence": "tv"}, {"divergence": "chi2"}, {"divergence": "hellinger"}, {"eps_low": 0.2})
 SIDES += ({"eps_high": 0.28}, {"upper": "none"}, {"lower": "none"}, {"max_ratio": 5.0}, {"relax": (0.2, 0.28)})
+SIDES += tuple({"divergence": name, "lower": "mirror", "upper": "mirror"} for name in ("kl", "tv", "chi2", "hellinger"))
+SIDES += tuple({"divergence": name, "delta": torch.tensor(0.05)} for name in ("kl", "tv", "chi2", "hellinger"))
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +28,18 @@ def _as_on_a_device(monkeypatch):
         )
 
 
-@pytest.mark.parametrize("options", SIDES)
-def test_bounds_of_nan_and_of_probability_0_are_those_of_torch(options):
-    logp = torch.tensor([NAN, -1.0, -INF, 0.0])
-    expected, found = (bandpo.band(logp, kernel=kernel, check=False, **options) for kernel in ("torch", "triton"))
+@pytest.mark.parametrize("toward", [None, torch.ones(4), -torch.ones(4), torch.full((4,), NAN)], ids=str)
+@pytest.mark.parametrize("options", SIDES, ids=str)
+def test_bounds_of_nan_and_of_probability_0_are_those_of_torch(options, toward):
+    logp, options = torch.tensor([NAN, -1.0, -INF, 0.0]), {**options, "toward": toward, "check": False}
+    expected, found = (bandpo.band(logp, kernel=kernel, **options) for kernel in ("torch", "triton"))
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(other, one, rtol=2e-6, atol=2e-7, equal_nan=True)
 
 
-@pytest.mark.parametrize("method", ["band-kl", "band-tv", "band-upper", "grpo", "dual-clip", "no-clip"])
+@pytest.mark.parametrize(
+    "method", ["band-kl", "band-tv", "band-upper", "band-mirror", "grpo", "dual-clip", "no-clip", "atr-grpo", "dcpo"]
+)
 @pytest.mark.parametrize("metrics", [True, False])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize(("new", "old"), [(NAN, -1.0), (-1.0, NAN), (-1.0, -INF), (-INF, -1.0), (-INF, -INF)], ids=str)

@@ -36,6 +36,7 @@ def doctor(
     --name value; later ones win. Exit code 0 if it will act, 1 if not.
 
     Example:  bandpo doctor trl --num-iterations 2 --method band-kl
+    Example:  bandpo doctor trl --trainer sdpo --distillation-weight 0.5
     Example:  bandpo doctor verl run.yaml actor_rollout_ref.actor.ppo_epochs=2
     Example:  bandpo doctor --batch runs/band-kl/batches
     """

@@ -11,6 +11,7 @@ from torch import Tensor
 from bandpo.core.objective import packed_average
 from bandpo.kernels import clip_loss
 from bandpo.kernels.devices import current
+from bandpo.kernels.special import is_finite
 
 MEAN_OF_TOKENS, MEAN_OF_MEANS = (
     tl.constexpr(packed_average.MEAN_OF_TOKENS),
@@ -18,11 +19,6 @@ MEAN_OF_TOKENS, MEAN_OF_MEANS = (
 )
 # How many numbers the last block adds at a time: some rows of some blocks.
 REDUCED = 2048
-
-
-@triton.jit
-def is_finite(x):
-    return tl.abs(x) < float("inf")
 
 
 @triton.jit

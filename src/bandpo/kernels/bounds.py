@@ -1,4 +1,4 @@
-"""The bounds of a region inside a Triton kernel: `divergences.closed` and `kl_table` again, for one block of tokens.
+"""The bounds of a region inside a Triton kernel, for one block of tokens: `sides`, `two_sides` and `kl_table` again.
 
 Each function names the torch function whose mirror it is; the tests hold both against each other.
 """
@@ -14,15 +14,22 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.divergences import kl_table as layout
-from bandpo.core.divergences.closed import log_floor
+from bandpo.core.divergences.closed import log_floor as log_floor_of_number
 from bandpo.core.divergences.kl_solver import LOGP_MIN
 from bandpo.core.divergences.kl_table import kl_table
+from bandpo.core.objective.inputs import FILL_RADIUS
 from bandpo.core.regions import packed
 from bandpo.core.regions.packed import PackedRegion
+from bandpo.kernels import closed, solved
 from bandpo.kernels.devices import kept
+from bandpo.kernels.special import log1mexp
 
-FIXED, KL, TV = tl.constexpr(packed.FIXED), tl.constexpr(packed.KL), tl.constexpr(packed.TV)
-CHI2, HELLINGER = tl.constexpr(packed.CHI2), tl.constexpr(packed.HELLINGER)
+FIXED, KL, DYNAMIC = tl.constexpr(packed.FIXED), tl.constexpr(packed.KL), tl.constexpr(packed.DYNAMIC)
+MIRRORED, PER_TOKEN = tl.constexpr(packed.MIRRORED), tl.constexpr(packed.PER_TOKEN)
+MASKED_RADIUS = tl.constexpr(FILL_RADIUS)
+# What a token's bounds are: both made, or both the one that it can reach, where one search finds either.
+BOTH, TABLE, SOLVED = 0, 1, 2
+FROM_TABLE, FROM_SOLVER = tl.constexpr(TABLE), tl.constexpr(SOLVED)
 # The table's layout as the kernel needs it, see `kl_table._locate`.
 _SHIFT = layout.MANTISSA_BITS - layout.PER_OCTAVE_LOG2
 NEAREST, FARTHEST = tl.constexpr(2.0**-layout.OCTAVES), tl.constexpr(-LOGP_MIN)
@@ -34,51 +41,58 @@ LOWER_ROW, UPPER_ROW = tl.constexpr(0), tl.constexpr(layout.DEGREE + 1)
 
 Region = namedtuple(
     "Region",
-    "low_table high_table low_value high_value low_coarse low_fine low_at_most high_at_least log_cap log_dual_clip",
+    "low_table high_table low_value high_value low_row low_column high_row high_column "
+    "low_coarse low_fine high_coarse high_fine low_at_most high_at_least log_cap log_dual_clip",
 )
 """A `PackedRegion` on its device, one argument of a kernel: Triton takes named tuples, from 3.4 on. Tables are those of
-sides of kind KL, coarse and fine the `log_floor` of the lower side. The kinds choose code: they stand beside it."""
+sides of kind KL, coarse and fine their `log_floor`; a value PER_TOKEN is a tensor, row and column its strides. The
+kinds choose code: they stand beside it."""
 
 
 @functools.lru_cache(maxsize=256)
 def on_device(region: PackedRegion, device: torch.device) -> Region:
     """Return the region with the constants of its sides, as a kernel's argument; made once for each device."""
-    kinds = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
-    low, high = kept(device, lambda: [_table(kind, delta, device) for kind, delta in kinds])
-    return Region(low, high, region.low_value, region.high_value, *_log_floor(*kinds[0]), *region[4:])
+    sides = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
+    low, high = kept(device, lambda: [_table(kind, delta, device) for kind, delta in sides])
+    floors = *_log_floor(*sides[0]), *_log_floor(*sides[1])
+    return Region(low, high, region.low_value, region.high_value, 0, 0, 0, 0, *floors, *region[4:])
+
+
+def with_radii(region: PackedRegion, device: torch.device, low: Tensor | None, high: Tensor | None) -> Region:
+    """Return `on_device` with the radii of tokens, two-dimensional, where they are tensors; see `Region.radii`."""
+    here = on_device(region, device)
+    if high is None and region.high_kind & packed.PER_TOKEN:
+        high = low
+    if low is not None:
+        here = here._replace(low_value=low, low_row=low.stride(0), low_column=low.stride(1))
+    if high is not None:
+        here = here._replace(high_value=high, high_row=high.stride(0), high_column=high.stride(1))
+    return here
 
 
 def _table(kind: int, delta: float, device: torch.device) -> Tensor:
     """Return the table of a side of kind KL; of another kind, a tensor that no kernel reads."""
-    return kl_table(*delta.as_integer_ratio(), device) if kind == packed.KL else torch.empty(1, device=device)
+    is_kl = kind in (packed.KL, packed.KL | packed.MIRRORED)
+    return kl_table(*delta.as_integer_ratio(), device) if is_kl else torch.empty(1, device=device)
 
 
 def _log_floor(kind: int, delta: float) -> tuple[float, float]:
-    """Return `log_floor` of a side, of use below alone and for the divergences that have one."""
+    """Return `log_floor` of a side, of use to the lower bounds that have one."""
     names = {packed.TV: "tv", packed.CHI2: "chi2", packed.HELLINGER: "hellinger"}
-    return log_floor(names[kind], *delta.as_integer_ratio(), torch.float32) if kind in names else (0.0, 0.0)
+    name = names.get(kind & ~packed.MIRRORED)
+    return (0.0, 0.0) if name is None else log_floor_of_number(name, *delta.as_integer_ratio(), torch.float32)
 
 
-@triton.jit
-def _log1p(x):
-    """Mirror `torch.log1p` without cancellation (Kahan): the rounding of 1 + x is divided out."""
-    u = 1.0 + x
-    return tl.where(u == 1.0, x, tl.log(u) * (x / tl.where(u == 1.0, 1.0, u - 1.0)))
+def one_search(region: PackedRegion, high: Tensor | None) -> int:
+    """Return by what one search finds the bound that a token can reach, BOTH where two are made.
 
-
-@triton.jit
-def _expm1(x):
-    """Mirror `special.expm1` without cancellation, for x <= 0 and moderate x > 0 (Kahan)."""
-    u = tl.exp(x)
-    near_one = (u == 1.0) | (u == 0.0)
-    ratio = (u - 1.0) * (x / tl.where(near_one, 1.0, tl.log(tl.where(near_one, 2.0, u))))
-    return tl.where(u == 1.0, x, tl.where(u == 0.0, -1.0, ratio))
-
-
-@triton.jit
-def _log1mexp(x):
-    """Mirror `special.log1mexp`."""
-    return tl.where(x > -0.6931472, tl.log(-_expm1(x)), _log1p(-tl.exp(x)))
+    `high` is the upper side's radius where that is a tensor of its own.
+    """
+    if region.low_kind != region.high_kind or region.low_value != region.high_value:
+        return BOTH
+    if region.low_kind == packed.KL:
+        return TABLE
+    return SOLVED if region.low_kind == packed.KL | packed.PER_TOKEN and high is None else BOTH
 
 
 @triton.jit
@@ -105,120 +119,80 @@ def _kl_high(bound, logp):
 
 
 @triton.jit
-def _simplex(logp):
-    """Mirror `closed._simplex`: p, 1 - p, and how far logp lies below the range where 1/p is finite."""
-    clamped = tl.maximum(logp, -60.0)
-    return tl.exp(clamped), -_expm1(clamped), clamped - logp
+def _lower(logp, delta, table, coarse, fine, KIND: tl.constexpr):
+    """Mirror `Within.bound` below."""
+    if KIND == KL:
+        return _kl_bound(table, logp, LOWER_ROW)
+    if KIND == KL + PER_TOKEN:
+        return solved.kl_lower(logp, delta)
+    if KIND >= PER_TOKEN:
+        coarse, fine = closed.log_floor(delta, KIND - PER_TOKEN)  # pyright: ignore[reportGeneralTypeIssues]
+        return closed.lower(logp, delta, coarse, fine, KIND - PER_TOKEN)
+    return closed.lower(logp, delta, coarse, fine, KIND)
 
 
 @triton.jit
-def _floor_gap(logp, coarse, fine):
-    """Mirror `closed._log_floor_gap`: log(1 - floor/p), -inf where p <= floor; log floor = coarse + fine."""
-    gap = (coarse - logp) + fine
-    return tl.where(gap >= 0.0, float("-inf"), _log1mexp(tl.minimum(gap, -1e-30)))
+def _upper(logp, delta, table, KIND: tl.constexpr):
+    """Mirror `Within.bound` above."""
+    if KIND == KL:
+        return _kl_high(_kl_bound(table, logp, UPPER_ROW), logp)
+    if KIND == KL + PER_TOKEN:
+        return solved.kl_upper(logp, delta)
+    if KIND >= PER_TOKEN:
+        return closed.upper(logp, delta, KIND - PER_TOKEN)
+    return closed.upper(logp, delta, KIND)
 
 
 @triton.jit
-def _root_of_odds(value, w, p):
-    """Mirror `closed._root_of_odds`: √(value w/p), 2^32 keeping small terms from underflow."""
-    return tl.sqrt(value * 4294967296.0 * w / p) * 1.52587890625e-05
+def _value(logp, value, row_stride, column_stride, row, column, inside, KIND: tl.constexpr):
+    """Return a side's number for every token; masked ones get a radius that does no harm."""
+    if KIND - KIND // MIRRORED * MIRRORED >= PER_TOKEN:
+        at = value + row * row_stride + column * column_stride
+        return tl.load(at, mask=inside, other=MASKED_RADIUS).to(tl.float32)
+    else:  # what follows a return is compiled all the same
+        return tl.zeros_like(logp) + value
 
 
 @triton.jit
-def _less(drop, near_zero):
-    """Mirror the last line of `closed.tv_lower`: log(1 - drop), in another form where that nears 0."""
-    return tl.where(drop < 0.5, _log1p(-tl.minimum(drop, 0.5)), near_zero)
-
-
-@triton.jit
-def _tv_lower(logp, delta, coarse, fine):
-    """Mirror `closed.tv_lower`."""
-    p, _, _ = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    return _less(delta / p, _floor_gap(logp, coarse, fine))
-
-
-@triton.jit
-def _chi2_lower(logp, delta, coarse, fine):
-    """Mirror `closed.chi2_lower`."""
-    p, w, _ = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    drop = _root_of_odds(delta, w, p)
-    return _less(drop, _floor_gap(logp, coarse, fine) + _log1p(w * 0.0 + delta) - _log1p(drop))
-
-
-@triton.jit
-def _hellinger_lower(logp, delta, coarse, fine):
-    """Mirror `closed.hellinger_lower`."""
-    p, w, _ = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    h = delta / 2
-    spread = _root_of_odds(h * (2 - h), w, p)
-    return 2 * _less(h + spread, _floor_gap(logp, coarse, fine) - tl.log(1 - h + spread))
-
-
-@triton.jit
-def _tv_upper(logp, delta):
-    """Mirror `closed.tv_upper`."""
-    p, _, below = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    return tl.minimum(_log1p(delta / p) + below, -logp)
-
-
-@triton.jit
-def _chi2_upper(logp, delta):
-    """Mirror `closed.chi2_upper`."""
-    p, w, below = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    return tl.minimum(_log1p(_root_of_odds(delta, w, p)) + 0.5 * below, -logp)
-
-
-@triton.jit
-def _hellinger_upper(logp, delta):
-    """Mirror `closed.hellinger_upper`."""
-    p, w, below = _simplex(logp)  # pyright: ignore[reportGeneralTypeIssues]
-    h = delta / 2
-    high = 2 * _log1p(_root_of_odds(h * (2 - h), w, p) - h) + below
-    return tl.where(w <= h * (2 - h), -logp, tl.minimum(high, -logp))
-
-
-@triton.jit
-def _lower(logp, region, KIND: tl.constexpr):
+def _low_side(logp, value, region, KIND: tl.constexpr):
     """Mirror `Side.bound` below."""
     if KIND == FIXED:
-        return tl.zeros_like(logp) + region.low_value
-    if KIND == KL:
-        return _kl_bound(region.low_table, logp, LOWER_ROW)
-    if KIND == TV:
-        return _tv_lower(logp, region.low_value, region.low_coarse, region.low_fine)
-    if KIND == CHI2:
-        return _chi2_lower(logp, region.low_value, region.low_coarse, region.low_fine)
-    return _hellinger_lower(logp, region.low_value, region.low_coarse, region.low_fine)
+        return value
+    if KIND == DYNAMIC:
+        return closed.dynamic_lower(logp, value)
+    if KIND >= MIRRORED:
+        return -_upper(log1mexp(logp), value, region.low_table, KIND - MIRRORED)
+    return _lower(logp, value, region.low_table, region.low_coarse, region.low_fine, KIND)
 
 
 @triton.jit
-def _upper(logp, region, KIND: tl.constexpr):
-    """Mirror `Side.bound` above: at most -logp unless fixed."""
+def _high_side(logp, value, region, KIND: tl.constexpr):
+    """Mirror `Side.bound` above: at most -logp where it is of a divergence."""
     if KIND == FIXED:
-        return tl.zeros_like(logp) + region.high_value
-    if KIND == KL:
-        return _kl_high(_kl_bound(region.high_table, logp, UPPER_ROW), logp)
-    if KIND == TV:
-        return _tv_upper(logp, region.high_value)
-    if KIND == CHI2:
-        return _chi2_upper(logp, region.high_value)
-    return _hellinger_upper(logp, region.high_value)
+        return value
+    if KIND == DYNAMIC:
+        return closed.dynamic_upper(logp, value)
+    if KIND >= MIRRORED:
+        other = log1mexp(logp)
+        mirrored = -_lower(other, value, region.high_table, region.high_coarse, region.high_fine, KIND - MIRRORED)
+        return tl.minimum(mirrored, -logp)
+    return _upper(logp, value, region.high_table, KIND)
 
 
 @triton.jit
-def _limit(low, high, region):
-    """Mirror the end of `Band.bounds`: widened and capped."""
+def bounds(logp, upward, region, row, column, inside, LOW: tl.constexpr, HIGH: tl.constexpr, SEARCH: tl.constexpr):
+    """Mirror `Band.bounds` for old log-probs logp <= 0; of one search, both are the bound that `upward` asks for.
+
+    Tokens lie at row and column of what has a value for each, and are read where they are inside.
+    """
+    low_value = _value(logp, region.low_value, region.low_row, region.low_column, row, column, inside, LOW)
+    if SEARCH == FROM_TABLE:
+        low = _kl_bound(region.high_table, logp, tl.where(upward, UPPER_ROW, LOWER_ROW))
+        high = _kl_high(low, logp)
+    elif SEARCH == FROM_SOLVER:
+        low = solved.kl_toward(logp, low_value, upward)
+        high = low
+    else:
+        high_value = _value(logp, region.high_value, region.high_row, region.high_column, row, column, inside, HIGH)
+        low, high = _low_side(logp, low_value, region, LOW), _high_side(logp, high_value, region, HIGH)
     return tl.minimum(low, region.low_at_most), tl.minimum(tl.maximum(high, region.high_at_least), region.log_cap)
-
-
-@triton.jit
-def bounds(logp, region, LOW: tl.constexpr, HIGH: tl.constexpr):
-    """Mirror `Band.bounds` for old log-probs logp <= 0."""
-    return _limit(_lower(logp, region, LOW), _upper(logp, region, HIGH), region)
-
-
-@triton.jit
-def kl_bounds_toward(logp, upward, region):
-    """Mirror `Band.bounds` with `toward`: of one table, the bound that `upward` asks for; the other holds it too."""
-    bound = _kl_bound(region.high_table, logp, tl.where(upward, UPPER_ROW, LOWER_ROW))
-    return _limit(bound, _kl_high(bound, logp), region)

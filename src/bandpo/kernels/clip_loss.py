@@ -1,6 +1,7 @@
 """One kernel for the clipped loss: log-probs, advantages and mask in, loss, gradient and sums out, each read once.
 
-For every token it finds the bounds of its trust region, the loss, the gradient ∂ℓ/∂logp and what the metrics count;
+For every token it finds the bounds of its trust region, the loss, with the sampler's weight and the KL to a reference
+where they are asked for, the gradient ∂ℓ/∂logp and what the metrics count;
 loss and gradient of every token are written, all else is added up per block, and the block that is done last reduces
 the blocks, in a fixed order, to the loss: 21 bytes a token forward and 8 backward in fp32, one launch each. The
 mathematics is that of `regions.clipping`, `divergences.closed`, `kl_table` and `aggregation` again, and the tests hold
@@ -20,6 +21,7 @@ from bandpo.core.checks import is_fake, is_traced
 from bandpo.core.objective.gradients import once_differentiable
 from bandpo.core.objective.metrics import BUCKETS, Metrics, bucket_names
 from bandpo.core.objective.packed_average import AVERAGE_SCHEMA, PackedAverage
+from bandpo.core.objective.packed_terms import NO_TERMS, TERMS_SCHEMA, PackedTerms
 from bandpo.core.regions.packed import REGION_SCHEMA, PackedRegion
 
 # One fixed shape, not tuned at run time: with another the sums would be added in another order.
@@ -28,7 +30,7 @@ BLOCK, WARPS = 1024, 4
 Sums = namedtuple(
     "Sums",
     "loss tokens wrong good bad clip_high clip_low dual_clip clip bound_low log_bound_high finite_high "
-    "ratio approx_kl sampled_entropy",
+    "ratio approx_kl sampled_entropy rollout_kl reference_kl",
 )
 """A block's sums over its tokens, in the order in which they are stored: the loss, the tokens that count, and those of
 them that `check` refuses; of the tokens the good and the bad, and those stopped above, below, by the dual clip and in
@@ -60,18 +62,59 @@ class Outputs(NamedTuple):
     summary: Tensor
 
 
-_SPLIT = len(PackedRegion._fields)
-_TENSORS = "Tensor logp, Tensor logp_old, Tensor advantages, Tensor mask"
-_SCHEMA = f"({_TENSORS}, {REGION_SCHEMA}, {AVERAGE_SCHEMA}, bool metrics) -> ({', '.join(['Tensor'] * 6)})"
+class Others(NamedTuple):
+    """What some losses read besides, each None where it is not asked for.
+
+    Attributes:
+        logp_rollout, logp_ref: (B, T) fp32, bf16 or fp16, under the sampler and the reference.
+        low_radius, high_radius: the radii of sides that are PER_TOKEN, see `Region.radii`; they broadcast to (B, T).
+    """
+
+    logp_rollout: Tensor | None = None
+    logp_ref: Tensor | None = None
+    low_radius: Tensor | None = None
+    high_radius: Tensor | None = None
 
 
-def _computed(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any) -> Outputs:
+class Inputs(NamedTuple):
+    """Every tensor that the kernel reads; see `clip_loss`."""
+
+    logp: Tensor
+    logp_old: Tensor
+    advantages: Tensor
+    mask: Tensor
+    logp_rollout: Tensor | None
+    logp_ref: Tensor | None
+    low_radius: Tensor | None
+    high_radius: Tensor | None
+
+
+class Numbers(NamedTuple):
+    """Everything else that it is told."""
+
+    region: PackedRegion
+    average: PackedAverage
+    terms: PackedTerms
+    metrics: bool
+
+
+NO_OTHERS = Others()
+_TENSORS = ", ".join(f"Tensor{'?' if name in Others._fields else ''} {name}" for name in Inputs._fields)
+_NUMBERS = f"{REGION_SCHEMA}, {AVERAGE_SCHEMA}, {TERMS_SCHEMA}, bool metrics"
+_SCHEMA = f"({_TENSORS}, {_NUMBERS}) -> ({', '.join(['Tensor'] * len(Outputs._fields))})"
+_FIRST = len(Inputs._fields)
+_REGION = _FIRST + len(PackedRegion._fields)
+_AVERAGE = _REGION + len(PackedAverage._fields)
+
+
+def _computed(*given: Any) -> Outputs:
     from bandpo.kernels.clip_loss_triton import launch
 
-    outputs = _empty_outputs(logp, logp_old, advantages, mask, *numbers)
-    if logp.numel():
-        region, average = PackedRegion(*numbers[:_SPLIT]), PackedAverage(*numbers[_SPLIT:-1])
-        launch((logp, logp_old, advantages, mask), outputs, region, average, metrics=numbers[-1])
+    outputs = _empty_outputs(*given)
+    if given[0].numel():
+        numbers = given[_FIRST:_REGION], given[_REGION:_AVERAGE], given[_AVERAGE:-1]
+        region, average, terms = PackedRegion(*numbers[0]), PackedAverage(*numbers[1]), PackedTerms(*numbers[2])
+        launch(Inputs(*given[:_FIRST]), outputs, Numbers(region, average, terms, given[-1]))
     else:
         for output in outputs:
             output.zero_()
@@ -86,19 +129,17 @@ def _empty_outputs(logp: Tensor, *others: Any) -> Outputs:
 
 
 @torch.library.custom_op("bandpo::clip_loss", mutates_args=(), schema=_SCHEMA)
-def _clip_loss_op(
-    logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any
-) -> tuple[Tensor, ...]:
-    return tuple(_computed(logp, logp_old, advantages, mask, *numbers))
+def _clip_loss_op(logp: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    return tuple(_computed(logp, *others))
 
 
 @_clip_loss_op.register_fake
-def _(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, *numbers: Any) -> tuple[Tensor, ...]:
-    return tuple(_empty_outputs(logp, *numbers))
+def _(logp: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    return tuple(_empty_outputs(logp, *others))
 
 
-# Of logp_old, advantages, mask, and the numbers.
-_NO_GRADIENTS = (None,) * (4 + _SPLIT + len(PackedAverage._fields))
+# Of every tensor but logp, and of the numbers.
+_NO_GRADIENTS = (None,) * (_AVERAGE + len(PackedTerms._fields))
 
 
 def _is_opaque(tensor: Tensor) -> bool:
@@ -132,7 +173,9 @@ def _scaled(
     """Return the gradient in logp, of the gradients in the loss and in the loss of every token."""
     if upstream is not None and upstream_per_token is None and logp.numel() and not _is_opaque(upstream):
         return _scaled_by_kernel(logp, gradient, weights, summary, upstream)
-    weight = (torch.zeros_like(weights) if upstream is None else weights * summary[1] * upstream).unsqueeze(-1)
+    if upstream is None:
+        return torch.zeros_like(logp) if upstream_per_token is None else (upstream_per_token * gradient).to(logp.dtype)
+    weight = (weights * summary[1] * upstream).unsqueeze(-1)
     if upstream_per_token is not None:
         weight = weight + upstream_per_token
     return (weight * gradient).to(logp.dtype)
@@ -153,6 +196,8 @@ def clip_loss(
     mask: Tensor,
     region: PackedRegion,
     average: PackedAverage,
+    terms: PackedTerms = NO_TERMS,
+    others: Others = NO_OTHERS,
     *,
     metrics: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -164,15 +209,17 @@ def clip_loss(
         mask: (B, T) bool.
         region: the interval.
         average: how the loss is averaged.
+        terms: what is added to the loss and multiplied with it.
+        others: what terms and region read besides; the sampler's log-probs without a weight are for metrics alone.
         metrics: add up what the metrics need too.
 
     Returns:
         The loss, a scalar; ℓ of every token (B, T); `parts` and `summary` of `Outputs`. All fp32.
     """
-    return _ClipLoss.apply(logp, logp_old, advantages, mask, *region, *average, metrics)
+    return _ClipLoss.apply(logp, logp_old, advantages, mask, *others, *region, *average, *terms, metrics)
 
 
-def as_metrics(parts: Tensor, has_dual_clip: bool) -> tuple[Metrics, Tensor]:
+def as_metrics(parts: Tensor, has_dual_clip: bool, others: Others = NO_OTHERS) -> tuple[Metrics, Tensor]:
     """Return the (sum, count) pairs of `trust_region_metrics` out of the kernel's `parts`, and all their sums."""
     sums = parts.sum(0)
     numbers = sums.unbind()
@@ -192,4 +239,8 @@ def as_metrics(parts: Tensor, has_dual_clip: bool) -> tuple[Metrics, Tensor]:
         "approx_kl": (total.approx_kl, total.tokens),
         "sampled_entropy": (total.sampled_entropy, total.tokens),
     }
+    if others.logp_ref is not None:
+        metrics["reference_kl"] = (total.reference_kl, total.tokens)
+    if others.logp_rollout is not None:
+        metrics["rollout_kl"] = (total.rollout_kl, total.tokens)
     return metrics, sums

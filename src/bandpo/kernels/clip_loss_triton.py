@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import namedtuple
 from typing import Any
 
 import torch
@@ -13,18 +14,21 @@ from torch import Tensor
 
 from bandpo.core.checks import positive_slack
 from bandpo.core.objective.metrics import BUCKETS
-from bandpo.core.objective.packed_average import PackedAverage
-from bandpo.core.regions.packed import KL, PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO
 from bandpo.kernels import averaging, clip_loss
-from bandpo.kernels.averaging import is_finite, reduce_blocks
-from bandpo.kernels.bounds import bounds, kl_bounds_toward, on_device
-from bandpo.kernels.clip_loss import BucketSums, Outputs, Sums
+from bandpo.kernels.averaging import reduce_blocks
+from bandpo.kernels.bounds import BOTH, bounds, on_device, one_search, with_radii
+from bandpo.kernels.clip_loss import BucketSums, Inputs, Numbers, Outputs, Sums
 from bandpo.kernels.devices import current, kept
+from bandpo.kernels.special import is_finite, least, most, phi
+from bandpo.kernels.terms import importance_weight, reference_kl, rollout_kl
 
 # Buckets of old probability: p = 1 belongs to the last.
 BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
 GUARD = tl.constexpr(MAX_LOG_RATIO)
+# What is done with the sampler's log-probs.
+_UNREAD, _WATCHED, _WEIGHED = 0, 1, 2
+UNREAD, WEIGHED = tl.constexpr(_UNREAD), tl.constexpr(_WEIGHED)
 STARTS, ENDS = tl.constexpr((0.0, *BUCKETS[:-1])), tl.constexpr((*BUCKETS[:-1], math.inf))
 
 
@@ -36,22 +40,9 @@ def _store(place, parts):
 
 
 @triton.jit
-def _approx_kl(d, ratio):
-    """Mirror `special.phi`: e^d - 1 - d, by its series near 0, where the difference would lose its digits."""
-    series = d * d * (0.5 + d * (0.16666667 + d * (0.041666668 + d * (0.008333334 + d * 0.0013888889))))
-    return tl.where(tl.abs(d) < 0.3, series, ratio - 1.0 - d)
-
-
-@triton.jit
-def _least(x, y):
-    """Return the smaller, NaN where either is: what a device gives without being asked is the other."""
-    return tl.minimum(x, y, propagate_nan=tl.PropagateNan.ALL)
-
-
-@triton.jit
-def _most(x, y):
-    """Return the larger, NaN where either is."""
-    return tl.maximum(x, y, propagate_nan=tl.PropagateNan.ALL)
+def _is_log_prob(logp, slack):
+    """Mirror `checks.check_inside`."""
+    return (logp <= slack) & is_finite(logp)
 
 
 @triton.jit
@@ -60,6 +51,8 @@ def _clip_loss(
     logp_old_ptr,
     advantages_ptr,
     mask_ptr,
+    rollout_ptr,
+    reference_ptr,
     gradient_ptr,
     per_token_ptr,
     parts_ptr,
@@ -72,14 +65,16 @@ def _clip_loss(
     blocks,
     advantage_row,
     advantage_column,
-    logp_slack,
-    old_slack,
+    slacks,
     region,
     average,
+    terms,
     AVERAGE: tl.constexpr,
     LOW: tl.constexpr,
     HIGH: tl.constexpr,
-    TOWARD: tl.constexpr,
+    SEARCH: tl.constexpr,
+    ROLLOUT: tl.constexpr,
+    ESTIMATOR: tl.constexpr,
     METRICS: tl.constexpr,
     COUNT: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -102,29 +97,39 @@ def _clip_loss(
     where_advantage = advantages_ptr + row * advantage_row + column * advantage_column
     advantage = tl.load(where_advantage, mask=counts, other=0.0).to(tl.float32)
 
-    d = _least(_most(logp - raw_old, -GUARD), GUARD)
+    d = least(most(logp - raw_old, -GUARD), GUARD)
     is_good, is_bad = advantage > 0.0, advantage < 0.0
-    if TOWARD:
-        low, high = kl_bounds_toward(old, is_good, region)  # pyright: ignore[reportGeneralTypeIssues]
-    else:
-        low, high = bounds(old, region, LOW, HIGH)  # pyright: ignore[reportGeneralTypeIssues]
+    low, high = bounds(  # pyright: ignore[reportGeneralTypeIssues]
+        old, is_good, region, row, column, counts, LOW, HIGH, SEARCH
+    )
     above, under, past_dual = d > high, d < low, d > region.log_dual_clip
-    pushed = tl.where(is_bad, _least(_most(d, low), region.log_dual_clip), _least(d, high))
+    pushed = tl.where(is_bad, least(most(d, low), region.log_dual_clip), least(d, high))
     loss = -advantage * tl.exp(pushed)
     stopped = (is_good & above) | (is_bad & (under | past_dual))
     ratio = tl.exp(d)
     is_free = ~((tl.abs(d) >= GUARD) | stopped)
     gradient = tl.where(is_free, -advantage * ratio, 0.0)
+    is_right = _is_log_prob(logp, slacks.logp) & _is_log_prob(raw_old, slacks.old) & is_finite(advantage)
+    if ROLLOUT != UNREAD:
+        rollout = tl.load(rollout_ptr + at, mask=counts, other=-1.0).to(tl.float32)
+        is_right = is_right & _is_log_prob(rollout, slacks.rollout)
+    if ROLLOUT == WEIGHED:
+        weight = importance_weight(raw_old, rollout, terms)
+        loss, gradient = loss * weight, gradient * weight
+    if ESTIMATOR > 0:
+        reference = tl.load(reference_ptr + at, mask=counts, other=-1.0).to(tl.float32)
+        is_right = is_right & _is_log_prob(reference, slacks.reference)
+        kl, slope = reference_kl(logp, reference, terms, ESTIMATOR)  # pyright: ignore[reportGeneralTypeIssues]
+        loss, gradient = loss + terms.beta * kl, gradient + tl.where(counts, terms.beta * slope, 0.0)
     tl.store(gradient_ptr + at, gradient, mask=column < tokens)
     tl.store(per_token_ptr + at, loss, mask=column < tokens)
-    is_right = (logp <= logp_slack) & (raw_old <= old_slack) & is_finite(logp) & is_finite(raw_old)
-    is_right = is_right & is_finite(advantage) & is_finite(loss) & is_finite(gradient)
+    is_right = is_right & is_finite(loss) & is_finite(gradient)
     wrong = counts & ~is_right
 
     place = parts_ptr + (row * blocks + block) * COUNT
     if METRICS:
         good, bad = counts & is_good, counts & is_bad
-        is_bounded = high < float("inf")
+        is_bounded, nothing = high < float("inf"), tl.zeros_like(loss)
         total = Sums(
             loss=loss,
             tokens=counts,
@@ -139,8 +144,10 @@ def _clip_loss(
             log_bound_high=tl.where(counts & is_bounded, high, 0.0),
             finite_high=counts & is_bounded,
             ratio=tl.where(counts, ratio, 0.0),
-            approx_kl=tl.where(counts, _approx_kl(d, ratio), 0.0),
+            approx_kl=tl.where(counts, phi(d), 0.0),
             sampled_entropy=tl.where(counts, -raw_old, 0.0),
+            rollout_kl=tl.where(counts, rollout_kl(raw_old, rollout), 0.0) if ROLLOUT != UNREAD else nothing,
+            reference_kl=tl.where(counts, kl, 0.0) if ESTIMATOR > 0 else nothing,
         )
         _store(place, total)
         p = tl.exp(raw_old)
@@ -162,19 +169,22 @@ def _clip_loss(
         reduce_blocks(parts_ptr, outputs, rows, blocks, average, AVERAGE, COUNT, ROWS, BLOCKS)
 
 
-def launch(
-    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    outputs: Outputs,
-    region: PackedRegion,
-    average: PackedAverage,
-    *,
-    metrics: bool,
-) -> None:
-    """Fill the outputs from (logp, logp_old, advantages, mask), none of them empty."""
-    logp, logp_old, advantages, mask = inputs
+Slacks = namedtuple("Slacks", "logp old rollout reference")
+"""How far above 0 rounding may have pushed log-probs, see `checks.positive_slack`."""
+
+
+def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
+    """Fill the outputs from the inputs, none of them empty."""
+    logp, logp_old, advantages, mask, rollout, reference, low, high = inputs
+    region, average, terms, metrics = numbers
+    here = on_device(region, logp.device)
+    if low is not None or high is not None:
+        radii = (one if one is None else one.expand(logp.shape) for one in (low, high))
+        here = with_radii(region, logp.device, *radii)
+    slack_rollout = 0.0 if rollout is None else positive_slack(rollout)
+    slack_reference = 0.0 if reference is None else positive_slack(reference)
     rows, tokens = logp.shape
     blocks = -(-tokens // clip_loss.BLOCK)
-    is_one_table = region.low_kind == region.high_kind == KL and region.low_value == region.high_value
     reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
     kernel: Any = _clip_loss[(rows * blocks,)]
     with current(logp.device):
@@ -183,20 +193,25 @@ def launch(
             logp_old.contiguous(),
             advantages,
             mask.contiguous().view(torch.uint8),
+            # What is not read is a tensor all the same, as Triton wants pointers.
+            logp_old if rollout is None else rollout.contiguous(),
+            logp_old if reference is None else reference.contiguous(),
             *outputs,
             _counter(logp.device),
             rows,
             tokens,
             blocks,
             *_strides(advantages),
-            positive_slack(logp),
-            positive_slack(logp_old),
-            on_device(region, logp.device),
+            Slacks(positive_slack(logp), positive_slack(logp_old), slack_rollout, slack_reference),
+            here,
             average,
+            terms,
             AVERAGE=average.kind,
             LOW=region.low_kind,
             HIGH=region.high_kind,
-            TOWARD=is_one_table and not metrics,
+            SEARCH=BOTH if metrics else one_search(region, high),
+            ROLLOUT=_UNREAD if rollout is None else _WATCHED if math.isinf(terms.log_importance_cap) else _WEIGHED,
+            ESTIMATOR=terms.estimator,
             METRICS=metrics,
             COUNT=outputs.parts.shape[1],
             BLOCK=clip_loss.BLOCK,

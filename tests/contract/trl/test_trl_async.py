@@ -254,6 +254,7 @@ def test_a_loss_that_does_otherwise_stops_training(tmp_path, path, samples, monk
         ({"band_delta": -1.0}, ValueError, ["band_delta=-1.0", "expected 0 < delta"]),
         ({"temperature": math.nan}, ValueError, ["temperature=nan"]),
         ({"method_kwargs": {"max_ratios": 3}}, TypeError, ["takes no 'max_ratios'"]),
+        ({"use_liger_kernel": True}, ValueError, ["use_liger_kernel=True", "AsyncGRPOTrainer does not take it"]),
     ],
 )
 def test_refusals(tmp_path, given, kind, words):

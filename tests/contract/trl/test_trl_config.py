@@ -150,8 +150,15 @@ def test_loss_types(tmp_path, loss_type):
 
 def test_fused_liger_loss_is_refused_where_trl_has_one(tmp_path, monkeypatch):
     monkeypatch.setattr(GRPOTrainer, "compute_liger_loss", lambda *_: None, raising=False)
-    with pytest.raises(ValueError, match="use_liger_kernel=True"):
-        BandGRPOConfig(**options(tmp_path, use_liger_kernel=True))
+    for method in ("band-kl", "grpo", "maspo"):
+        with pytest.raises(ValueError, match=r"use_liger_kernel=True: the fused loss of TRL .* or TRL 1\.14 or newer"):
+            BandGRPOConfig(**options(tmp_path, use_liger_kernel=True, method=method))
+
+
+@pytest.mark.skipif(hasattr(GRPOTrainer, "compute_liger_loss"), reason="this TRL has a fused loss")
+@pytest.mark.parametrize("method", ["band-kl", "dcpo", "maspo"])
+def test_ligers_kernels_of_the_model_are_taken_where_trl_has_no_fused_loss(tmp_path, method):
+    assert BandGRPOConfig(**options(tmp_path, use_liger_kernel=True, method=method)).use_liger_kernel
 
 
 def test_accepted():

@@ -8,6 +8,8 @@ import torch
 import trl_reference
 from trl_tiny import BandGRPOConfig, forward, loss_inputs, model, options, trainer
 
+from bandpo.engines.trl.metrics import BandMetrics
+
 BUCKETS = {
     "p=0-0.01": (0, 0.01),
     "p=0.01-0.05": (0.01, 0.05),
@@ -114,3 +116,28 @@ def test_ratio_one_has_no_clips_and_still_has_bounds(policy, tmp_path):
 def test_can_be_switched_off(policy, tmp_path):
     logs = logged(policy, tmp_path, [loss_inputs(policy)], band_metrics=False)
     assert not any(name.startswith("band/") for name in logs)
+
+
+@pytest.mark.parametrize("method", ["band-kl", "band-mirror", "dcpo", "atr-grpo"])
+def test_one_launch_counts_what_the_torch_code_counts(policy, tmp_path, monkeypatch, method):
+    pytest.importorskip("triton", reason="Triton is not installed")
+    batches = [loss_inputs(policy, seed=seed) for seed in range(2)]
+    expected = logged(policy, tmp_path, batches, method=method)
+    monkeypatch.setattr("bandpo.core.regions.dispatch.runs_kernels", lambda tensor: True)
+    found = logged(policy, tmp_path, batches, method=method)
+    assert list(found) == list(expected)
+    assert {name: value for name, value in found.items() if "band/" in name} == pytest.approx(
+        {name: value for name, value in expected.items() if "band/" in name}, rel=1e-5, abs=1e-6
+    )
+
+
+def test_names_that_come_late_or_are_missing_add_up():
+    metrics = BandMetrics()
+    one, two = ((torch.tensor(x), torch.tensor(2 * x)) for x in (1.0, 3.0))
+    for given in ({"clip": one}, {"clip": two, "first": one}, {"first": two}, {"last": one, "clip": one}):
+        metrics.add("train", given, reduce=lambda table: 2 * table)
+    metrics.add("eval", {"clip": two}, reduce=lambda table: table)
+    names = {"band/clip": 0.5, "band/clip/tokens": 20.0, "band/first": 0.5, "band/last": 0.5}
+    assert metrics.take("train") == names
+    assert metrics.take("eval") == {"eval_band/clip": 0.5, "eval_band/clip/tokens": 6.0}
+    assert metrics.take("train") == metrics.take("eval") == {}

@@ -43,6 +43,6 @@ def test_a_list_is_as_good_as_a_tuple():
     assert one is not None
 
 
-def test_a_tensor_of_radii_is_left_to_torch():
+def test_a_tensor_of_radii_is_not_among_the_numbers_that_are_remembered():
     method = bandpo.get_method("band-kl")
     assert packed_region(method, method.resolve({"delta": torch.tensor(0.05)})) is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bandpo
-from bandpo.core.regions.packed import FIXED, KL
+from bandpo.core.regions.packed import FIXED, KL, MIRRORED, PER_TOKEN
 
 KL_DIVERGENCE = bandpo.get_divergence("kl")
 LOGP = torch.tensor([1e-6, 0.01, 0.3, 0.5, 0.9, 0.999], dtype=torch.float64).log()
@@ -42,9 +42,12 @@ def test_numbers_for_a_kernel():
     assert bandpo.Fixed(0.2).packed(None, upper=True) == (FIXED, math.log1p(0.2))
     assert bandpo.Open().packed(None, upper=False) == (FIXED, -math.inf)
     assert bandpo.Within(0.05).packed(KL_DIVERGENCE, upper=True) == (KL, 0.05)
-    assert bandpo.Within(torch.tensor(0.05)).packed(KL_DIVERGENCE, upper=True) is None
+    assert bandpo.Within(torch.tensor(0.05)).packed(KL_DIVERGENCE, upper=True) == (KL | PER_TOKEN, 0.0)
     assert bandpo.Within(0.05).packed(bandpo.get_divergence("js"), upper=True) is None
-    assert bandpo.Mirrored(0.05).packed(KL_DIVERGENCE, upper=True) is None
+    assert bandpo.Within(1e-12).packed(KL_DIVERGENCE, upper=True) is None
+    assert bandpo.Mirrored(0.05).packed(KL_DIVERGENCE, upper=True) == (KL | MIRRORED, 0.05)
+    assert bandpo.Mirrored(torch.tensor(0.05)).packed(KL_DIVERGENCE, upper=False) == (KL | PER_TOKEN | MIRRORED, 0.0)
+    assert bandpo.Mirrored(0.05).packed(bandpo.get_divergence("le-cam"), upper=False) is None
 
 
 @pytest.mark.parametrize(

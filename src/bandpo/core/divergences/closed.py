@@ -24,21 +24,23 @@ from bandpo.core.divergences.special import expm1, log1mexp, root_of_scale
 Radius = float | Tensor
 
 # Below these 1/p would overflow. There each upper bound is a straight line in logp.
-_LOGP_MIN = {torch.float32: -60.0, torch.float64: -600.0}
+LOGP_MIN = {torch.float32: -60.0, torch.float64: -600.0}
 # With a small radius the straight line begins further out, where e^-margin δ is left of p; e^-86 is the last of fp32.
-_MARGIN, _LOGP_FLOOR = 33.0, -86.0
-_BENT = math.exp(_LOGP_FLOOR + _MARGIN)
+MARGIN, LOGP_FLOOR = 33.0, -86.0
+BENT = math.exp(LOGP_FLOOR + MARGIN)
 """Radii below this have no straight line within reach where they go by √p."""
+CARRIED = 20.0
+"""How far below the range such a bound is followed inside its logarithm."""
 
 
 def _first(delta: Radius, dtype: torch.dtype) -> Radius:
     """Return the log-prob below which the bounds of this radius are straight lines."""
-    first = _LOGP_MIN[dtype]
+    first = LOGP_MIN[dtype]
     if dtype == torch.float64:
         return first
     if isinstance(delta, Tensor):
-        return (torch.log(delta) - _MARGIN).clamp(_LOGP_FLOOR, first)
-    return min(max(math.log(delta) - _MARGIN, _LOGP_FLOOR), first)
+        return (torch.log(delta) - MARGIN).clamp(LOGP_FLOOR, first)
+    return min(max(math.log(delta) - MARGIN, LOGP_FLOOR), first)
 
 
 def _simplex(logp: Tensor, delta: Radius) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,10 +56,10 @@ def _upper(logp: Tensor, excess: Tensor, below: Tensor, slope: float = 1.0) -> T
 
 
 def _carried(below: Tensor, delta: Radius) -> Tensor:
-    """Return how far below the range a bound by √p is followed inside its logarithm: until 20, for bent ones."""
+    """Return how far below the range a bound by √p is followed inside its logarithm: until `CARRIED`, for bent ones."""
     if isinstance(delta, Tensor):
-        return torch.where(delta < _BENT, below.clamp_max(20.0), 0.0)
-    return below.clamp_max(20.0 if delta < _BENT else 0.0)
+        return torch.where(delta < BENT, below.clamp_max(CARRIED), 0.0)
+    return below.clamp_max(CARRIED if delta < BENT else 0.0)
 
 
 def _root_of_odds(delta: Radius, w: Tensor, p: Tensor, factor: Radius = 1.0) -> Tensor:
@@ -88,7 +90,7 @@ _ODDS: dict[str, Callable[[Any], Any]] = {
     "le-cam": lambda delta: (2 - delta) / (2 * delta),
 }
 # A multiple of this leaves fp32 the digits to subtract a log-prob of any size below 16 from it exactly.
-_COARSE = 2.0**-19
+COARSE = 2.0**-19
 
 
 @functools.lru_cache
@@ -96,7 +98,7 @@ def _floor_of_number(divergence: str, numerator: int, denominator: int, is_doubl
     odds = _ODDS[divergence](Fraction(numerator, denominator))
     with localcontext(Context(prec=60)):
         exact = -(1 + Decimal(odds.numerator) / Decimal(odds.denominator)).ln()
-        coarse = float(exact) if is_double else math.floor(exact / Decimal(_COARSE)) * _COARSE
+        coarse = float(exact) if is_double else math.floor(exact / Decimal(COARSE)) * COARSE
         return coarse, float(exact - Decimal(coarse))
 
 
@@ -121,7 +123,7 @@ def _floor_of_tensor(divergence: str, delta: Tensor, dtype: torch.dtype) -> tupl
     exact = -torch.log1p(_ODDS[divergence](delta.double()))
     if dtype == torch.float64:
         return exact, torch.zeros_like(exact)
-    coarse = torch.floor(exact / _COARSE) * _COARSE
+    coarse = torch.floor(exact / COARSE) * COARSE
     return coarse.to(dtype), (exact - coarse).to(dtype)
 
 

@@ -25,14 +25,14 @@ from bandpo.core.divergences.special import expm1, expm1_and_phi, power_of_two
 
 # Below e^-50, and below e^-margin δ, the upper bound is (1 - e^-δ)/p to the last digit, and the lower ratio underflows.
 LOGP_MIN = -50.0
-_MARGIN = {torch.float32: 18.0, torch.float64: 36.0}
+MARGIN = {torch.float32: 18.0, torch.float64: 36.0}
 # Stopping just short of p = 0 keeps 1/p finite.
-_LOGP_FLOOR = {torch.float32: -87.0, torch.float64: -700.0}
+LOGP_FLOOR = {torch.float32: -87.0, torch.float64: -700.0}
 # At p = 1 the band closes; stopping just short keeps 1/w finite, and `kl_upper` restores the exact cap -log p.
-_LOGP_MAX = {torch.float32: -1e-18, torch.float64: -1e-60}
+LOGP_MAX = {torch.float32: -1e-18, torch.float64: -1e-60}
 # A token this much closer to p = 1 than δ has the lower bound -δ to the last digit.
-_NEGLIGIBLE = {torch.float32: 2.0**-31, torch.float64: 2.0**-61}
-_HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
+NEGLIGIBLE = {torch.float32: 2.0**-31, torch.float64: 2.0**-61}
+HALLEY_STEPS = {torch.float32: 1, torch.float64: 2}
 
 
 class _Simplex(NamedTuple):
@@ -52,15 +52,15 @@ def _simplex(logp: Tensor, delta: float | Tensor) -> _Simplex:
 
 def _ends(delta: float | Tensor, dtype: torch.dtype) -> Any:
     """Return the log-probs beyond which the bounds of this radius follow their asymptotes."""
-    floor, margin, tiny = _LOGP_FLOOR[dtype], _MARGIN[dtype], torch.finfo(dtype).tiny
+    floor, margin, tiny = LOGP_FLOOR[dtype], MARGIN[dtype], torch.finfo(dtype).tiny
     if isinstance(delta, Tensor):
         return (
             (torch.log(delta) - margin).clamp(floor, LOGP_MIN),
-            (-_NEGLIGIBLE[dtype] * delta).clamp(_LOGP_MAX[dtype], -tiny),
+            (-NEGLIGIBLE[dtype] * delta).clamp(LOGP_MAX[dtype], -tiny),
         )
     return (
         min(max(math.log(delta) - margin, floor), LOGP_MIN),
-        min(max(-_NEGLIGIBLE[dtype] * delta, _LOGP_MAX[dtype]), -tiny),
+        min(max(-NEGLIGIBLE[dtype] * delta, LOGP_MAX[dtype]), -tiny),
     )
 
 
@@ -82,7 +82,7 @@ def _tilt(a: Tensor, b: Tensor, delta: float | Tensor) -> Tensor:
     growth = _expm1_radius(delta)
     x = _guess(a, b, delta, growth)
     k = a / b
-    for _ in range(_HALLEY_STEPS[a.dtype]):
+    for _ in range(HALLEY_STEPS[a.dtype]):
         _, phi_x = expm1_and_phi(x)
         e, phi_y = expm1_and_phi(-k * x)
         # Halley on F(x) = log(1 + residual/scale); log1p(v) ~ v (6 + v)/(6 + 4 v) merges all into one division.

@@ -7,7 +7,7 @@ from typing import Any
 
 from bandpo.core.methods.declaration import options_of
 from bandpo.core.methods.registry import register_method as method
-from bandpo.core.regions.kl3 import kl3_interval
+from bandpo.core.regions.kl3 import kl3_interval, kl3_numbers
 from bandpo.core.regions.region import Formula, Region
 
 
@@ -21,4 +21,5 @@ from bandpo.core.regions.region import Formula, Region
 @options_of(kl3_interval)
 def atr_grpo(*, dual_clip: float | None = None, **options: Any) -> Region:
     """Bound the per-token KL estimate r - 1 - log r, for every token alike."""
-    return Formula(formula=functools.partial(kl3_interval, **options), dual_clip=dual_clip)
+    bounds = functools.partial(kl3_interval, **options)
+    return Formula(formula=bounds, numbers=functools.partial(kl3_numbers, **options), dual_clip=dual_clip)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bandpo.core.methods.declaration import options_of
 from bandpo.core.methods.registry import register_method as method
-from bandpo.core.regions.dynamic_clip import dynamic_clip_interval
+from bandpo.core.regions.dynamic_clip import dynamic_clip_interval, dynamic_clip_numbers
 from bandpo.core.regions.region import Formula, Region
 
 
@@ -20,4 +20,7 @@ from bandpo.core.regions.region import Formula, Region
 @options_of(dynamic_clip_interval)
 def dcpo(*, dual_clip: float | None = 10.0, **options: Any) -> Region:
     """Bound |(r - 1) r p|, a dynamic clip that is wider for rare tokens."""
-    return Formula(formula=functools.partial(dynamic_clip_interval, **options), dual_clip=dual_clip)
+    bounds, numbers = (
+        functools.partial(function, **options) for function in (dynamic_clip_interval, dynamic_clip_numbers)
+    )
+    return Formula(formula=bounds, numbers=numbers, dual_clip=dual_clip)

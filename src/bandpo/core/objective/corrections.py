@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.objective.inputs import Batch, filled
+from bandpo.core.objective.packed_terms import log_importance_cap
 from bandpo.core.objective.reference_kl import check_estimator
 
 
@@ -24,16 +25,10 @@ def check_reference(logp_ref: Tensor | None, beta: float, kl_estimator: str, kl_
         raise ValueError(f"beta={beta!r} with logp_ref {'missing' if logp_ref is None else 'given'}: give both or none")
 
 
-def importance_weight(batch: Batch, cap: float) -> Tensor:
-    """Return min(π_old/π_rollout, cap) of every token: truncated importance sampling, 1 where masked.
-
-    Args:
-        batch: what `policy_loss` was given.
-        cap: largest weight, above 0.
-
-    Raises:
-        TypeError, ValueError: no logp_rollout, a ratio that already divides by the sampler, a cap that is none.
-    """
+def check_importance(batch: Batch, cap: float | None) -> None:
+    """Raise TypeError or ValueError unless the cap is a number above 0, of a weight that corrects the batch's ratio."""
+    if cap is None:
+        return
     if batch.logp_rollout is None:
         raise ValueError(f"importance_cap={cap!r} needs logp_rollout, the sampler's log-probs")
     if batch.logp_anchor is batch.logp_rollout:
@@ -41,6 +36,16 @@ def importance_weight(batch: Batch, cap: float) -> Tensor:
             f"importance_cap={cap!r} with anchor='rollout': the ratio is already new/rollout, correcting it by "
             "old/rollout would count the mismatch twice"
         )
-    log_cap = math.log(check_number("importance_cap", cap, 0.0, math.inf, low_open=True))
+    log_importance_cap(cap)
+
+
+def importance_weight(batch: Batch, cap: float) -> Tensor:
+    """Return min(π_old/π_rollout, cap) of every token: truncated importance sampling, 1 where masked.
+
+    Args:
+        batch: what `policy_loss` was given; see `check_importance`.
+        cap: largest weight, above 0.
+    """
+    assert batch.logp_rollout is not None
     old, rollout = filled(batch.logp_old, batch), filled(batch.logp_rollout, batch)
-    return torch.exp((old - rollout).clamp_max(log_cap))
+    return torch.exp((old - rollout).clamp_max(log_importance_cap(cap)))

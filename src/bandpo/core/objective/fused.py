@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from bandpo.core.methods.method import IntervalMethod, Method
-from bandpo.core.regions.dispatch import serves
+from bandpo.core.objective.inputs import Batch
+from bandpo.core.regions.dispatch import can_meet, serves
 from bandpo.core.regions.packed import PackedRegion
+from bandpo.core.regions.two_sides import Band
 
+Radii = tuple[Tensor | None, Tensor | None]
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
@@ -28,7 +31,7 @@ def packed_region(method: Method, options: Mapping[str, Any]) -> PackedRegion | 
 
     >>> packed_region(bandpo.get_method("band-kl"), bandpo.get_method("band-kl").resolve({"max_ratio": 10.0}))
     PackedRegion(low_kind=1, low_value=0.05, high_kind=1, high_value=0.05, ..., log_cap=2.302585092994046, ...)
-    >>> packed_region(bandpo.get_method("band-mirror"), bandpo.get_method("band-mirror").resolve({})) is None
+    >>> packed_region(bandpo.get_method("band-js"), bandpo.get_method("band-js").resolve({})) is None
     True
     """
     if not isinstance(method, IntervalMethod) or method.inputs:
@@ -68,24 +71,45 @@ def _remembered(
 
 
 def kernel_region(
-    kernel: str, method: Method, options: Mapping[str, Any], logp: Tensor, *, has_more: bool
-) -> PackedRegion | None:
-    """Return the numbers to hand to the fused kernel, or None to take the torch path.
+    kernel: str, method: Method, options: Mapping[str, Any], batch: Batch, *, bounds: bool, check: bool
+) -> tuple[PackedRegion, Radii] | None:
+    """Return the numbers to hand to the fused kernel and the radii that are tensors, or None to take the torch path.
 
     Args:
         kernel: "auto", "torch" or "triton".
-        method, options: the method and its resolved hyperparameters.
-        logp: log-probs of the batch.
-        has_more: the loss has terms that the kernel does not compute.
+        method, options: the method and its resolved hyperparameters, harmless where masked.
+        batch: the tensors of the loss.
+        bounds: as `policy_loss`.
+        check: look for bad tensor radii.
 
     Raises:
-        ValueError: an unknown kernel, or kernel="triton" where it cannot serve.
+        ValueError: an unknown kernel, or kernel="triton" where it cannot serve; a bad radius.
     """
-    is_wanted = serves(kernel, logp)
-    region = packed_region(method, options) if is_wanted and not has_more else None
-    if region is None and kernel == "triton":
+    found, logp = None, batch.logp
+    beside = (batch.logp_anchor, batch.advantages, batch.mask, batch.logp_rollout, batch.logp_ref)
+    if serves(kernel, logp) and bounds and all(can_meet(one, logp) for one in beside):
+        region = packed_region(method, options)
+        found = _with_radii(method, options, logp, check) if region is None else (region, (None, None))
+    if found is None and kernel == "triton":
         raise ValueError(
-            f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip or a band of kl, tv, "
-            "chi2 or hellinger with number radii, fp32 or less, no importance_cap, no logp_ref and bounds=True"
+            f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip, atr-grpo, dcpo or a "
+            "band of kl, tv, chi2 or hellinger, radii on the device of logp, fp32 or less and bounds=True"
         )
-    return region
+    return found
+
+
+def _with_radii(
+    method: Method, options: Mapping[str, Any], logp: Tensor, check: bool
+) -> tuple[PackedRegion, Radii] | None:
+    """Return the region of options among which are radii that are tensors, None where the kernel cannot have it."""
+    tensors = [value for value in options.values() if isinstance(value, Tensor)]
+    if not isinstance(method, IntervalMethod) or method.inputs or not tensors:
+        return None
+    region = method.rule(**options)
+    if not isinstance(region, Band) or not all(can_meet(one, logp) for one in tensors):
+        return None
+    region.check(logp, False)
+    numbers = region.packed()
+    if numbers is not None and check:
+        region.check_sides(logp.shape, True)
+    return None if numbers is None else (numbers, region.radii())

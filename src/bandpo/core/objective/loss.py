@@ -18,8 +18,8 @@ from bandpo.core.checks import can_inspect, check_finite
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.aggregation import aggregate
-from bandpo.core.objective.corrections import check_reference, importance_weight
-from bandpo.core.objective.fused import kernel_region
+from bandpo.core.objective.corrections import check_importance, check_reference, importance_weight
+from bandpo.core.objective.fused import Radii, kernel_region
 from bandpo.core.objective.gradients import with_known_gradient
 from bandpo.core.objective.inputs import Batch, as_tokens, checked, filled, prepare, radii_inside
 from bandpo.core.objective.layout import layout
@@ -27,8 +27,9 @@ from bandpo.core.objective.metrics import Metrics, masked_sum, trust_region_metr
 from bandpo.core.objective.one_pass import in_one_pass, kernel_setting
 from bandpo.core.objective.overflow import check_overflow
 from bandpo.core.objective.packed_average import packed_average
+from bandpo.core.objective.packed_terms import PackedTerms, packed_terms
 from bandpo.core.objective.reference_kl import reference_kl
-from bandpo.core.regions.dispatch import as_metrics, clip_loss
+from bandpo.core.regions.dispatch import NO_OTHERS, Others, as_metrics, clip_loss
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
 
@@ -101,8 +102,8 @@ def policy_loss(
             where they are searched for (divergences without a closed form). The gradient is the same; the loss
             reported for a stopped token is then -A r, and the metrics have no bounds.
         kernel: "torch", the code you read; "triton", one fused kernel; "auto", the kernel where it can serve: on a
-            CUDA device with Triton, for fixed clips and the bands of KL, TV, χ² and Hellinger with number radii, in
-            fp32, bf16 or fp16, without importance_cap and logp_ref.
+            CUDA device with Triton, for fixed clips, "atr-grpo", "dcpo" and the bands of KL, TV, χ² and Hellinger,
+            mirrored or not, in fp32, bf16 or fp16.
         check: raise, inside the mask, on NaN, infinite or positive log-probs, on NaN or infinite advantages, and on a
             loss, gradient or metric that overflows; skipped in compiled code, under vmap and for fake tensors.
         **options: hyperparameters of the method, such as delta, max_ratio, eps_high, dual_clip, and the inputs it
@@ -126,12 +127,13 @@ def policy_loss(
     tensor([[-2.5000,  0.0000]])
     """
     method = get_method(method)
-    has_more_terms = importance_cap is not None or logp_ref is not None or not bounds
     reduction = {"max_tokens": max_tokens, "denominator": denominator}
-    is_plain = not has_more_terms and segments is None and anchor is None and logp_rollout is None and entropy is None
+    is_plain = bounds and segments is None and entropy is None and anchor in (None, "old")
     if is_plain and (setting := kernel_setting(kernel, method, options, logp, aggregation, **reduction)) is not None:
         check_reference(logp_ref, beta, kl_estimator, kl_cap)
-        if (found := in_one_pass((logp, logp_old, advantages, mask), setting, metrics, check)) is not None:
+        setting = setting._replace(terms=packed_terms(importance_cap, beta, kl_estimator, kl_cap))
+        others = NO_OTHERS if logp_rollout is None and logp_ref is None else Others(logp_rollout, logp_ref)
+        if (found := in_one_pass((logp, logp_old, advantages, mask), others, setting, metrics, check)) is not None:
             return PolicyLoss(*found)
     lie = layout(segments, mask, check=check)
     logp, logp_old, advantages = lie.rows("logp", logp), lie.rows("logp_old", logp_old), lie.advantages(advantages)
@@ -141,12 +143,15 @@ def policy_loss(
     inputs, hyperparameters = method.split({**options, **bonus})
     check_reference(logp_ref, beta, kl_estimator, kl_cap)
     batch = prepare(method, logp, logp_old, advantages, mask, **policies, anchor=anchor, inputs=inputs, check=check)
-    region = kernel_region(kernel, method, hyperparameters, logp, has_more=has_more_terms)
+    check_importance(batch, importance_cap)
+    hyperparameters = radii_inside(hyperparameters, batch.mask)
+    region = kernel_region(kernel, method, hyperparameters, batch, bounds=bounds, check=check)
     if region is not None:
-        loss, per_token, counts = _by_kernel(batch, region, metrics, aggregation, max_tokens, denominator)
+        terms = packed_terms(importance_cap, beta, kl_estimator, kl_cap)
+        loss, per_token, counts = _by_kernel(batch, *region, terms, metrics, aggregation, max_tokens, denominator)
         gradient = per_token
     else:
-        settings = {**batch.inputs, **radii_inside(hyperparameters, batch.mask)}
+        settings = {**batch.inputs, **hyperparameters}
         per_token, gradient, counts = _by_torch(method, as_tokens(batch), settings, check, metrics, bounds)
         if importance_cap is not None:
             per_token = per_token * importance_weight(batch, importance_cap)
@@ -158,7 +163,7 @@ def policy_loss(
         per_token = torch.where(batch.mask, per_token, 0.0)
         loss = aggregate(per_token, batch.mask, aggregation, **reduction)
     if metrics:
-        counts |= _of_policies(batch, entropy, check)
+        counts |= _of_policies(batch, entropy, check, "rollout_kl" in counts)
     if check and can_inspect(loss, batch.mask):
         parts = {"per_token": per_token, "its gradient": gradient}
         check_overflow(loss, parts, counts, batch.named(), batch.mask)
@@ -197,6 +202,8 @@ def _by_torch(
 def _by_kernel(
     batch: Batch,
     region: PackedRegion,
+    radii: Radii,
+    terms: PackedTerms,
     metrics: bool,
     aggregation: str,
     max_tokens: int | None,
@@ -206,18 +213,21 @@ def _by_kernel(
     is_number = not isinstance(denominator, Tensor)
     average = packed_average(aggregation, max_tokens, denominator if is_number else 1.0)
     tensors = batch.logp, batch.logp_anchor, batch.advantages, batch.mask
-    loss, per_token, parts, _ = clip_loss(*tensors, region, average, metrics=metrics)
-    counts = as_metrics(parts, math.isfinite(region.log_dual_clip))[0] if metrics else {}
+    # The kernel knows the anchor's log-probs alone: where that is the sampler, both are one to it.
+    rollout = None if batch.logp_anchor is batch.logp_rollout else batch.logp_rollout
+    others = Others(rollout, batch.logp_ref, *radii)
+    loss, per_token, parts, _ = clip_loss(*tensors, region, average, terms, others, metrics=metrics)
+    counts = as_metrics(parts, math.isfinite(region.log_dual_clip), others)[0] if metrics else {}
     return loss if is_number else loss / denominator, per_token, counts
 
 
-def _of_policies(batch: Batch, entropy: Tensor | None, check: bool) -> Metrics:
+def _of_policies(batch: Batch, entropy: Tensor | None, check: bool, has_rollout_kl: bool) -> Metrics:
     """Return the metrics that no trust region has a part in."""
     counts: Metrics = {}
     if entropy is not None:
         entropy = checked("entropy", entropy, batch.mask, check, check_finite)
         counts["entropy"] = masked_sum(filled(entropy, batch, 0.0).detach(), batch.mask)
-    if batch.logp_rollout is not None:
+    if batch.logp_rollout is not None and not has_rollout_kl:
         kl = reference_kl(filled(batch.logp_rollout, batch), filled(batch.logp_old, batch))
         counts["rollout_kl"] = masked_sum(kl, batch.mask)
     return counts

@@ -172,5 +172,13 @@ def _as_numbers(metrics: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, tuple
     """Return the pairs as numbers, in one transfer from the device."""
     if not metrics:
         return {}
-    pairs = torch.stack([torch.stack(pair) for pair in metrics.values()]).tolist()
-    return dict(zip(metrics, map(tuple, pairs), strict=True))
+    return dict(zip(metrics, map(tuple, as_table(metrics.values()).tolist()), strict=True))
+
+
+def as_table(pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return (sum, count) pairs, at least one, as one tensor of two columns: one launch and, later, one transfer.
+
+    >>> as_table([(torch.tensor(2.0), torch.tensor(4.0))])
+    tensor([[2., 4.]])
+    """
+    return torch.stack([number for pair in pairs for number in pair]).view(-1, 2)

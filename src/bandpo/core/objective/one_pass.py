@@ -20,7 +20,8 @@ from bandpo.core.methods.method import Method
 from bandpo.core.objective.fused import packed_region
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.objective.packed_average import PackedAverage, packed_average
-from bandpo.core.regions.dispatch import as_metrics, clip_loss, serves
+from bandpo.core.objective.packed_terms import NO_TERMS, PackedTerms
+from bandpo.core.regions.dispatch import NO_OTHERS, Others, as_metrics, clip_loss, serves
 from bandpo.core.regions.packed import PackedRegion
 
 FLOATING = frozenset({torch.float32, torch.bfloat16, torch.float16})
@@ -29,10 +30,11 @@ _remembered_average = functools.lru_cache(typed=True)(packed_average)
 
 
 class Setting(NamedTuple):
-    """What a kernel is told of a method and of the average."""
+    """What a kernel is told of a method, of the average and of the terms besides."""
 
     region: PackedRegion
     average: PackedAverage
+    terms: PackedTerms = NO_TERMS
 
 
 def kernel_setting(
@@ -61,22 +63,45 @@ def kernel_setting(
 
 
 def in_one_pass(
-    tensors: tuple[Tensor, Tensor, Tensor, Tensor], setting: Setting, metrics: bool, check: bool
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], others: Others, setting: Setting, metrics: bool, check: bool
 ) -> tuple[Tensor, Tensor, Metrics] | None:
     """Return loss, loss of every token and metrics, or None where the long way has something to say.
 
     Args:
         tensors: logp, logp_old, advantages and mask, as `policy_loss` was given them.
-        setting: from `kernel_setting`.
+        others: the sampler's and the reference's log-probs, as it was given them.
+        setting: from `kernel_setting`, and the terms.
         metrics, check: as `policy_loss`.
     """
-    if not _is_plain(*tensors, check):
+    if not _is_plain(*tensors, check) or not _are_log_probs(others, setting.terms, tensors[0]):
         return None
-    loss, per_token, parts, summary = clip_loss(*tensors, *setting, metrics=metrics)
-    counts, sums = as_metrics(parts, math.isfinite(setting.region.log_dual_clip)) if metrics else ({}, None)
+    loss, per_token, parts, summary = clip_loss(*tensors, *setting, others, metrics=metrics)
+    has_dual_clip = math.isfinite(setting.region.log_dual_clip)
+    counts, sums = as_metrics(parts, has_dual_clip, others) if metrics else ({}, None)
     if check and not is_fake(loss) and _is_wrong(summary, sums):
         return None
     return loss, per_token, counts
+
+
+def counted_in_one_pass(
+    method: Method, options: Mapping[str, Any], tensors: tuple[Tensor, Tensor, Tensor, Tensor]
+) -> Metrics | None:
+    """Return what an interval does to tokens whose loss another computes, None where no kernel serves.
+
+    Args:
+        method, options: the method and its hyperparameters.
+        tensors: logp, the log-probs its ratio is divided by, advantages and mask, as `policy_loss`.
+    """
+    logp, logp_anchor, advantages, mask = tensors
+    setting = kernel_setting("auto", method, options, logp, "token-mean", max_tokens=None, denominator=None)
+    given = logp.detach(), logp_anchor, advantages, mask
+    if setting is None or not _is_plain(*given, check=False):
+        return None
+    has_dual_clip = math.isfinite(setting.region.log_dual_clip)
+    metrics, _ = as_metrics(clip_loss(*given, *setting)[2], has_dual_clip)
+    # The kernel counts what its own loss holds at a ratio of e^±20, too: another need not hold it.
+    stopped = [metrics[name][0] for name in ("clip_high", "clip_low", "dual_clip") if name in metrics]
+    return metrics | {"clip": (sum(stopped[1:], stopped[0]), metrics["clip"][1])}
 
 
 def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, check: bool) -> bool:
@@ -94,6 +119,25 @@ def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, 
         and advantages.dtype in FLOATING
         and not (check and logp_old.dtype is not torch.float32)
         and not (logp_old.requires_grad or advantages.requires_grad)
+    )
+
+
+def _are_log_probs(others: Others, terms: PackedTerms, logp: Tensor) -> bool:
+    """Return whether the kernel can take these as they are, and has what the terms need."""
+    if others is NO_OTHERS:
+        return terms is NO_TERMS
+    if others.logp_rollout is None and math.isfinite(terms.log_importance_cap):
+        return False
+    return all(
+        one is None
+        or (
+            isinstance(one, Tensor)
+            and one.shape == logp.shape
+            and one.device == logp.device
+            and one.dtype in FLOATING
+            and not one.requires_grad
+        )
+        for one in others[:2]
     )
 
 

@@ -59,8 +59,7 @@ def band(
         toward: advantages, shape of logp_old: find only the bound that their sign pushes to, the upper from 0 on, and
             leave the other side open (∓inf). A loss needs no more, at half the price.
         kernel: "torch", the code you read; "triton", one kernel; "auto", the kernel where it can serve: on a CUDA
-            device with Triton, in eager code, for KL, TV, χ² and Hellinger with number radii, in fp32 or less,
-            without `toward`.
+            device with Triton, in eager code, for KL, TV, χ² and Hellinger, in fp32 or less.
         check: raise on NaN or positive log-probs and on bad tensor radii; skipped in compiled code and under vmap.
 
     Returns:

@@ -14,9 +14,20 @@ from torch.torch_version import TorchVersion
 
 from bandpo.core.checks import is_transformed
 from bandpo.kernels.band import band_bounds
-from bandpo.kernels.clip_loss import as_metrics, clip_loss
+from bandpo.kernels.clip_loss import NO_OTHERS, Others, as_metrics, clip_loss
 
-__all__ = ["KERNELS", "as_metrics", "band_bounds", "clip_loss", "has_triton", "runs_kernels", "serves"]
+__all__ = [
+    "KERNELS",
+    "NO_OTHERS",
+    "Others",
+    "as_metrics",
+    "band_bounds",
+    "can_meet",
+    "clip_loss",
+    "has_triton",
+    "runs_kernels",
+    "serves",
+]
 
 KERNELS = ("auto", "torch", "triton")
 # Triton takes tuples as arguments and as constants from 3.4 on, the release of torch 2.8. Looked up once, here: what a
@@ -48,3 +59,10 @@ def serves(kernel: str, tensor: Tensor) -> bool:
         raise ValueError(f"kernel='triton' with torch {torch.__version__}: expected Triton, and torch 2.8 or newer")
     is_wanted = kernel == "triton" or (kernel == "auto" and runs_kernels(tensor) and not is_transformed(tensor))
     return is_wanted and tensor.dtype != torch.float64
+
+
+def can_meet(tensor: Tensor | None, logp: Tensor) -> bool:
+    """Return whether a kernel on the device of logp can read this tensor beside it, broadcast to its shape."""
+    if tensor is None:
+        return True
+    return tensor.device == logp.device and tensor.dim() <= logp.dim() and not is_transformed(tensor)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.regions.interval import Interval, working
+from bandpo.core.regions.packed import DYNAMIC, PackedRegion
 
 # 4 ε / p must stay finite in fp32; below this p the upper bound is the cap.
-_LOGP_MIN = -80.0
+LOGP_MIN = -80.0
 
 
 def dynamic_clip_interval(
@@ -36,14 +37,26 @@ def dynamic_clip_interval(
     >>> bandpo.dynamic_clip_interval(torch.tensor([0.05, 0.8]).log()).ratio()
     (tensor([0.5000, 0.7236]), tensor([2.5616, 1.2071]))
     """
-    check_number("eps_low", eps_low, 0.0, math.inf)
-    check_number("eps_high", eps_high, 0.0, math.inf)
-    check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True)
-    logp = working(logp_old)
-    p = torch.exp(logp.clamp_min(_LOGP_MIN))
+    numbers, logp = dynamic_clip_numbers(eps_low, eps_high, max_ratio), working(logp_old)
+    p = torch.exp(logp.clamp_min(LOGP_MIN))
     # √(1 + x) - 1 = x/(√(1 + x) + 1): no digits are lost where the bound is close to 1.
     below = (4 * eps_low / p).clamp_max(1.0)
     low = torch.log1p(-0.5 * below / (torch.sqrt(1 - below) + 1))
     above = 4 * eps_high / p
     high = torch.log1p(0.5 * above / (torch.sqrt(1 + above) + 1))
-    return Interval(low, high.clamp_max(math.log(max_ratio)))
+    return Interval(low, high.clamp_max(numbers.log_cap))
+
+
+def dynamic_clip_numbers(eps_low: float = 0.16, eps_high: float = 0.2, max_ratio: float = 10.0) -> PackedRegion:
+    """Return the interval of `dynamic_clip_interval` as a kernel takes it.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    >>> dynamic_clip_numbers().high_value
+    0.2
+    """
+    check_number("eps_low", eps_low, 0.0, math.inf)
+    check_number("eps_high", eps_high, 0.0, math.inf)
+    check_number("max_ratio", max_ratio, 1.0, math.inf, low_open=True)
+    return PackedRegion(DYNAMIC, eps_low, DYNAMIC, eps_high, log_cap=math.log(max_ratio))

@@ -14,6 +14,7 @@ from torch import Tensor
 from bandpo.core.checks import check_number
 from bandpo.core.divergences.divergence import MAX_DELTA
 from bandpo.core.regions.interval import Interval, working
+from bandpo.core.regions.packed import FIXED, PackedRegion
 
 
 def kl3_interval(logp_old: Tensor, delta: float = 0.05) -> Interval:
@@ -32,10 +33,21 @@ def kl3_interval(logp_old: Tensor, delta: float = 0.05) -> Interval:
     >>> bandpo.kl3_interval(torch.tensor([-1.0]), 0.05).ratio()
     (tensor([0.7162]), tensor([1.3504]))
     """
+    numbers, logp = kl3_numbers(delta), working(logp_old)
+    return Interval(torch.full_like(logp, numbers.low_value), torch.full_like(logp, numbers.high_value))
+
+
+def kl3_numbers(delta: float = 0.05) -> PackedRegion:
+    """Return the interval of `kl3_interval` as a kernel takes it: the same two log-ratios for every token.
+
+    Raises:
+        ValueError: δ is out of range.
+
+    >>> kl3_numbers(0.05).high_value
+    0.3004...
+    """
     check_number("delta", delta, 0.0, MAX_DELTA, low_open=True)
-    logp = working(logp_old)
-    low, high = _root(delta, -1), _root(delta, +1)
-    return Interval(torch.full_like(logp, low), torch.full_like(logp, high))
+    return PackedRegion(FIXED, _root(delta, -1), FIXED, _root(delta, +1))
 
 
 def _root(delta: float, sign: int) -> float:

@@ -17,7 +17,7 @@ from bandpo.core.divergences.divergence import Divergence
 from bandpo.core.divergences.kl_table import MIN_TABLE_DELTA
 from bandpo.core.divergences.projection import projected_divergence
 from bandpo.core.divergences.special import log1mexp
-from bandpo.core.regions.packed import FIXED, KINDS
+from bandpo.core.regions.packed import FIXED, KINDS, MIRRORED, PER_TOKEN
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class Within:
         return (d > 0 if upper else d < 0) & (is_moved | (d > -logp))
 
     def packed(self, divergence: Divergence | None, *, upper: bool) -> tuple[int, float] | None:
-        """Return the divergence's kind and δ; None for a tensor, or where the kernels have no formula."""
+        """Return the divergence's kind and δ, 0 for a tensor; None where the kernels have no formula."""
         kind = KINDS.get(measure(divergence).name)
-        if kind is None or isinstance(self.delta, Tensor) or self.delta < MIN_TABLE_DELTA:
+        if kind is None or (not isinstance(self.delta, Tensor) and self.delta < MIN_TABLE_DELTA):
             return None
-        return kind, float(self.delta)
+        return (kind | PER_TOKEN, 0.0) if isinstance(self.delta, Tensor) else (kind, float(self.delta))
 
     def check(self, divergence: Divergence | None, shape: torch.Size, *, upper: bool, inspect: bool) -> None:
         """Raise TypeError or ValueError unless δ is a radius of this divergence; `inspect` looks into a tensor."""
@@ -134,11 +134,21 @@ class Mirrored(Within):
         return super().outside(-d, log1mexp(logp), divergence, upper=not upper)
 
     def packed(self, divergence: Divergence | None, *, upper: bool) -> tuple[int, float] | None:
-        """Return None: no kernel has the mirrored bound."""
-        return None
+        """Return what `Within` does, the kind marked as mirrored."""
+        found = super().packed(divergence, upper=upper)
+        return None if found is None else (found[0] | MIRRORED, found[1])
 
 
 Side = Open | Fixed | Within
+
+
+def tensor_radius(side: Side) -> Tensor | None:
+    """Return the side's radius where it is a tensor, detached.
+
+    >>> tensor_radius(Within(torch.tensor(0.05))), tensor_radius(Within(0.05)), tensor_radius(Open())
+    (tensor(0.0500), None, None)
+    """
+    return side.delta.detach() if isinstance(side, Within) and isinstance(side.delta, Tensor) else None
 
 
 def measure(divergence: Divergence | None) -> Divergence:

@@ -15,7 +15,7 @@ from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.regions.region import Region
-from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, measure, radius_for
+from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, measure, radius_for, tensor_radius
 from bandpo.core.tokens import Tokens
 
 SIDES = {"band": Within, "mirror": Mirrored, "none": Open}
@@ -53,7 +53,7 @@ class Band(Region):
         else:
             low = self.low.bound(logp, self.divergence, upper=False)
             high = self.high.bound(logp, self.divergence, upper=True)
-        if toward is not None and self.divergence is not None:
+        if toward is not None and self.leaves_open():
             low, high = torch.where(toward >= 0, -math.inf, low), torch.where(toward >= 0, high, math.inf)
         if self.relax is not None:
             low, high = low.clamp_max(math.log1p(-self.relax[0])), high.clamp_min(math.log1p(self.relax[1]))
@@ -88,15 +88,21 @@ class Band(Region):
         cap, dual = (math.inf if ratio is None else math.log(ratio) for ratio in (self.max_ratio, self.dual_clip))
         return PackedRegion(*low, *high, math.log1p(-relax_low), math.log1p(relax_high), cap, dual)
 
+    def radii(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the radii of both sides that are tensors; one that they share stands for the lower side alone."""
+        return tensor_radius(self.low), None if self.high is self.low else tensor_radius(self.high)
+
+    def leaves_open(self) -> bool:
+        """Return whether there is a divergence: a fixed clip has both of its bounds whatever is asked."""
+        return self.divergence is not None
+
     def check(self, logp_old: Tensor, inspect: bool) -> None:
         """Raise TypeError or ValueError for a number out of range, or log-probs that are none."""
         check_floating("logp_old", logp_old)
         inspect = inspect and can_inspect(logp_old)
         if inspect and self.divergence is not None:
             check_logp("logp_old", logp_old)
-        self.low.check(self.divergence, logp_old.shape, upper=False, inspect=inspect)
-        if self.high is not self.low:
-            self.high.check(self.divergence, logp_old.shape, upper=True, inspect=inspect)
+        self.check_sides(logp_old.shape, inspect)
         if self.relax is not None:
             if isinstance(self.relax, str) or not isinstance(self.relax, Sequence) or len(self.relax) != 2:
                 raise ValueError(f"relax={self.relax!r}: expected a pair (eps_low, eps_high)")
@@ -104,6 +110,12 @@ class Band(Region):
             check_number("relax[1]", self.relax[1], 0.0, math.inf)
         if self.max_ratio is not None:
             check_number("max_ratio", self.max_ratio, 1.0, math.inf, low_open=True)
+
+    def check_sides(self, shape: torch.Size, inspect: bool) -> None:
+        """Raise TypeError or ValueError for a radius or an ε that makes no sense for tokens of this shape."""
+        self.low.check(self.divergence, shape, upper=False, inspect=inspect)
+        if self.high is not self.low:
+            self.high.check(self.divergence, shape, upper=True, inspect=inspect)
 
 
 def band_region(

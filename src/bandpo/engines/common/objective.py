@@ -20,6 +20,7 @@ from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.inputs import FILL, ROUNDED
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.objective.metrics import Metrics, trust_region_metrics
+from bandpo.core.objective.one_pass import counted_in_one_pass
 from bandpo.core.regions.interval import Interval
 from bandpo.core.tokens import Tokens
 
@@ -137,6 +138,16 @@ class Objective:
         return trust_region_metrics(
             tokens.log_ratio, tokens.logp_anchor, tokens.advantages, tokens.mask, interval, log_dual_clip=cap
         )
+
+    def counts_by_kernel(self, logp: Tensor, logp_anchor: Tensor, advantages: Tensor, mask: Tensor) -> Metrics | None:
+        """Return `interval_metrics` from one launch, of log-ratios held within e^±20; None where no kernel serves.
+
+        Args:
+            logp, logp_anchor: (B, T) whose difference is the log-ratio; masked positions may hold anything.
+            advantages: (B, 1) or (B, T).
+            mask: (B, T) bool.
+        """
+        return counted_in_one_pass(self.method, self.options, (logp, logp_anchor, advantages, mask))
 
 
 def detached_tokens(logp: Tensor, logp_anchor: Tensor, advantages: Tensor, mask: Tensor) -> Tokens:

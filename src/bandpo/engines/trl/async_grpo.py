@@ -43,7 +43,7 @@ class BandAsyncGRPOConfig(BandOptions, AsyncGRPOConfig):
     Raises:
         TypeError: a hyperparameter the method does not take, or of the wrong type.
         ValueError: a value out of range, an unknown method, one that needs more than TRL hands to this loss, a clip
-            range of TRL's beside a method that has bounds of its own.
+            range of TRL's beside a method that has bounds of its own, `use_liger_kernel`, which TRL refuses there.
 
     >>> BandAsyncGRPOConfig("out", method="band-kl", band_delta=0.03)  # doctest: +SKIP
     """
@@ -53,6 +53,8 @@ class BandAsyncGRPOConfig(BandOptions, AsyncGRPOConfig):
     def __post_init__(self):
         self.check_method()
         refuse_clip_range(self)
+        if self.use_liger_kernel:
+            raise ValueError("use_liger_kernel=True: TRL's AsyncGRPOTrainer does not take it, expected False")
         super().__post_init__()
 
 

@@ -51,10 +51,13 @@ class MicroBatch:
         # vLLM gives no number for a token it could not score.
         return old if sampler is None else torch.where(torch.isnan(sampler), old, sampler)
 
+    def anchored(self, new: Tensor, anchor: str) -> Tensor:
+        """Return the log-probs that the method's ratio is divided by, (B, T)."""
+        return self.rollout(new) if anchor == "rollout" else self.old_or(new)
+
     def tokens(self, new: Tensor, anchor: str) -> Tokens:
         """Return the tokens without gradient, with ratios to the `anchor` held as the core holds them."""
-        logp_anchor = self.rollout(new) if anchor == "rollout" else self.old_or(new)
-        tokens = detached_tokens(new, logp_anchor, self.advantages, self.mask)
+        tokens = detached_tokens(new, self.anchored(new, anchor), self.advantages, self.mask)
         return tokens._replace(log_ratio=tokens.log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
     def loss_inputs(self) -> Mapping[str, Any]:

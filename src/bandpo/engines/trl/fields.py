@@ -86,7 +86,11 @@ FIELDS: dict[str, Field] = {
     "vllm_importance_sampling_clip_max": Field("acts", _MISMATCH),
     "vllm_importance_sampling_clip_min": Field("acts", _MISMATCH),
     "vllm_importance_sampling_cap": Field("acts", _MISMATCH),
-    "use_liger_kernel": Field("limited", "False where TRL still has a fused loss, before 1.14: it takes no bounds"),
+    "use_liger_kernel": Field(
+        "limited",
+        "from TRL 1.14 on Liger's kernels of the model, beside any method; False before, where it is a fused loss that "
+        "clips to two numbers",
+    ),
 }
 _ELSEWHERE = """
     cache_implementation chat_template_kwargs disable_dropout ds3_gather_for_generation generation_kwargs

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bandpo.core.objective.metrics import Metrics, logged, merge_metrics
+from bandpo.core.objective.metrics import Metrics, as_table, logged
 
 PREFIXES = {"train": "band/", "eval": "eval_band/"}
 
@@ -22,15 +22,26 @@ class BandMetrics:
     """
 
     def __init__(self):
-        self._sums: dict[str, Metrics] = {mode: {} for mode in PREFIXES}
+        # Of every name its row in the table of sums and counts, None before the first micro-batch.
+        self._rows: dict[str, dict[str, int]] = {mode: {} for mode in PREFIXES}
+        self._tables: dict[str, Tensor | None] = dict.fromkeys(PREFIXES)
 
     def add(self, mode: str, metrics: Metrics, reduce: Callable[[Tensor], Tensor]) -> None:
         """Count a micro-batch; `reduce` sums over processes."""
-        table = reduce(torch.stack([torch.stack(pair) for pair in metrics.values()]))
-        sums = {name: (row[0], row[1]) for name, row in zip(metrics, table, strict=True)}
-        self._sums[mode] = merge_metrics([self._sums[mode], sums])
+        rows, sums = self._rows[mode], self._tables[mode]
+        for name in metrics:
+            rows.setdefault(name, len(rows))
+        first = next(iter(metrics.values()))[0]
+        zero = first if rows.keys() == metrics.keys() else torch.zeros_like(first)
+        table = reduce(as_table(metrics.get(name, (zero, zero)) for name in rows))
+        if sums is not None:
+            known = table[: len(sums)] + sums
+            table = known if len(sums) == len(table) else torch.cat([known, table[len(sums) :]])
+        self._tables[mode] = table
 
     def take(self, mode: str) -> dict[str, float]:
         """Return the means as TRL logs them, with the counts of tokens beside shares, and start anew."""
-        sums, self._sums[mode] = self._sums[mode], {}
+        rows, table = self._rows[mode], self._tables[mode]
+        self._rows[mode], self._tables[mode] = {}, None
+        sums = {} if table is None else {name: (table[row, 0], table[row, 1]) for name, row in rows.items()}
         return {PREFIXES[mode] + name: mean for name, mean in logged(sums).items()}

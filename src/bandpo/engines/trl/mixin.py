@@ -95,7 +95,11 @@ class BandMixin(Base):
 
     @torch.no_grad()
     def _interval_metrics(self, batch: MicroBatch, new: torch.Tensor, interval: Interval | None) -> Metrics:
-        tokens = batch.tokens(new, self._objective.anchor)
+        anchor = self._objective.anchor
+        counted = self._objective.counts_by_kernel(new, batch.anchored(new, anchor), batch.advantages, batch.mask)
+        if counted is not None:
+            return counted
+        tokens = batch.tokens(new, anchor)
         if interval is None:
             interval = self._objective.interval(tokens.logp_anchor, **self._numbers())
         return self._objective.interval_metrics(tokens, interval)

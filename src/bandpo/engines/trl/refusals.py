@@ -38,7 +38,11 @@ def refuse_options(config: BandGRPOConfig) -> None:
     refuse_loss_type(config, CLIPPED_LOSSES)
     refuse_importance_sampling_level(config)
     if config.use_liger_kernel and hasattr(GRPOTrainer, "compute_liger_loss"):
-        raise ValueError("use_liger_kernel=True: this TRL's fused loss takes no per-token bounds, expected False")
+        raise ValueError(
+            f"use_liger_kernel=True: the fused loss of TRL {trl.__version__} clips every token to the two numbers it "
+            "was made with, and takes no bounds of tokens: expected False, or TRL 1.14 or newer, where the option "
+            "leaves the loss alone"
+        )
     for name, value in changed(config, GRPOConfig, TrainingArguments):
         if name in FIELDS and FIELDS[name].kind == "refused":
             raise ValueError(f"{name}={value!r} has no effect with method={config.method!r}: {FIELDS[name].note}")
