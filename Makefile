@@ -7,7 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench gpu gpu-wheels alignment evidence evidence-all evidence-breadth evidence-smoke rehearsal warm-start test-trl-versions test-engines test-main-ppo clean
+.PHONY: setup train test test-slow lint docs compare accuracy grading attack bench gpu gpu-wheels alignment evidence evidence-all evidence-breadth evidence-smoke rehearsal warm-start test-versions test-trl-versions test-engines test-main-ppo clean
 
 setup: $(VENV)/.ready
 
@@ -100,8 +100,12 @@ warm-start: setup
 	$(BIN)/python -m bandpo.tasks.countdown_warm_start --start countdown-2
 	$(BIN)/python -m bandpo.tasks.countdown_warm_start --start countdown-3
 
+# Releases of Python, torch, transformers and TRL, up to 10 GB of disk; some of them: make test-versions ROWS="oldest trl"
+test-versions: setup
+	$(BIN)/python tests/contract/versions.py $(ROWS)
+
 test-trl-versions: setup
-	$(BIN)/python tests/contract/trl/matrix.py
+	$(BIN)/python tests/contract/versions.py trl
 
 # Some of them: make test-engines ENGINES="verl skyrl"
 test-engines: setup

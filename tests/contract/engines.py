@@ -20,7 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from environments import LEVELS, ROOT, find_python, install_this_repository, make_environment, pip_install, run_tests
+from environments import (
+    LEVELS,
+    ROOT,
+    find_python,
+    install_this_repository,
+    installation_error,
+    make_environment,
+    pip_install,
+    run_tests,
+)
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = ROOT / "build" / "engines"
@@ -126,7 +135,7 @@ def row(wanted: Environment, fresh: bool = False) -> dict[str, Any]:
         python = interpreter(wanted, fresh)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pinned = [pin.partition("==")[2] for pin in wanted.without_dependencies if pin.startswith(wanted.package)]
-        reason = "an installation failed" if isinstance(error, subprocess.CalledProcessError) else str(error)
+        reason = installation_error(error) if isinstance(error, subprocess.CalledProcessError) else str(error)
         nothing = {"passed": 0, "failed": [], "skipped": {}, "seconds": 0.0, "tests": {}, "exercised": None}
         return {**head, "version": "".join(pinned) or None, "python": None, "torch": None, **nothing, "note": reason}
     report = ENVIRONMENTS / f"{wanted.name}.xml"

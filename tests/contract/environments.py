@@ -19,9 +19,21 @@ LEVELS = ("whole trainer", "real worker", "real function", "signature only")
 
 
 def pip_install(python: Path, *arguments: str) -> None:
-    """`pip install` into the environment of that interpreter, which needs no pip of its own."""
+    """`pip install` into the environment of that interpreter, which needs no pip of its own.
+
+    Raises:
+        subprocess.CalledProcessError: pip failed; `installation_error` says why.
+    """
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, *arguments], check=True)
+    done = subprocess.run([*pip, *arguments], stderr=subprocess.PIPE, text=True, check=False)
+    sys.stderr.write(done.stderr)
+    done.check_returncode()
+
+
+def installation_error(error: subprocess.CalledProcessError) -> str:
+    """What stopped an installation: pip's first complaint."""
+    complaints = [line for line in (error.stderr or "").splitlines() if line.startswith("ERROR: ")]
+    return ": ".join(["an installation failed", *(line.removeprefix("ERROR: ") for line in complaints[:1])])
 
 
 def install_this_repository(python: Path) -> None:

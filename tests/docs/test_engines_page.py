@@ -44,12 +44,16 @@ def test_a_result_changes_the_table_and_no_other_line(generate, tmp_path, monkey
     }
     row |= {"skipped": {"why": 2}, "python": None, "torch": None, "date": "2030-01-01"}
     (results / "engines.json").write_text(json.dumps({"rows": [row]}))
-    (results / "trl_versions.json").write_text(json.dumps({"python": "3.11", "date": "2030-01-01", "releases": []}))
+    versions = {"python": "3.99.1", "torch": "9.1", "trl": "9.2"}
+    suites = {"trl": {"passed": 3, "failed": [], "skipped": {"why": 4}, "date": "2030-01-02"}}
+    of_trl = {"versions": versions, "suites": suites}
+    (results / "versions.json").write_text(json.dumps({"rows": [of_trl, {**of_trl, "suites": {}}]}))
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(generate, "RESULTS", results)
     monkeypatch.setattr(generate, "ENGINES", page)
     changed = generate.engines_page()
     assert "| verl | 9.9 | nothing: no Python 3.99 | 0, 1, 2 | – | – | 2030-01-01 |" in changed
+    assert changed.count("| trl | 9.2 | whole trainer | 3, 0, 4 | 3.99.1 | 9.1 | 2030-01-02 |") == 1
     outside = re.compile(f"{re.escape(generate.START)}.*{re.escape(generate.END)}", re.DOTALL)
     assert outside.sub("", changed) == outside.sub("", page.read_text(encoding="utf-8"))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.fx.experimental.proxy_tensor import get_innermost_proxy_mode
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def is_fake(tensor: Tensor) -> bool:
 
 def is_traced() -> bool:
     """Return whether this code is being compiled, exported or traced by make_fx rather than run."""
-    return torch.compiler.is_compiling() or get_proxy_mode() is not None
+    return torch.compiler.is_compiling() or get_innermost_proxy_mode() is not None
 
 
 def constant_in_compiled_code(function: Function) -> Function:
