@@ -78,7 +78,7 @@ QUESTIONS: Mapping[str, Question] = {
     "losses": _right("loss: largest error, of the mean loss of a token without its sign", 2e-6),
     "metrics": _right("metrics: largest relative error of a sum", 1e-5),
     "bounds": _right(
-        "bounds of KL, TV, χ², Hellinger, both or the one asked for, radius a number: largest error, ulp",
+        "bounds of KL, TV, χ², Hellinger, one or both: largest error, ulp",
         8,
         "5 (KL 1.03)",
     ),
