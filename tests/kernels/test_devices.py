@@ -10,7 +10,7 @@ from bandpo.kernels import devices
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from bandpo.kernels import clip_loss
+from bandpo.kernels import blocks
 from benchmarks.host_cost import Stub, stubbed, work
 
 CUDA_0, CUDA_1 = torch.device("cuda", 0), torch.device("cuda", 1)
@@ -67,7 +67,7 @@ def test_an_error_of_what_makes_it_is_raised(cuda):
 def test_a_row_may_have_more_blocks_than_a_second_dimension_takes(monkeypatch, tokens):
     grids = []
     monkeypatch.setattr(Stub, "__getitem__", lambda stub, grid: grids.append(grid) or stub.launch)
-    monkeypatch.setattr(clip_loss, "BLOCK", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 1)
     monkeypatch.setattr("bandpo.speed.peers.ROW", 10**9)
     with stubbed():
         work({"metrics": False, "check": False}, tokens=tokens)()

@@ -139,9 +139,9 @@ def test_the_loss_may_be_scaled_in_place():
 
 @pytest.mark.parametrize("rows", [2, 5, pytest.param(37, marks=pytest.mark.slow)])
 def test_many_blocks_and_rows_are_reduced_to_the_same_loss(monkeypatch, rows):
-    from bandpo.kernels import averaging, clip_loss, clip_loss_triton
+    from bandpo.kernels import averaging, blocks, clip_loss_triton
 
-    monkeypatch.setattr(clip_loss, "BLOCK", 16)
+    monkeypatch.setattr(blocks, "BLOCK", 16)
     monkeypatch.setattr(averaging, "REDUCED", 4)
     inputs = batch(rows=rows, tokens=50)
     for aggregation in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"):

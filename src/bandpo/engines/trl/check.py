@@ -54,8 +54,9 @@ def check(options: Options) -> list[Finding]:
         return [*findings, Finding("fail", str(error))]
     fields = _fields(made)
     findings += _names(given, fields, kind)
+    values = _values(given, fields)
     try:
-        config, warned = _configuration(made, _values(given, fields))
+        config, warned = _configuration(made, values)
     except (TypeError, ValueError) as error:
         return [*findings, Finding("fail", f"{kind.config} refuses these options: {error}")]
     return [*findings, *warned, _method(config, kind), *_log_probs(config, kind), _updates(config)]
