@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import bandpo
 from bandpo.kernels import averaging, clip_loss_triton
-from bandpo.kernels.clip_loss import Outputs
+from bandpo.kernels.blocks import Outputs
 from bandpo.speed.peers import make_batch, stock_clip
 
 RESULTS = Path(__file__).parent / "results" / "host_cost.json"

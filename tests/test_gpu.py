@@ -205,7 +205,8 @@ def test_an_earlier_wrong_result_is_not_that_of_another_part(scripts, tmp_path, 
 def test_every_method_that_the_kernel_serves_is_tried():
     names = {name for name, _ in cases.served()}
     fixed = {"grpo", "clip-higher", "dual-clip", "two-sided", "no-clip"}
-    assert names == fixed | {"band-kl", "band-tv", "band-chi2", "band-hellinger", "band-upper"}
+    bands = {"band-kl", "band-tv", "band-chi2", "band-hellinger", "band-upper", "band-mirror"}
+    assert names == fixed | bands | {"atr-grpo", "dcpo"}
 
 
 def test_what_is_wrong_is_seen():
@@ -223,7 +224,11 @@ def test_what_is_wrong_is_seen():
     assert cases.differing(right, right._replace(loss=right.loss + 1e-6)) == 1
 
 
-@pytest.mark.parametrize("name", ["bounds", "not numbers", "streams", "long row"])
+RADII = "band-chi2 {'delta': 'of each row'}"
+WEIGHTS = "band-upper {'importance_cap': 2.0, 'logp_rollout': 'twice logp_old'}"
+
+
+@pytest.mark.parametrize("name", ["bounds", "not numbers", "streams", "long row", RADII, WEIGHTS])
 def test_tasks_of_correctness_at_the_smallest_size(name):
     with torch.random.fork_rng():
         found = correctness.run_task(name, "cpu", True)

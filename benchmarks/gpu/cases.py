@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +20,9 @@ SETTINGS: tuple[tuple[str, Options], ...] = (
     ("band-kl", {"relax": (0.2, 0.28)}),
     ("band-kl", {"lower": "none"}),
     ("band-tv", {"upper": "none"}),
+    ("band-kl", {"delta": "of each row"}),
+    ("band-chi2", {"delta": "of each row"}),
+    ("band-upper", {"importance_cap": 2.0, "logp_rollout": "twice logp_old"}),
 )
 
 
@@ -34,6 +37,13 @@ class Batch(NamedTuple):
     def to(self, device: str) -> Batch:
         """Return the batch on a device."""
         return Batch(*(tensor.to(device) for tensor in self))
+
+
+# Tensors among the settings, by the name that stands there; both are the same numbers in every dtype.
+DERIVED: Mapping[str, Callable[[Batch], Tensor]] = {
+    "of each row": lambda given: torch.linspace(0.01, 0.2, len(given.logp), device=given.logp.device).unsqueeze(1),
+    "twice logp_old": lambda given: 2 * given.logp_old,
+}
 
 
 class Pass(NamedTuple):
@@ -74,6 +84,7 @@ def batch(rows: int, tokens: int, dtype: torch.dtype = torch.float32, seed: int 
 def passed(given: Batch, method: str, options: Options, *, kernel: str = "triton", metrics: bool = True) -> Pass:
     """Run a loss forward and backward; the gradient is that of the loss times the number of tokens that count."""
     logp = given.logp.detach().requires_grad_()
+    options = {name: DERIVED[value](given) if value in DERIVED else value for name, value in options.items()}
     out = bandpo.policy_loss(logp, *given[1:], method=method, kernel=kernel, metrics=metrics, check=False, **options)
     upstream = given.mask.sum().clamp_min(1).to(out.loss.dtype)
     (gradient,) = torch.autograd.grad(out.loss, logp, upstream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -39,11 +40,13 @@ def of_method(device: str, small: bool, *, method: str, options: Options) -> Fou
 
 
 def of_bounds(device: str, small: bool) -> Found:
-    """Yield the error of the bounds of every divergence that has a kernel, in ulp."""
+    """Yield the error of the bounds of every divergence that has a kernel, both and the one asked for, in ulp."""
     logp = -torch.logspace(-6, 1.69897, 300 if small else 200_000, dtype=torch.float64).float()
-    for divergence in ("kl", "tv", "chi2", "hellinger"):
-        truth = bandpo.band(logp.double(), 0.05, divergence, kernel="torch")
-        found = bandpo.band(logp.to(device), 0.05, divergence, kernel="triton")
+    signs = torch.where(torch.arange(len(logp)) % 2 == 0, 1.0, -1.0)
+    for divergence, toward in itertools.product(("kl", "tv", "chi2", "hellinger"), (None, signs)):
+        truth = bandpo.band(logp.double(), 0.05, divergence, kernel="torch", toward=toward)
+        there = toward if toward is None else toward.to(device)
+        found = bandpo.band(logp.to(device), 0.05, divergence, kernel="triton", toward=there)
         for bound, exact in zip(found, truth, strict=True):
             finite = torch.isfinite(exact)
             bound = bound.cpu()

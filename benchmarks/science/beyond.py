@@ -1,6 +1,6 @@
 """Search for the region that dominates, as registered in beyond.md: explore, choose, confirm on fresh seeds.
 
-    python -m benchmarks.science.beyond [--stages 1,2,3] [--out FOLDER]  # what has no line yet, then tables
+    python -m benchmarks.science.beyond [--stages 1,2,3,4] [--out FOLDER]  # what has no line yet, then tables
     python -m benchmarks.science.beyond --committed                      # tables of docs/evidence.md, in seconds
 
 Ctrl-C keeps the stacks that are finished; the same command goes on.
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.science import lower_sides
+from benchmarks.science import held_radius, lower_sides
 from benchmarks.science.analysis import MARGIN, compare, decided, scores_of
 from benchmarks.science.evidence_page import put, scores_table, tests_table
 from benchmarks.science.plan import CANDIDATE, MAIN_RATE, TASKS, Cell, Record
@@ -42,6 +42,7 @@ TRIED = (
     "band-upper-scaled:c=0.02:power=1.0",
     "band-upper-scaled:c=0.05:max_ratio=2.0:power=0.5",
 )
+HELD = ("band-kl-held:stopped=0.02", "band-kl-held:stopped=0.05")  # added after the other stages, see beyond.md
 FIRST, SECOND, FRESH = range(6000, 6003), range(6003, 6009), range(7000, 7024)
 FINALISTS = 4
 CELLS = tuple(Cell(task, MAIN_RATE) for task in TASKS)
@@ -53,8 +54,10 @@ def explored(stage: int, records: Sequence[Record]) -> Iterator[Job]:
         arms, seeds = [*REFERENCES, *TRIED], FIRST
     elif stage == 2:
         arms, seeds = [*REFERENCES, *best(records, FIRST)[:FINALISTS]], SECOND
-    else:
+    elif stage == 3:
         arms, seeds = [CANDIDATE, "grpo", winner(records)], FRESH
+    else:
+        arms, seeds = [*HELD], [*FIRST, *SECOND]
     for cell in CELLS:
         yield cell.job(arms, seeds)
 
@@ -111,7 +114,7 @@ def scores(records: Sequence[Record], seeds: Sequence[int]) -> str:
     own = [record for record in records if record["seed"] in seeds]
     lines = []
     for cell in CELLS:
-        table = scores_table(scores_of(cell, own, [*REFERENCES, *TRIED]))
+        table = scores_table(scores_of(cell, own, [*REFERENCES, *TRIED, *HELD]))
         lines += [f"### {cell.task}, learning rate {cell.rate:g}", "", *table, ""]
     return "\n".join(lines) + "\n"
 
@@ -119,7 +122,7 @@ def scores(records: Sequence[Record], seeds: Sequence[int]) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the options."""
     own = study_parser(__doc__)
-    own.add_argument("--stages", default="1,2,3", help="between commas")
+    own.add_argument("--stages", default="1,2,3,4", help="between commas")
     return own
 
 
@@ -131,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             put(name, table)
         return 0
     stages, out = options.stages.split(","), options.out / "beyond.jsonl"
-    if set(stages) - set("123"):
-        return parser().error(f"--stages {options.stages}: expected of 1,2,3")
+    if set(stages) - set("1234"):
+        return parser().error(f"--stages {options.stages}: expected of 1,2,3,4")
     try:
         for stage in sorted(map(int, stages)):
             run_study(explored(stage, read_records(out)), out, options)
@@ -149,5 +152,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 # Worker processes read this file as __mp_main__.
 if __name__ in ("__main__", "__mp_main__"):
     lower_sides.register()
+    held_radius.register()
 if __name__ == "__main__":
     sys.exit(main())

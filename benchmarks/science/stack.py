@@ -13,6 +13,7 @@ from torch import Tensor
 from bandpo.tasks import POLICIES
 from bandpo.views.specs import Spec
 from benchmarks.science.evaluation import Evaluator
+from benchmarks.science.held_radius import move_radii
 from benchmarks.science.policies import Policies, load_policy
 from benchmarks.science.rules import bounds, order, rules_of
 from benchmarks.science.sampling import Answers, sample
@@ -127,7 +128,9 @@ class Stack:
                 stopped += of_batch
             self.optimizer.step(losses)
         self.done += 1
-        return {**means, "clip": stopped / (rollout.mask.sum((1, 2)) * settings.epochs)}
+        share = stopped / (rollout.mask.sum((1, 2)) * settings.epochs)
+        move_radii(self.rules, share)
+        return {**means, "clip": share}
 
     def _judged(self, problems: Tensor, drawn: Answers, progress: float) -> tuple[Rollout, dict[str, Tensor]]:
         """Return the rollout with rewards, advantages and bounds, and its mean reward and entropy."""

@@ -208,7 +208,7 @@ from bandpo.core.objective.packed_terms import PackedTerms
 from bandpo.core.regions import packed
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.kernels import averaging, band_triton
-from bandpo.kernels import clip_loss as op
+from bandpo.kernels import blocks as op
 from bandpo.kernels import clip_loss_triton as kernel
 from bandpo.kernels.bounds import BOTH, Region, one_search
 

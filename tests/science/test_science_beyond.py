@@ -8,8 +8,9 @@ from mpmath import mp, mpf
 
 from bandpo.views.bounds import method_bounds
 from bandpo.views.specs import parse_specs
-from benchmarks.science import beyond, lower_sides, plan
+from benchmarks.science import beyond, held_radius, lower_sides, plan
 from benchmarks.science.rules import rules_of
+from benchmarks.science.stack import Run, Settings, Stack
 from tests.science.test_science_evidence import record
 
 SCALED = "band-upper-scaled"
@@ -18,6 +19,7 @@ SCALED = "band-upper-scaled"
 @pytest.fixture(autouse=True)
 def _registered():
     lower_sides.register()
+    held_radius.register()
 
 
 @pytest.mark.parametrize("c", [0.02, 0.05, 1.0])
@@ -54,8 +56,9 @@ def labels(jobs):
 
 
 def test_every_arm_is_one_that_the_bench_runs_under_the_name_it_is_looked_up_by():
-    specs = parse_specs(",".join([*beyond.REFERENCES, *beyond.TRIED]))
-    assert [spec.label for spec in specs] == [*beyond.REFERENCES, *beyond.TRIED]
+    arms = [*beyond.REFERENCES, *beyond.TRIED, *beyond.HELD]
+    specs = parse_specs(",".join(arms))
+    assert [spec.label for spec in specs] == arms
     assert all(rule.is_interval for rule in rules_of(specs))
     tried = {*plan.FIRST_SEEDS, *plan.SECOND_SEEDS, *plan.TEST_SEEDS}
     assert not tried & {*beyond.FIRST, *beyond.SECOND, *beyond.FRESH} and not {*beyond.FIRST} & {*beyond.FRESH}
@@ -69,6 +72,7 @@ def test_the_best_go_on_and_the_winner_meets_the_candidate_on_fresh_seeds():
     second = first + runs(order[:4], beyond.SECOND, [order[1], order[0]])
     # Six seeds of the second stage outweigh three of the first.
     assert beyond.winner(second) == order[1]
+    assert labels(beyond.explored(4, second)) == [{*beyond.HELD}] * 2
     assert labels(beyond.explored(3, second)) == [{beyond.CANDIDATE, "grpo", order[1]}] * 2
     with pytest.raises(ValueError, match="0 of 4 finalists have all of their runs: expected stage 2 before 3"):
         list(beyond.explored(3, first))
@@ -94,5 +98,22 @@ def test_what_is_confirmed_is_tested_on_fresh_seeds_alone():
 
 def test_a_stage_that_does_not_exist_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        beyond.main(["--stages", "1,4", "--out", str(tmp_path)])
-    assert "--stages 1,4: expected of 1,2,3" in capsys.readouterr().err
+        beyond.main(["--stages", "1,5", "--out", str(tmp_path)])
+    assert "--stages 1,5: expected of 1,2,3,4" in capsys.readouterr().err
+
+
+def test_a_held_radius_stops_the_share_asked_for_and_no_other_run_moves():
+    specs = parse_specs("band-kl-held:stopped=0.05,band-kl")
+    stack = Stack([Run(spec, 1e-4, 3, "countdown-2") for spec in specs], Settings(updates=16 * 16, samples=8))
+    shares = torch.stack([stack.rollout()["clip"] for _ in range(16)])
+    held = [run.spec.method for run in stack.runs].index(held_radius.NAME)
+    assert shares[-6:, held].mean() == pytest.approx(0.05, rel=0.3)
+    assert shares[-6:, 1 - held].mean() < 0.02
+    [rule] = [rule for rule in stack.rules if rule.method.name == "band-kl"]
+    assert rule.options["delta"] == 0.05
+
+
+def test_a_share_that_is_none_is_refused():
+    for value in (0.0, 0.6, -0.1, math.nan):
+        with pytest.raises(ValueError, match="stopped="):
+            method_bounds(held_radius.NAME, torch.tensor([-1.0]), stopped=value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from itertools import count
 from typing import Any
 
@@ -46,7 +47,7 @@ class Library:
             ModuleNotFoundError: it is not installed.
         """
         try:
-            import reasoning_gym
+            reasoning_gym = import_module("reasoning_gym")
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"task {self.name}: expected reasoning-gym, pip install 'bandpo[science]'"

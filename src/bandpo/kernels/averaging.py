@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from bandpo.core.objective import packed_average
-from bandpo.kernels import clip_loss
+from bandpo.kernels import blocks as layout
 from bandpo.kernels.devices import current
 from bandpo.kernels.special import is_finite
 
@@ -97,7 +97,7 @@ def _scale(gradient_ptr, weights_ptr, summary_ptr, upstream_ptr, out_ptr, tokens
 def launch_scale(gradient: Tensor, weights: Tensor, summary: Tensor, upstream: Tensor, scaled: Tensor) -> None:
     """Write into `scaled`, (B, T) and not empty, the gradient of the loss times `upstream`, a scalar; see `Outputs`."""
     rows, tokens = scaled.shape
-    blocks = -(-tokens // clip_loss.BLOCK)
+    blocks = -(-tokens // layout.BLOCK)
     kernel: Any = _scale[(rows * blocks,)]
     with current(scaled.device):
-        kernel(gradient, weights, summary, upstream, scaled, tokens, blocks, BLOCK=clip_loss.BLOCK)
+        kernel(gradient, weights, summary, upstream, scaled, tokens, blocks, BLOCK=layout.BLOCK)

@@ -15,16 +15,17 @@ from torch import Tensor
 from bandpo.core.checks import positive_slack
 from bandpo.core.objective.metrics import BUCKETS
 from bandpo.core.tokens import MAX_LOG_RATIO
-from bandpo.kernels import averaging, clip_loss
+from bandpo.kernels import averaging
+from bandpo.kernels import blocks as layout
 from bandpo.kernels.averaging import reduce_blocks
+from bandpo.kernels.blocks import BucketSums, Inputs, Numbers, Outputs, Sums
 from bandpo.kernels.bounds import BOTH, bounds, on_device, one_search, with_radii
-from bandpo.kernels.clip_loss import BucketSums, Inputs, Numbers, Outputs, Sums
 from bandpo.kernels.devices import current, kept
 from bandpo.kernels.special import is_finite, least, most, phi
 from bandpo.kernels.terms import importance_weight, reference_kl, rollout_kl
 
 # Buckets of old probability: p = 1 belongs to the last.
-BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), clip_loss.OVERALL, clip_loss.PER_BUCKET))
+BUCKET_COUNT, OVERALL, PER_BUCKET = (tl.constexpr(n) for n in (len(BUCKETS), layout.OVERALL, layout.PER_BUCKET))
 GUARD = tl.constexpr(MAX_LOG_RATIO)
 # What is done with the sampler's log-probs.
 _UNREAD, _WATCHED, _WEIGHED = 0, 1, 2
@@ -184,7 +185,7 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
     slack_rollout = 0.0 if rollout is None else positive_slack(rollout)
     slack_reference = 0.0 if reference is None else positive_slack(reference)
     rows, tokens = logp.shape
-    blocks = -(-tokens // clip_loss.BLOCK)
+    blocks = -(-tokens // layout.BLOCK)
     reduced_rows = min(triton.next_power_of_2(rows), averaging.REDUCED)
     kernel: Any = _clip_loss[(rows * blocks,)]
     with current(logp.device):
@@ -214,10 +215,10 @@ def launch(inputs: Inputs, outputs: Outputs, numbers: Numbers) -> None:
             ESTIMATOR=terms.estimator,
             METRICS=metrics,
             COUNT=outputs.parts.shape[1],
-            BLOCK=clip_loss.BLOCK,
+            BLOCK=layout.BLOCK,
             ROWS=reduced_rows,
             BLOCKS=averaging.REDUCED // reduced_rows,
-            num_warps=clip_loss.WARPS,
+            num_warps=layout.WARPS,
         )
 
 

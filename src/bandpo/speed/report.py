@@ -127,19 +127,19 @@ def worst_ulp(bound: torch.Tensor, truth: torch.Tensor) -> float:
 
 def launch_shapes(tokens: int) -> dict[str, float]:
     """Return nanoseconds a token of the fused Band-KL loss for each block size and number of warps it could have."""
-    from bandpo.kernels import clip_loss
+    from bandpo.kernels import blocks as layout
 
     batch = make_batch(tokens, "cuda")
     (peer,) = [peer for peer in loss_peers("cuda") if peer.name == "band-kl, fused kernel"]
-    fixed, nanoseconds = (clip_loss.BLOCK, clip_loss.WARPS), {}
+    fixed, nanoseconds = (layout.BLOCK, layout.WARPS), {}
     try:
         for block, warps in itertools.product((256, 512, 1024, 2048, 4096), (2, 4, 8)):
-            clip_loss.BLOCK, clip_loss.WARPS = block, warps
+            layout.BLOCK, layout.WARPS = block, warps
             nanoseconds[f"{block} tokens, {warps} warps"] = (
                 seconds_of([peer], batch, budget=0.2)[peer.name] / tokens * 1e9
             )
     finally:
-        clip_loss.BLOCK, clip_loss.WARPS = fixed
+        layout.BLOCK, layout.WARPS = fixed
     return nanoseconds
 
 

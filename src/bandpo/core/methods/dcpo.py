@@ -20,7 +20,5 @@ from bandpo.core.regions.region import Formula, Region
 @options_of(dynamic_clip_interval)
 def dcpo(*, dual_clip: float | None = 10.0, **options: Any) -> Region:
     """Bound |(r - 1) r p|, a dynamic clip that is wider for rare tokens."""
-    bounds, numbers = (
-        functools.partial(function, **options) for function in (dynamic_clip_interval, dynamic_clip_numbers)
-    )
-    return Formula(formula=bounds, numbers=numbers, dual_clip=dual_clip)
+    bounds = functools.partial(dynamic_clip_interval, **options)
+    return Formula(formula=bounds, numbers=functools.partial(dynamic_clip_numbers, **options), dual_clip=dual_clip)

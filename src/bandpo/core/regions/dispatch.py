@@ -14,7 +14,8 @@ from torch.torch_version import TorchVersion
 
 from bandpo.core.checks import is_transformed
 from bandpo.kernels.band import band_bounds
-from bandpo.kernels.clip_loss import NO_OTHERS, Others, as_metrics, clip_loss
+from bandpo.kernels.blocks import NO_OTHERS, Others
+from bandpo.kernels.clip_loss import as_metrics, clip_loss
 
 __all__ = [
     "KERNELS",
