@@ -87,7 +87,7 @@ evidence-all: setup
 evidence-smoke: setup
 	$(BIN)/python -m benchmarks.science.evidence --smoke
 
-# Other tasks and a larger model, as registered in benchmarks/science/breadth.md; two hours on two cores.
+# Other tasks and a larger model, as registered in benchmarks/science/breadth.md; 75 minutes on two cores.
 evidence-breadth: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[science]'
 	$(BIN)/python -m benchmarks.science.breadth

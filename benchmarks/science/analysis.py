@@ -33,6 +33,7 @@ def scores_of(cell: Cell, test: Sequence[Record], arms: Sequence[str], tuned: st
         "rate": cell.rate,
         "updates": cell.updates,
         "tuned": tuned,
+        "given": cell.pair is not None,
         "starts": {start: {name: first[name] for name in MEASURES if name in first} for start, first in starts.items()},
         "arms": {
             arm: {"n": len(finals), **{name: mean_and_error([final[name] for final in finals]) for name in MEASURES}}

@@ -39,7 +39,7 @@ def scores_table(cell: Mapping[str, Any]) -> Iterator[str]:
         yield f"| *start: {start}* | | " + " | ".join(numbers) + " |"
     ordered = sorted(cell["arms"].items(), key=lambda item: -item[1]["pass@32"]["mean"])
     for arm, scores in ordered:
-        name = f"`{arm}`" + (" (tuned pair)" if arm == cell["tuned"] else "")
+        name = f"`{arm}`" + (f" ({'given' if cell['given'] else 'tuned'} pair)" if arm == cell["tuned"] else "")
         numbers = [_with_error(scores[measure]) for measure in SHOWN]
         yield f"| {name} | {scores['n']} | " + " | ".join(numbers) + " |"
 

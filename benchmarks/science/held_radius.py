@@ -14,7 +14,7 @@ from torch import Tensor
 import bandpo
 from bandpo.core.checks import check_number
 from bandpo.core.regions.region import Region
-from benchmarks.science.rules import Rule
+from benchmarks.science.rules import Rule, register_study_method
 
 NAME = "band-kl-held"
 _GAIN, _FLOOR = 0.5, 0.002
@@ -52,12 +52,5 @@ def move_radii(rules: Sequence[Rule], stopped: Tensor) -> None:
 
 def register() -> None:
     """Let this process know the method by its name."""
-    if NAME not in bandpo.methods():
-        bandpo.register_method(
-            NAME,
-            family="interval",
-            formula="p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ, with δ such that a share of tokens is stopped",
-            citation="this project",
-            ours=True,
-            experimental=True,
-        )(band_kl_held)
+    formula = "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ, with δ such that a share of tokens is stopped"
+    register_study_method(NAME, band_kl_held, formula)

@@ -12,6 +12,7 @@ from bandpo.core.checks import check_number
 from bandpo.core.divergences.special import log1mexp
 from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.region import Formula, Region
+from benchmarks.science.rules import register_study_method
 
 
 def band_upper_scaled(
@@ -38,12 +39,5 @@ def band_upper_scaled(
 
 def register() -> None:
     """Let this process know the method by its name."""
-    if "band-upper-scaled" not in bandpo.methods():
-        bandpo.register_method(
-            "band-upper-scaled",
-            family="interval",
-            formula="p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ above; log r >= -c/(1 - p)^power below",
-            citation="this project",
-            ours=True,
-            experimental=True,
-        )(band_upper_scaled)
+    formula = "p f(r) + (1 - p) f((1 - r p)/(1 - p)) <= δ above; log r >= -c/(1 - p)^power below"
+    register_study_method("band-upper-scaled", band_upper_scaled, formula)

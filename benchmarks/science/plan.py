@@ -109,10 +109,10 @@ def pair_spec(pair: tuple[float, float]) -> str:
     return f"clip-higher:eps_low={pair[0]}:eps_high={pair[1]}"
 
 
-def first_tuning(cells: Sequence[Cell], pairs: Sequence[tuple[float, float]] = PAIRS) -> Iterator[Job]:
+def first_tuning(cells: Sequence[Cell]) -> Iterator[Job]:
     """Yield the runs of all pairs, and of the radii where the rivals are arms."""
     for cell in cells:
-        yield cell.job([*map(pair_spec, pairs)], FIRST_SEEDS)
+        yield cell.job([*map(pair_spec, PAIRS)], FIRST_SEEDS)
         if cell.has_rivals:
             yield cell.job(["grpo", *(f"band-kl:delta={radius}" for radius in RADII)], FIRST_SEEDS)
 

@@ -7,18 +7,20 @@ clipped at once. Every other method is called for its runs, through the core.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+import bandpo
 from bandpo.core.methods.entropy import token_entropy
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.regions.clipping import clip_to
 from bandpo.core.regions.interval import Interval
+from bandpo.core.regions.region import Region
 from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
 from bandpo.views.specs import Spec
 
@@ -45,6 +47,13 @@ class Rule:
         method = self.method
         more = method.scope == "batch" or method.family == "bonus" or "group_rewards" in method.inputs
         return more or not method.scales_with_advantage
+
+
+def register_study_method(name: str, rule: Callable[..., Region], formula: str) -> None:
+    """Let this process know an interval of a study's by its name, once."""
+    if name not in bandpo.methods():
+        about = {"family": "interval", "formula": formula, "citation": "this project"}
+        bandpo.register_method(name, **about, ours=True, experimental=True)(rule)
 
 
 def order(spec: Spec) -> tuple[bool, float, str]:

@@ -138,13 +138,9 @@ def test_the_same_input_gives_the_same_bits():
     assert torch.equal(runs[0][1], runs[1][1])
 
 
-def test_compiled_with_the_kernel_inside():
+def assert_traced_is_eager(loss, inputs):
+    """Assert that a loss in one graph, and its gradient in the first input, have the bits of the eager ones."""
     torch._dynamo.reset()
-    inputs = batch(tokens=64)
-
-    def loss(logp, *others):
-        return bandpo.policy_loss(logp, *others, method="band-kl", kernel="triton", metrics=False).loss
-
     logp, other = (inputs[0].clone().requires_grad_() for _ in range(2))
     value = torch.compile(loss, fullgraph=True, backend="aot_eager")(logp, *inputs[1:])
     value.backward()
@@ -152,6 +148,15 @@ def test_compiled_with_the_kernel_inside():
     expected.backward()
     assert torch.equal(value, expected)
     assert torch.equal(logp.grad, other.grad)
+
+
+def test_compiled_with_the_kernel_inside():
+    inputs = batch(tokens=64)
+
+    def loss(logp, *others):
+        return bandpo.policy_loss(logp, *others, method="band-kl", kernel="triton", metrics=False).loss
+
+    assert_traced_is_eager(loss, inputs)
 
 
 @pytest.mark.parametrize(

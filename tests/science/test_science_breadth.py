@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 
 from benchmarks.science import breadth, plan, starts
+from benchmarks.science.evidence_page import summary
 from benchmarks.science.policies import load_policy
 from benchmarks.science.stack import start_path
 from benchmarks.science.tasks import TASKS
@@ -40,6 +41,8 @@ def test_tables_hold_what_was_put_in_and_seeds_that_an_arm_lacks_are_left_out():
     for cell, number in zip(found["cells"], (11, 12, 12, 12), strict=True):
         assert cell["tuned"] == breadth.PAIR
         assert {scores["n"] for scores in cell["arms"].values()} == {number}
+    page = summary(found)
+    assert page.count("(given pair)") == 4 and "tuned pair" not in page
     better = [test for test in found["hypotheses"]["H1"] if test["claim"] == "H1b"]
     assert [test["mean"] for test in better] == pytest.approx([0.08] * 4)
 
