@@ -86,25 +86,26 @@ def bandpo_command():
     return run
 
 
-@pytest.fixture
-def bandpo_here(monkeypatch):
+@pytest.fixture(scope="session")
+def bandpo_here():
     """The same in this process, where what it imports is there already; an error that it does not expect is raised."""
     from typer.testing import CliRunner
 
     from bandpo.cli.app import app
 
     def run(arguments, folder):
-        monkeypatch.chdir(folder)
-        done = CliRunner().invoke(app, [*map(str, arguments)], prog_name="bandpo", catch_exceptions=False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            done = CliRunner().invoke(app, [*map(str, arguments)], prog_name="bandpo", catch_exceptions=False)
         return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory, bandpo_command, tiny):
+def tiny_run(tmp_path_factory, bandpo_here, tiny):
     """Folder and standard output of a whole run that nothing interrupted."""
     parent = tmp_path_factory.mktemp("tiny")
-    done = bandpo_command(["train", *tiny, "--output_dir", "run"], parent)
+    done = bandpo_here(["train", *tiny, "--output_dir", "run"], parent)
     assert done.returncode == 0, done.stderr
     return parent / "run", done.stdout

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import bandpo
 from bandpo.core.objective.fused import packed_region
+from bandpo.core.objective.reference_kl import ESTIMATORS
 
 Options = Mapping[str, Any]
 # Settings of the fused methods that no method has by default.
@@ -23,7 +24,10 @@ SETTINGS: tuple[tuple[str, Options], ...] = (
     ("band-kl", {"delta": "of each row"}),
     ("band-chi2", {"delta": "of each row"}),
     ("band-upper", {"importance_cap": 2.0, "logp_rollout": "twice logp_old"}),
+    *(("band-kl", {"beta": 0.1, "kl_estimator": k, "logp_ref": "twice logp_old"}) for k in ESTIMATORS),
+    ("grpo", {"beta": 0.1, "kl_estimator": "k3", "kl_cap": 0.5, "logp_ref": "twice logp_old"}),
 )
+OF_REFERENCE = frozenset({"beta", "kl_estimator", "kl_cap", "logp_ref"})
 
 
 class Batch(NamedTuple):
@@ -94,11 +98,19 @@ def passed(given: Batch, method: str, options: Options, *, kernel: str = "triton
 
 
 class Reference(NamedTuple):
-    """The torch code in fp64, and its gradient where every log-ratio is a rounding's width lower and higher."""
+    """The torch code in fp64.
+
+    Attributes:
+        exact: a pass of it.
+        lower, higher: the gradient where every log-ratio is a rounding's width lower and higher.
+        size: what an error of the gradient is measured by: of the method's and the reference KL's, which may cancel,
+            both sizes.
+    """
 
     exact: Pass
     lower: Tensor
     higher: Tensor
+    size: Tensor
 
 
 def reference(given: Batch, method: str, options: Options, *, metrics: bool = True) -> Reference:
@@ -107,7 +119,10 @@ def reference(given: Batch, method: str, options: Options, *, metrics: bool = Tr
     width = 2e-6 * torch.where(given.mask, wide.logp - wide.logp_old, 0.0).abs() + 1e-12
     shifted = [wide._replace(logp=wide.logp + sign * width) for sign in (-1, 1)]
     lower, higher = (passed(one, method, options, kernel="torch", metrics=False).gradient for one in shifted)
-    return Reference(passed(wide, method, options, kernel="torch", metrics=metrics), lower, higher)
+    exact = passed(wide, method, options, kernel="torch", metrics=metrics)
+    alone = {name: value for name, value in options.items() if name not in OF_REFERENCE}
+    own = passed(wide, method, alone, kernel="torch", metrics=False).gradient
+    return Reference(exact, lower, higher, own.abs() + (exact.gradient - own).abs())
 
 
 def wrong_decisions(found: Tensor, truth: Reference) -> int:
@@ -124,7 +139,7 @@ def errors(found: Pass, truth: Reference) -> Iterator[tuple[str, float]]:
     exact, dtype = truth.exact, found.gradient.dtype
     yield "decisions", wrong_decisions(found.gradient, truth)
     both = (found.gradient != 0) & (exact.gradient.abs() >= torch.finfo(dtype).smallest_normal)
-    relative = ((found.gradient.double() - exact.gradient).abs() / exact.gradient.abs())[both]
+    relative = ((found.gradient.double() - exact.gradient).abs() / truth.size)[both]
     worst = relative.max().item() if relative.numel() else 0.0
     yield ("gradients", worst) if dtype == torch.float32 else ("gradients16", worst / torch.finfo(dtype).eps)
     scale = exact.per_token.abs().sum() / (exact.per_token != 0).sum().clamp_min(1)
