@@ -118,7 +118,8 @@ def test_can_be_switched_off(policy, tmp_path):
     assert not any(name.startswith("band/") for name in logs)
 
 
-@pytest.mark.parametrize("method", ["band-kl", "band-mirror", "dcpo", "atr-grpo"])
+# Interpreted kernels take seconds; others are in tests/kernels/test_counts.py.
+@pytest.mark.parametrize("method", ["band-kl", *(pytest.param(n, marks=pytest.mark.slow) for n in ("dcpo", "atr-grpo"))])
 def test_one_launch_counts_what_the_torch_code_counts(policy, tmp_path, monkeypatch, method):
     pytest.importorskip("triton", reason="Triton is not installed")
     batches = [loss_inputs(policy, seed=seed) for seed in range(2)]
