@@ -56,7 +56,9 @@ for words in {COMMANDS!r}:
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", *(pytest.param(name, marks=pytest.mark.slow) for name in ("utf-8", "latin-1"))])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "cp1252", *(pytest.param(name, marks=pytest.mark.slow) for name in ("utf-8", "latin-1"))]
+)
 def test_commands_print_in_every_encoding(encoding, tmp_path):
     import os
 
