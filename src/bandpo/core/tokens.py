@@ -37,6 +37,27 @@ class Tokens(NamedTuple):
     mask: Tensor
 
 
+def hold(x: Tensor, limit: float = MAX_LOG_RATIO) -> Tensor:
+    """Return x held between -limit and limit, without a gradient from these on.
+
+    At its limits themselves `clamp` has a gradient in some releases of torch, and from 2.15 on has none.
+
+    >>> x = torch.tensor([-30.0, 20.0, 1.0], requires_grad=True)
+    >>> hold(x).tolist(), torch.autograd.grad(hold(x).sum(), x)
+    ([-20.0, 20.0, 1.0], (tensor([0., 0., 1.]),))
+    """
+    return torch.where(x.abs() < limit, x, x.detach().clamp(-limit, limit))
+
+
+def hold_below(x: Tensor, limit: float) -> Tensor:
+    """Return x held below a limit, without a gradient from there on.
+
+    >>> hold_below(torch.tensor([-30.0, 25.0]), 20.0)
+    tensor([-30.,  20.])
+    """
+    return torch.where(x < limit, x, x.detach().clamp_max(limit))
+
+
 def true_log_ratio(tokens: Tokens) -> Tensor:
     """Return logp - logp_anchor, detached and without the guard."""
     return tokens.logp.detach() - tokens.logp_anchor
@@ -55,7 +76,7 @@ def free_log_ratio(tokens: Tokens) -> Tensor:
 
 def unless_held(gradient: Tensor, tokens: Tokens) -> Tensor:
     """Return the gradient of a loss in `log_ratio`: none where the guard holds the ratio, and the loss is constant."""
-    return torch.where(true_log_ratio(tokens).abs() > MAX_LOG_RATIO, 0.0, gradient)
+    return torch.where(true_log_ratio(tokens).abs() >= MAX_LOG_RATIO, 0.0, gradient)
 
 
 class Surrogate(NamedTuple):

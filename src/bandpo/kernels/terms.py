@@ -37,6 +37,6 @@ def reference_kl(logp, reference, terms, ESTIMATOR: tl.constexpr):
         estimate, slope = d * d / 2.0, -d
     else:
         rise, estimate = expm1_and_phi(least(d, GUARD))  # pyright: ignore[reportGeneralTypeIssues]
-        slope = tl.where(d <= GUARD, -rise, 0.0)
-    is_free = (tl.abs(estimate) <= terms.kl_cap) | (terms.kl_cap == INFINITY)
+        slope = tl.where(d < GUARD, -rise, 0.0)
+    is_free = (tl.abs(estimate) < terms.kl_cap) | (terms.kl_cap == INFINITY)
     return least(most(estimate, -terms.kl_cap), terms.kl_cap), tl.where(is_free, slope, 0.0)

@@ -9,8 +9,11 @@ os.environ |= {
 
 import pytest
 import torch
+from packaging.version import Version
 
-pytest.importorskip("trl", reason="TRL is not installed: pip install 'bandpo[train]'")
+trl = pytest.importorskip("trl", reason="TRL is not installed: pip install 'bandpo[train]'")
+# Its stand-ins are for modules that came with this release; tests skip themselves before.
+collect_ignore = ["trl_async.py"] if Version("1.16") > Version(trl.__version__) else []
 
 
 def pytest_configure(config):

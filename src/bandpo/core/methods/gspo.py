@@ -7,7 +7,7 @@ import torch
 from bandpo.core.methods.registry import register_method as method
 from bandpo.core.regions.clipping import clip_to
 from bandpo.core.regions.fixed import fixed_interval
-from bandpo.core.tokens import Surrogate, Tokens, true_log_ratio
+from bandpo.core.tokens import Surrogate, Tokens, hold_below, true_log_ratio
 
 # verl's guard against a response whose mean log-ratio would overflow.
 _MAX_LOG_RATIO = 10.0
@@ -34,7 +34,7 @@ def gspo(tokens: Tokens, *, eps_low: float = 3e-4, eps_high: float = 4e-4) -> Su
     d = true_log_ratio(tokens)
     lengths = tokens.mask.sum(-1, keepdim=True).clamp_min(1)
     mean = torch.where(tokens.mask, d, 0.0).sum(-1, keepdim=True) / lengths
-    log_s = (tokens.logp - tokens.logp.detach() + mean).clamp_max(_MAX_LOG_RATIO)
+    log_s = hold_below(tokens.logp - tokens.logp.detach() + mean, _MAX_LOG_RATIO)
     interval = fixed_interval(tokens.logp_anchor, eps_low, eps_high)
     loss, gradient = clip_to(interval, tokens._replace(log_ratio=log_s))
-    return Surrogate(loss, torch.where(mean > _MAX_LOG_RATIO, 0.0, gradient))
+    return Surrogate(loss, torch.where(mean >= _MAX_LOG_RATIO, 0.0, gradient))

@@ -31,7 +31,7 @@ from bandpo.core.objective.packed_terms import PackedTerms, packed_terms
 from bandpo.core.objective.reference_kl import reference_kl
 from bandpo.core.regions.dispatch import NO_OTHERS, Others, as_metrics, clip_loss
 from bandpo.core.regions.packed import PackedRegion
-from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens
+from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens, hold
 
 
 class PolicyLoss(NamedTuple):
@@ -177,8 +177,10 @@ def _by_torch(
     logp, log_ratio = tokens.logp, tokens.log_ratio
     is_interval = isinstance(method, IntervalMethod)
     if is_interval:  # its gradient is known in closed form, so autograd need not follow its bounds
-        tokens, log_ratio = tokens._replace(logp=logp.detach()), log_ratio.detach()
-    tokens = tokens._replace(log_ratio=log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+        held = log_ratio.detach().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+        tokens = tokens._replace(logp=logp.detach(), log_ratio=held)
+    else:
+        tokens = tokens._replace(log_ratio=hold(log_ratio))
     surrogate, interval = method.apply(tokens, check=check, one_sided=not metrics, bounds=bounds, **settings)
     per_token = surrogate.loss
     if is_interval:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bandpo.core.checks import check_number
 from bandpo.core.divergences.special import phi
-from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.core.tokens import MAX_LOG_RATIO, hold, hold_below
 
 ESTIMATORS = ("k1", "k2", "k3")
 
@@ -55,8 +55,8 @@ def reference_kl(logp: Tensor, logp_ref: Tensor, estimator: str = "k3", cap: flo
     if estimator == "k1":
         estimate = -difference
     else:
-        estimate = difference.square() / 2 if estimator == "k2" else phi(difference.clamp_max(MAX_LOG_RATIO))
+        estimate = difference.square() / 2 if estimator == "k2" else phi(hold_below(difference, MAX_LOG_RATIO))
     if cap is None:
         return estimate
     limit = check_number("cap", cap, 0.0, math.inf, low_open=True)
-    return estimate.clamp(-limit, limit)
+    return hold(estimate, limit)
