@@ -58,7 +58,7 @@ ROWS = (
     Row("pinned", "3.11", ("torch==2.13.0", "transformers==5.23.0", "trl==1.16.0", "triton==3.6.0")),
     Row("newest-3.13", "3.13", NEWEST),
     Row("newest-3.12", "3.12", NEWEST),
-    Row("oldest", "3.10", ("torch==2.4.0", "transformers==5.6.2", "trl==1.0.0", "requests")),
+    Row("oldest", "3.10", ("torch==2.6.0", "transformers==5.6.2", "trl==1.0.0", "requests")),
     Row("trl-1.0.0", "3.11", ("torch==2.13.0", "transformers==5.6.2", "trl==1.0.0", "requests"), OF_TRL),
     Row("trl-1.6.0", "3.11", ("torch==2.13.0", "transformers==5.10.2", "trl==1.6.0", "requests"), OF_TRL),
     Row("trl-1.10.0", "3.11", ("torch==2.13.0", "transformers==5.14.1", "trl==1.10.0", "requests"), OF_TRL),

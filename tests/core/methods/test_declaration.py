@@ -34,6 +34,18 @@ def test_a_rule_becomes_a_method():
     bandpo.testing.check_method("scaled")
 
 
+def test_an_input_may_be_left_out_where_its_default_is_none():
+    """Annotated inside Optional, as Python 3.10 reads every default of None."""
+    weight = Annotated[Tensor, bandpo.Input("BT", "a weight", example=0.5)] | None
+
+    @bandpo.register_method("may-be-scaled", **FACTS)
+    def may_be_scaled(tokens, *, factor: float = 1.0, weight: weight = None):
+        return scaled(tokens, factor=factor, weight=1.0 if weight is None else weight)
+
+    method = bandpo.get_method("may-be-scaled")
+    assert method.inputs.keys() == {"weight"} and method.hyperparameters == {"factor": 1.0}
+
+
 def test_a_region_of_ones_own_is_a_method():
     @bandpo.register_method("upper-tv", family="interval", formula="TV above", citation="a test", ours=True)
     def upper_tv(*, delta: float = 0.1, dual_clip: float | None = None):

@@ -93,9 +93,9 @@ def _options(
     hints = typing.get_type_hints(rule, include_extras=True)
     hyperparameters, inputs = {}, {}
     for parameter in parameters:
-        marks = [extra for extra in getattr(hints.get(parameter.name), "__metadata__", ()) if isinstance(extra, Input)]
-        if marks:
-            inputs[parameter.name] = marks[0]
+        mark = _mark(hints.get(parameter.name))
+        if mark is not None:
+            inputs[parameter.name] = mark
         elif parameter.kind is _KEYWORD and parameter.default is not inspect.Parameter.empty:
             hyperparameters[parameter.name] = presets.get(parameter.name, parameter.default)
         elif parameter.name not in presets:
@@ -104,3 +104,10 @@ def _options(
                 "Annotated[Tensor, Input(...)]"
             )
     return hyperparameters, inputs
+
+
+def _mark(hint: Any) -> Input | None:
+    """Return the Input that an annotation carries; Python 3.10 puts Optional around one whose default is None."""
+    parts = [hint, *typing.get_args(hint)] if typing.get_origin(hint) is typing.Union else [hint]
+    extras = (extra for part in parts for extra in getattr(part, "__metadata__", ()))
+    return next((extra for extra in extras if isinstance(extra, Input)), None)
