@@ -40,6 +40,7 @@ def test_an_input_may_be_left_out_where_its_default_is_none():
 
     @bandpo.register_method("may-be-scaled", **FACTS)
     def may_be_scaled(tokens, *, factor: float = 1.0, weight: weight = None):
+        """Scale the policy gradient, or leave it."""
         return scaled(tokens, factor=factor, weight=1.0 if weight is None else weight)
 
     method = bandpo.get_method("may-be-scaled")
