@@ -30,7 +30,7 @@ COMMAND = "python tests/contract/versions.py"
 TRAINING = "train"
 SUITES = {"core": "tests/core", "kernels": "tests/kernels", "methods": "tests/methods", "trl": "tests/contract/trl"}
 REPORTED = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "huggingface_hub", "triton")
-TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100", "mpmath>=1.3,<1.4")
+TEST_TOOLS = ("setuptools", "pytest>=8", "hypothesis>=6.100", "mpmath>=1.3,<1.4")
 TRAIN = ("train", "--max_steps=16", "--evaluate_every=1", "--eval_samples=2", "--logging_steps=4")
 
 
