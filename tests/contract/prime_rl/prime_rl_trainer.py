@@ -85,7 +85,7 @@ def attention(q, k, v, starts, *_, causal, **__):
 def stand_ins():
     """Put the checkout on the path, and in place what prime-rl asks of a machine with GPUs."""
     # The first has a clip by norm that is used, the second looks for torchao as it is imported.
-    import torchtitan.distributed.utils
+    import torchtitan.distributed.utils  # noqa: F401
     import transformers.modeling_utils  # noqa: F401
 
     sources = Path(os.environ["BANDPO_SOURCES"], "prime-rl")
