@@ -30,6 +30,7 @@ UNUSED = (
     "modelexpress",
     "openai",
     "prime_cli",
+    "pyarrow",
     "pynvml",
     "renderers",
     "ring_flash_attn",

@@ -19,7 +19,7 @@ def trained(tmp_path_factory):
     for name in ("pydantic_config", "torchtitan.distributed"):
         pytest.importorskip(name, reason="prime-rl's environment: make test-engines ENGINES=prime_rl")
     script, folder = Path(__file__).with_name("prime_rl_trainer.py"), tmp_path_factory.mktemp("prime_rl")
-    return tiny.trained(script, folder, steps=9 * AHEAD, model={"family": "Llama", "tied": False})
+    return tiny.trained(script, folder, steps=10 * AHEAD, model={"family": "Llama", "tied": False})
 
 
 def test_the_reward_rises(trained):
@@ -30,7 +30,7 @@ def test_the_reward_rises(trained):
 
 def test_the_region_acts_once_samples_are_stale(trained):
     clipped = [row["band/clip/mean"] for row in trained["logged"]]
-    assert len(clipped) == 9 * AHEAD
+    assert len(clipped) == 10 * AHEAD
     assert max(clipped[::AHEAD]) == 0
     assert max(clipped) > 0.02
 

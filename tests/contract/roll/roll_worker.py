@@ -132,6 +132,22 @@ def step(worker):
     return reward, worker.train_step(data).meta_info["metrics"]
 
 
+def watched(worker):
+    """What the worker's loss was handed and said, a list that grows with its calls."""
+    seen, loss_func = [], worker.loss_func
+
+    def watching(data, logits):
+        loss, metrics = loss_func(data, logits)
+        ids, mask = data.batch["input_ids"], data.batch["response_mask"]
+        new = worker.strategy.op_compute_log_probs(logits=logits.detach(), input_ids=ids, attention_mask=mask)
+        given = {"new": new, "old": data.batch["old_log_probs"], "advantages": data.batch["advantages"]}
+        seen.append({"loss": loss.item(), **{name: value.tolist() for name, value in given.items()}})
+        return loss, metrics
+
+    worker.loss_func = watching
+    return seen
+
+
 def plain(value):
     """Metrics as JSON holds them."""
     return [plain(one) for one in value] if isinstance(value, list) else float(value)
@@ -150,11 +166,13 @@ def main(model, method, steps, out):
     worker = safe_import_class(config.actor_train.worker_cls)(config.actor_train)
     worker.initialize(config)
     torch.manual_seed(0)
+    seen = watched(worker)
     runs = [step(worker) for _ in range(int(steps))]
     found = {
         "worker": [f"{of.__module__}.{of.__qualname__}" for of in type(worker).__mro__[:2]],
         "sharded": type(worker.strategy.model).__name__,
         "rewards": [reward for reward, _ in runs],
+        "first": seen[:6],
         "metrics": [{name: plain(value) for name, value in said.items()} for _, said in runs],
     }
     Path(out).write_text(json.dumps(found))
