@@ -37,7 +37,7 @@ def test_the_region_acts_once_samples_are_stale(trained):
 
 def test_first_uses_are_those_of_the_samplers_policy(trained):
     errors = [row.get("band/first_ratio_error/mean") for row in trained["logged"]]
-    assert errors[0] < 1e-5
+    assert errors[0] < 5e-3  # both are in bf16
     assert errors[1:] == [None] * (len(errors) - 1)
 
 
