@@ -28,31 +28,40 @@ class Unused(types.ModuleType):
     __getattr__ = Name.__getattr__
 
 
+class Whole(Unused):
+    """A package of which every module is there, too."""
+
+
 class Below:
-    """Finds every module below one that is unused, and makes it another."""
+    """Finds every module below a whole package, and makes it another."""
 
     @staticmethod
     def find_spec(name, *_):
         above = sys.modules.get(name.rpartition(".")[0])
-        return importlib.machinery.ModuleSpec(name, Below) if isinstance(above, Unused) else None
+        return importlib.machinery.ModuleSpec(name, Below) if isinstance(above, Whole) else None
 
     @staticmethod
     def create_module(spec):
-        return Unused(spec.name)
+        return Whole(spec.name)
 
     @staticmethod
     def exec_module(module):
         pass
 
 
-def stand_in(*names):
-    """Modules of these names, of the packages above them and of what is below, for the rest of the process."""
-    if Below not in sys.meta_path:
-        sys.meta_path.append(Below)
+def stand_in(*names, of=Unused):
+    """Modules of these names and of the packages above them, for the rest of the process."""
     for name in names:
         parts = name.split(".")
         for end in range(1, len(parts) + 1):
             above = ".".join(parts[:end])
             if above not in sys.modules:
-                module = sys.modules[above] = Unused(above)
+                module = sys.modules[above] = of(above)
                 module.__spec__ = importlib.machinery.ModuleSpec(above, None)
+
+
+def stand_in_whole(*names):
+    """As `stand_in`, with every module below: an engine that looks for one, to do without it, finds it."""
+    if Below not in sys.meta_path:
+        sys.meta_path.append(Below)
+    stand_in(*names, of=Whole)

@@ -91,7 +91,7 @@ def stand_ins():
 
     sources = Path(os.environ["BANDPO_SOURCES"], "prime-rl")
     sys.path[:0] = [str(sources / "src"), str(sources / "packages" / "prime-rl-configs" / "src")]
-    unused.stand_in(*UNUSED)
+    unused.stand_in_whole(*UNUSED)
     sys.modules["flash_attn"].flash_attn_varlen_func = attention
     cuda_as_cpu.pretend()
     os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}

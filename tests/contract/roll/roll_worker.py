@@ -35,7 +35,7 @@ MEMORY = (
 def stand_ins():
     """Put the checkout on the path, and in place what ROLL asks of a GPU: how much memory it has in use."""
     sys.path.insert(0, str(Path(os.environ["BANDPO_SOURCES"], "roll")))
-    unused.stand_in(*UNUSED)
+    unused.stand_in_whole(*UNUSED)
     from roll.platforms.cpu import CpuPlatform
 
     for name in MEMORY:
@@ -58,6 +58,8 @@ def configuration(model, method):
 
     options = {
         "exp_name": "tiny",
+        "output_dir": str(Path(model).parent),
+        "logging_dir": str(Path(model).parent / "logs"),
         "pretrain": model,
         "reward_pretrain": model,
         "seed": 0,
@@ -154,6 +156,7 @@ def plain(value):
 
 
 def main(model, method, steps, out):
+    os.environ["ROLL_LOG_DIR"] = str(Path(out).parent / "logs")
     stand_ins()
     import ray
     from roll.utils.import_utils import safe_import_class
