@@ -1,4 +1,4 @@
-"""A random Qwen2 of a few thousand parameters, and scripts that train it with an engine in a process of their own."""
+"""A random model of a few thousand parameters, and scripts that train it with an engine in a process of their own."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 VOCABULARY = 32
 
 
-def write_model(folder):
+def write_model(folder, family="Qwen2", tied=True):
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    import transformers
 
     torch.manual_seed(0)
-    config = Qwen2Config(
+    config = getattr(transformers, f"{family}Config")(
         vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=64,
@@ -22,11 +22,11 @@ def write_model(folder):
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=64,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         pad_token_id=0,
         eos_token_id=1,
     )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
 
 
 def answers(model, prompts, length):
@@ -52,9 +52,12 @@ def group_advantages(reward, groups):
     return ((of_group - of_group.mean(1, keepdim=True)) / (of_group.std(1, keepdim=True) + 1e-4)).view(-1, 1)
 
 
-def trained(script, folder, method="band-kl", steps=12, **environment):
-    """What `python SCRIPT MODEL METHOD STEPS OUT` wrote, with this folder's modules on its path."""
-    write_model(folder / "model")
+def trained(script, folder, method="band-kl", steps=12, model=None, **environment):
+    """What `python SCRIPT MODEL METHOD STEPS OUT` wrote, with this folder's modules on its path.
+
+    `model` are options of `write_model`.
+    """
+    write_model(folder / "model", **(model or {}))
     command = [sys.executable, "-W", "ignore", str(script), str(folder / "model"), method, str(steps)]
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

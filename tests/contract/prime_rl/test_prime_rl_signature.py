@@ -1,5 +1,6 @@
 """A custom loss as prime-rl calls it: packed sequences split, one at a time, summed, divided by the global count."""
 
+import importlib
 import json
 
 import prime_rl_protocol as protocol
@@ -7,7 +8,7 @@ import pytest
 import torch
 from independent import GARBAGE, assert_close, batch, gradient, per_token
 from snippets import blocks
-from sources import both, checkout, execute, stub
+from sources import both, checkout, stub
 
 from bandpo.engines.prime_rl import adapter
 from bandpo.engines.prime_rl.check import check
@@ -20,28 +21,21 @@ except ImportError:  # Python 3.10
 
 @pytest.fixture(params=both("0.8.0"))
 def engine(request, monkeypatch):
+    """prime-rl's module of losses: ours, or its own with its own configuration classes."""
     if request.param == "protocol":
         return stub(monkeypatch, "prime_rl.trainer.rl.loss", **vars(protocol))
-    pytest.importorskip("beartype")
-    pytest.importorskip("jaxtyping")
     folder = checkout("prime-rl")
-    other = type("Other", (), {})
-    stub(
-        monkeypatch,
-        "prime_rl.configs.trainer",
-        CustomLossConfig=protocol.CustomLossConfig,
-        DefaultLossConfig=other,
-        IPOLossConfig=other,
-        LossConfig=object,
-    )
-    import pkgutil
-
-    stub(monkeypatch, "prime_rl.utils.utils", import_object=pkgutil.resolve_name)
-    return execute(monkeypatch, "prime_rl.trainer.rl.loss", folder / "src/prime_rl/trainer/rl/loss.py")
+    for name in ("pydantic_config", "beartype", "jaxtyping", "loguru"):
+        pytest.importorskip(name, reason="prime-rl's environment: make test-engines ENGINES=prime_rl")
+    monkeypatch.syspath_prepend(folder / "packages" / "prime-rl-configs" / "src")
+    monkeypatch.syspath_prepend(folder / "src")
+    stub(monkeypatch, "wandb")
+    return importlib.import_module("prime_rl.trainer.rl.loss")
 
 
 def run(engine, x, weights=None, **kwargs):
-    function = engine.setup_rl_loss_fn(protocol.CustomLossConfig(adapter.IMPORT_PATH, kwargs))
+    config = engine.CustomLossConfig(import_path=adapter.IMPORT_PATH, kwargs=kwargs)
+    function = engine.setup_rl_loss_fn(config)
     return engine.compute_loss(
         trainer_logprobs=list(x.new),
         inference_logprobs=list(x.rollout),

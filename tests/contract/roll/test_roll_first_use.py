@@ -28,6 +28,7 @@ def test_first_uses(worker_class, monkeypatch):  # noqa: F811
             "old_log_probs": x.old,
             "infer_logprobs": x.rollout,
             "ref_log_probs": x.old,
+            "train_infer_is_weight": torch.ones_like(x.old),
         }
         meta = {"batch_num_tokens": {"response_mask": 50}, "global_valid_samples": {"response_mask": 7}}
         return worker.loss_func(SimpleNamespace(batch=batch, non_tensor_batch={}, meta_info=meta), x.new)[1]
