@@ -226,9 +226,10 @@ def test_what_is_wrong_is_seen():
 
 RADII = "band-chi2 {'delta': 'of each row'}"
 WEIGHTS = "band-upper {'importance_cap': 2.0, 'logp_rollout': 'twice logp_old'}"
+REFERENCE = "band-kl {'beta': 0.1, 'kl_estimator': 'k3', 'logp_ref': 'twice logp_old'}"
 
 
-@pytest.mark.parametrize("name", ["bounds", "not numbers", "streams", "long row", RADII, WEIGHTS])
+@pytest.mark.parametrize("name", ["bounds", "not numbers", "streams", "long row", RADII, WEIGHTS, REFERENCE])
 def test_tasks_of_correctness_at_the_smallest_size(name):
     with torch.random.fork_rng():
         found = correctness.run_task(name, "cpu", True)

@@ -77,11 +77,7 @@ QUESTIONS: Mapping[str, Question] = {
     "gradients16": _right("gradient in bf16 and fp16: largest error, units of the last place", 1),
     "losses": _right("loss: largest error, of the mean loss of a token without its sign", 2e-6),
     "metrics": _right("metrics: largest relative error of a sum", 1e-5),
-    "bounds": _right(
-        "bounds of KL, TV, χ², Hellinger, one or both: largest error, ulp",
-        8,
-        "5 (KL 1.03)",
-    ),
+    "bounds": _right("bounds of KL, TV, χ², Hellinger, one or both: largest error, ulp", 8, "5 (KL 1.03)"),
     "shapes": _right("sizes, layouts and masks with a wrong loss or gradient"),
     "large": _right("wrong tokens of 1e8 in one call", before="0, of 2.29e9"),
     "long_row": _right("wrong tokens of one row of 70 million"),

@@ -29,6 +29,15 @@ def write_model(folder, family="Qwen2", tied=True):
     getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
 
 
+def write_tokenizer(folder):
+    """Words w0, w1, ... for the ids of the model, its padding and its end among them."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w1").save_pretrained(folder)
+
+
 def answers(model, prompts, length):
     """Prompts and as many sampled tokens behind each, (rows, 1 + length), by a model of transformers'."""
     import torch

@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import bandpo
 
 from .batches import NAMES, batch, each_tensor, loss_of
+from .helpers import of_whole
 
 DIVERGENCES = ("kl", "tv", "js", "alpha=1.5")
 SOURCE = Path(bandpo.__file__).parent
@@ -64,6 +65,7 @@ class Loss(torch.nn.Module):
         return bandpo.policy_loss(*inputs, method=self.method).loss
 
 
+@of_whole
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("method", ["band-kl", "band-js", "maspo", "grpo"])
 def test_exported_losses_are_the_eager_ones(method, strict):

@@ -26,6 +26,7 @@ from tests.core.batches import (
     surrogate_of,
     to,
 )
+from tests.core.helpers import IS_WHOLE, OF_WHOLE
 from tests.methods import ENTRIES
 from tests.methods.common import never
 
@@ -420,6 +421,8 @@ def compare_with_compiled(compile_, name, options, dtype, with_metrics=True):
 @pytest.fixture
 def traced():
     """torch.compile(fullgraph=True) up to the code generator: one graph forwards, one backwards, run as they are."""
+    if not IS_WHOLE:
+        pytest.skip(OF_WHOLE)
     torch._dynamo.reset()
     yield lambda function: torch.compile(function, fullgraph=True, backend="aot_eager")
     torch._dynamo.reset()

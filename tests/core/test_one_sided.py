@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import bandpo
 from bandpo.core.divergences.kl_solver import kl_lower, kl_toward, kl_upper
 
+from .helpers import of_whole
+
 SETTINGS = (
     {},
     {"delta": 0.3},
@@ -72,6 +74,7 @@ def test_one_solve_is_either_of_the_two(logp, delta, upward):
         assert torch.equal(kl_toward(one, delta, torch.tensor([upward])), expected)
 
 
+@of_whole
 def test_toward_compiled_equals_eager():
     _, old, advantages, _ = moved(dtype=torch.float32)
     compiled = torch.compile(lambda x, a: bandpo.band(x, 0.05, toward=a, check=False), fullgraph=True)
@@ -104,6 +107,7 @@ def test_without_roots_a_stopped_token_reports_its_own_ratio_and_metrics_have_no
         assert free.metrics[name] == exact.metrics[name]
 
 
+@of_whole
 def test_without_roots_compiled():
     new, old, advantages, mask = moved(dtype=torch.float32)
 

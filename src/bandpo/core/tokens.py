@@ -46,6 +46,8 @@ def hold(x: Tensor, limit: float = MAX_LOG_RATIO) -> Tensor:
     >>> hold(x).tolist(), torch.autograd.grad(hold(x).sum(), x)
     ([-20.0, 20.0, 1.0], (tensor([0., 0., 1.]),))
     """
+    if not x.requires_grad:
+        return x.clamp(-limit, limit)
     return torch.where(x.abs() < limit, x, x.detach().clamp(-limit, limit))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from bandpo.core.methods.method import Input, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.loss import PolicyLoss, policy_loss
-from bandpo.core.tokens import MAX_LOG_RATIO, Tokens
+from bandpo.core.tokens import Tokens, hold
 
 _ROWS, _TOKENS = 4, 6
 _SPREADS = (0.1, 0.5, 2.0)
@@ -103,7 +103,7 @@ def _require(holds: bool | Tensor, method: Method, claim: str) -> None:
 def _check_gradient(method: Method, settings: Mapping[str, Any], batch: Batch) -> None:
     logp = batch["logp"].clone().requires_grad_()
     anchor = batch["logp_rollout" if method.anchor == "rollout" else "logp_old"]
-    log_ratio = (logp - anchor).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    log_ratio = hold(logp - anchor)
     advantages = torch.where(batch["mask"], batch["advantages"], 0.0)
     inputs, options = method.split(_of_dtype(settings, logp.dtype))
     torch.manual_seed(0)

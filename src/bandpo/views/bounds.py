@@ -17,9 +17,10 @@ from bandpo.core.methods.gradient_weight import gradient_weight
 from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.regions.interval import Interval
+from bandpo.core.tokens import MAX_LOG_RATIO
 
-# Where the search begins and ends: the range of log-ratios that `policy_loss` tells apart.
-_FARTHEST = 20.0
+# Where the search begins and ends: just inside the guard, from which on no ratio has a gradient.
+_FARTHEST = MAX_LOG_RATIO * (1 - 1e-9)
 _HALVINGS = 64
 
 

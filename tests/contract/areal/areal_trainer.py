@@ -18,6 +18,7 @@ from unittest.mock import patch
 import torch
 import yaml
 from areal_server import Server
+from tiny import write_tokenizer
 
 GOOD, GROUP, GROUPS, LENGTH, UPDATES = 4, 8, 4, 8, 4
 
@@ -60,16 +61,6 @@ def configuration(model, folder, name, steps, staleness):
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(settings))
     return load_expr_config(["--config", str(file)], GRPOConfig)[0]
-
-
-def write_tokenizer(folder):
-    """Words t0, t1, ... for the ids of the model."""
-    from tiny import VOCABULARY
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
-    words = models.WordLevel({f"t{i}": i for i in range(VOCABULARY)}, unk_token="t0")
-    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), pad_token="t0", eos_token="t1").save_pretrained(folder)
 
 
 def first_token(data):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy
 import torch
 import unused
-from tiny import VOCABULARY, group_advantages
+from tiny import group_advantages, write_tokenizer
 
 GOOD, GROUP, GROUPS, LENGTH = 4, 8, 4, 8
 UNUSED = ("flash_attn", "imageio", "modelscope", "pybase64", "transfer_queue", "trl")
@@ -40,15 +40,6 @@ def stand_ins():
 
     for name in MEMORY:
         setattr(CpuPlatform, name, staticmethod(lambda *_: 0))
-
-
-def write_tokenizer(folder):
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
-    words = {f"w{number}": number for number in range(VOCABULARY)}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="w0", eos_token="w1").save_pretrained(folder)
 
 
 def configuration(model, method):

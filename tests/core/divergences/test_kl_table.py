@@ -12,7 +12,7 @@ from bandpo.core.divergences.kl_solver import kl_lower, kl_upper
 from bandpo.core.divergences.kl_table import kl_table, table_bound
 from benchmarks import oracle
 
-from ..helpers import LOGPS, logps, ulp_error, underflows
+from ..helpers import LOGPS, logps, of_whole, ulp_error, underflows
 
 DELTAS = (1e-6, 1e-4, 0.01, 0.05, 0.3, 1.0, 5.0, 19.9)
 SIDES = ((False, kl_lower), (True, kl_upper))
@@ -101,6 +101,7 @@ def test_compiled_bounds_are_the_eager_ones_for_one_number_after_another(compile
                 torch.testing.assert_close(one, other, rtol=3e-7, atol=0)
 
 
+@of_whole
 def test_vmap_and_empty():
     logp = -torch.rand(3, 5)
     mapped = torch.vmap(lambda x: bandpo.band(x, 0.05))(logp)

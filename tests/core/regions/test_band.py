@@ -6,7 +6,7 @@ import torch
 import bandpo
 from benchmarks import oracle
 
-from ..helpers import ulp_error
+from ..helpers import of_whole, ulp_error
 
 LOGP = torch.tensor([0.001, 0.05, 0.3, 0.7, 0.99], dtype=torch.float64).log()
 KL = bandpo.get_divergence("kl")
@@ -180,6 +180,7 @@ def test_ratios_are_the_exponentials_of_the_bounds():
     exact(high, interval.high.exp())
 
 
+@of_whole
 @pytest.mark.parametrize("name", ["kl", "tv", "js"])
 def test_vmap_gives_the_bounds_of_the_batch(name):
     logp = LOGP.expand(3, 5)

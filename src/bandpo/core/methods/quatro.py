@@ -17,7 +17,7 @@ from torch import Tensor
 from bandpo.core.checks import check_floating, check_number
 from bandpo.core.methods.method import Input
 from bandpo.core.methods.registry import register_method as method
-from bandpo.core.tokens import MAX_LOG_RATIO, Surrogate, Tokens, true_log_ratio
+from bandpo.core.tokens import Surrogate, Tokens, hold, true_log_ratio
 
 
 def _one_of_four(logp_anchor: Tensor, logp: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def quatro(tokens: Tokens, *, group_rewards: Annotated[Tensor, _GROUP_REWARDS], 
     """
     multiplier = kl_multiplier(group_rewards, delta).to(tokens.logp.dtype).unsqueeze(-1)
     d = torch.where(tokens.mask, true_log_ratio(tokens), 0.0)
-    log_rho = d.sum(-1, keepdim=True).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    log_rho = hold(d.sum(-1, keepdim=True))
     is_moving = torch.isfinite(multiplier) & tokens.mask
     pull = torch.where(is_moving, multiplier, 0.0) * log_rho
     gradient = torch.where(is_moving, -torch.exp(log_rho) * (tokens.advantages - pull), 0.0)

@@ -177,10 +177,8 @@ def _by_torch(
     logp, log_ratio = tokens.logp, tokens.log_ratio
     is_interval = isinstance(method, IntervalMethod)
     if is_interval:  # its gradient is known in closed form, so autograd need not follow its bounds
-        held = log_ratio.detach().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
-        tokens = tokens._replace(logp=logp.detach(), log_ratio=held)
-    else:
-        tokens = tokens._replace(log_ratio=hold(log_ratio))
+        tokens, log_ratio = tokens._replace(logp=logp.detach()), log_ratio.detach()
+    tokens = tokens._replace(log_ratio=hold(log_ratio))
     surrogate, interval = method.apply(tokens, check=check, one_sided=not metrics, bounds=bounds, **settings)
     per_token = surrogate.loss
     if is_interval:

@@ -18,7 +18,7 @@ from torch import Tensor
 from bandpo.core.objective.inputs import FILL
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.regions.interval import Interval
-from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.core.tokens import hold
 from bandpo.engines.common.objective import Objective, detached_tokens
 
 
@@ -90,7 +90,7 @@ def clip_settings(
     rollout = None if logp_rollout is None else torch.atleast_2d(logp_rollout)
     loss, metrics = objective.per_token(*rows, logp_rollout=rollout)
     log_ratio = torch.where(mask, logp.float() - logp_old.detach().float(), 0.0)
-    ratio = torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    ratio = torch.exp(hold(log_ratio))
     replaced = as_advantages(loss.view_as(logp), ratio, mask)
     return ClipSettings(math.inf, math.inf, None, replaced, metrics)
 

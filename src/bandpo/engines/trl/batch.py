@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.objective.inputs import FILL
-from bandpo.core.tokens import MAX_LOG_RATIO, Tokens
+from bandpo.core.tokens import Tokens, hold
 from bandpo.engines.common.objective import detached_tokens
 from bandpo.engines.common.stand_ins import LateAdvantages
 
@@ -58,7 +58,7 @@ class MicroBatch:
     def tokens(self, new: Tensor, anchor: str) -> Tokens:
         """Return the tokens without gradient, with ratios to the `anchor` held as the core holds them."""
         tokens = detached_tokens(new, self.anchored(new, anchor), self.advantages, self.mask)
-        return tokens._replace(log_ratio=tokens.log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+        return tokens._replace(log_ratio=hold(tokens.log_ratio))
 
     def loss_inputs(self) -> Mapping[str, Any]:
         """Return what TRL's loss is to get: its inputs, with masked old log-probs harmless."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bandpo.core.objective.metrics import Metrics
-from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.core.tokens import hold
 from bandpo.engines.common.call_recording import call_recording
 from bandpo.engines.common.first_calls import first_use_metrics
 from bandpo.engines.common.handover import metric_floats
@@ -106,7 +106,7 @@ def bandpo_loss(
         loss_mat=per_token, loss_mask=response_mask, loss_agg_mode=loss_agg_mode, **config.global_batch_info
     )
     log_ratio = torch.where(mask, log_prob.detach() - old_log_prob, 0.0).float()
-    approx = -log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).sum(), mask.sum()
+    approx = -hold(log_ratio).sum(), mask.sum()
     return loss, _reported({**metrics, "ppo_kl": approx}) | metric_floats(first_use, "actor/band/")
 
 

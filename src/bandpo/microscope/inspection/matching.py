@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bandpo.core.divergences.divergence import MAX_DELTA
 from bandpo.core.divergences.registry import get_divergence
-from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.core.tokens import hold
 from bandpo.microscope.batch import TokenBatch
 from bandpo.microscope.inspection.radii import CLIP, KL3, distance
 
@@ -44,7 +44,7 @@ def needed_radius(batch: TokenBatch, measure: str = "kl", anchor: str = "old") -
     # The difference is taken in the dtype that policy_loss takes it in: the order of tokens is then the same.
     dtype = torch.float64 if logp.dtype == torch.float64 else torch.float32
     logp, logp_anchor = (x[batch.mask].to(dtype) for x in (logp, divided_by))
-    log_ratio = (logp - logp_anchor).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).double()
+    log_ratio = hold(logp - logp_anchor).double()
     outward = batch.advantages[batch.mask] * log_ratio > 0
     return torch.where(outward, distance(logp_anchor, log_ratio, measure), 0.0)
 

@@ -13,7 +13,7 @@ from bandpo.core.methods.method import IntervalMethod, Method
 from bandpo.core.methods.registry import get_method
 from bandpo.core.objective.loss import policy_loss
 from bandpo.core.regions.two_sides import Band
-from bandpo.core.tokens import MAX_LOG_RATIO
+from bandpo.core.tokens import hold
 from bandpo.microscope.batch import TokenBatch
 
 DEFAULT = "band-kl"
@@ -145,7 +145,7 @@ def acted(batch: TokenBatch, what: Rule) -> Acted:
         ).per_token  # fmt: skip
         (gradient,) = torch.autograd.grad(per_token.sum(), logp)
     logp_anchor = anchor[mask].float()
-    log_ratio = (logp.detach()[mask] - logp_anchor).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+    log_ratio = hold(logp.detach()[mask] - logp_anchor)
     advantages = batch.advantages[mask].float()
     position = (mask.cumsum(1) - 1)[mask]
     row = torch.arange(len(mask)).unsqueeze(1).expand_as(mask)[mask]
