@@ -110,12 +110,7 @@ def register_divergence(name: str, f: Generator, *, summary: str = "", supremum:
     return divergence
 
 
-# The schema is spelled out because torch 2.4 reads no annotations that are text.
-@torch.library.custom_op(
-    "bandpo::root_bound",
-    mutates_args=(),
-    schema="(Tensor logp, Tensor delta, str divergence, Tensor upward) -> Tensor",
-)
+@torch.library.custom_op("bandpo::root_bound", mutates_args=())
 def _root_bound_op(logp: Tensor, delta: Tensor, divergence: str, upward: Tensor) -> Tensor:
     """Find the root as one opaque node: unrolled into a compiler, the loop takes minutes to build."""
     return root_bound(get_divergence(divergence).f, logp, delta, upward)
