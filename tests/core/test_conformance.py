@@ -279,7 +279,7 @@ token = st.tuples(log_prob, log_prob, log_prob, advantage)
 
 @every_setting
 @hypothesis.settings(
-    max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
 )
 @hypothesis.given(tokens=st.lists(token, min_size=12, max_size=12), seed=st.integers(0, 2**16))
 def test_no_finite_input_gives_nan_or_infinity(name, options, tokens, seed):
