@@ -1,6 +1,7 @@
 """The table of releases: how rows are chosen and replaced, and what is said of one that failed."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,15 @@ def test_the_oldest_row_is_the_floor_of_pyproject():
         assert not version or f'"{name}>={version.removesuffix(".0")}"' in text, pin
 
 
+def test_every_python_that_pyproject_names_has_a_row():
+    text = (environments.ROOT / "pyproject.toml").read_text()
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+    assert set(named) == {row.python for row in versions.ROWS}
+
+
 def test_a_row_is_chosen_by_its_name_or_its_beginning():
     assert [row.name for row in versions.chosen("oldest")] == ["oldest"]
-    assert {row.python for row in versions.chosen("newest")} == {"3.12", "3.13"}
+    assert {row.python for row in versions.chosen("newest")} == {"3.12", "3.13", "3.14"}
     assert all(row.suites == ("trl",) for row in versions.chosen("trl"))
     with pytest.raises(ValueError, match=r"ROW new: expected some of pinned, .*, or a beginning of them"):
         versions.chosen("new")

@@ -58,6 +58,7 @@ OF_EAGER = ("core", "methods", "trl")
 # transformers of a TRL's time, and what that TRL imports without asking for it.
 ROWS = (
     Row("pinned", "3.11", ("torch==2.13.0", "transformers==5.23.0", "trl==1.16.0", "triton==3.6.0")),
+    Row("newest-3.14", "3.14", NEWEST),
     Row("newest-3.13", "3.13", NEWEST),
     Row("newest-3.12", "3.12", NEWEST),
     Row("oldest", "3.10", ("torch==2.6.0", "transformers==5.6.2", "trl==1.0.0", "requests"), OF_EAGER),
