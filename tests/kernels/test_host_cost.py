@@ -57,10 +57,12 @@ def test_the_samplers_weight_and_the_reference_kl_take_no_launch_more(setting):
     assert (found.launches, found.transfers) == MOST[setting] and found.calls <= 55
 
 
-def test_radii_that_are_tensors_take_two_launches_by_the_long_way():
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_radii_that_are_tensors_take_no_launch_more(setting):
+    radii = {"delta": torch.tensor([[0.05]]), "delta_high": torch.full((1, TOKENS), 0.1)}
     with stubbed() as stub:
-        found = cost(work({"delta": torch.tensor([[0.05]]), "metrics": False, "check": False}), stub)
-    assert (found.launches, found.transfers) == (2, 0)
+        found = cost(work({**radii, **SETTINGS[setting]}), stub)
+    assert (found.launches, found.transfers) == MOST[setting] and found.calls <= 75
 
 
 def test_the_loss_of_every_token_that_an_engine_averages_takes_as_many():

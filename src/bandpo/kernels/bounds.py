@@ -6,6 +6,7 @@ Each function names the torch function whose mirror it is; the tests hold both a
 from __future__ import annotations
 
 import functools
+import math
 from collections import namedtuple
 
 import torch
@@ -17,6 +18,7 @@ from bandpo.core.divergences import kl_table as layout
 from bandpo.core.divergences.closed import log_floor as log_floor_of_number
 from bandpo.core.divergences.kl_solver import LOGP_MIN
 from bandpo.core.divergences.kl_table import kl_table
+from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.objective.inputs import FILL_RADIUS
 from bandpo.core.regions import packed
 from bandpo.core.regions.packed import PackedRegion
@@ -38,15 +40,17 @@ POSITION_BITS, POSITION_UNIT = tl.constexpr((1 << _SHIFT) - 1), tl.constexpr(2.0
 BITS_OF_FIRST = tl.constexpr((layout.EXPONENT_BIAS - layout.OCTAVES) << layout.PER_OCTAVE_LOG2)
 CELLS_BELOW_ONE, COLUMNS = tl.constexpr(layout.OCTAVES * layout.PER_OCTAVE), tl.constexpr(layout.CELLS)
 LOWER_ROW, UPPER_ROW = tl.constexpr(0), tl.constexpr(layout.DEGREE + 1)
+_NAMES = {kind: name for name, kind in packed.KINDS.items()}
 
 Region = namedtuple(
     "Region",
     "low_table high_table low_value high_value low_row low_column high_row high_column "
-    "low_coarse low_fine high_coarse high_fine low_at_most high_at_least log_cap log_dual_clip",
+    "low_coarse low_fine high_coarse high_fine least_radius radius_below "
+    "low_at_most high_at_least log_cap log_dual_clip",
 )
 """A `PackedRegion` on its device, one argument of a kernel: Triton takes named tuples, from 3.4 on. Tables are those of
-sides of kind KL, coarse and fine their `log_floor`; a value PER_TOKEN is a tensor, row and column its strides. The
-kinds choose code: they stand beside it."""
+sides of kind KL, coarse and fine their `log_floor`; a value PER_TOKEN is a tensor, row and column its strides, and it
+has the limits of its divergence. The kinds choose code: they stand beside it."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -55,7 +59,8 @@ def on_device(region: PackedRegion, device: torch.device) -> Region:
     sides = (region.low_kind, region.low_value), (region.high_kind, region.high_value)
     low, high = kept(device, lambda: [_table(kind, delta, device) for kind, delta in sides])
     floors = *_log_floor(*sides[0]), *_log_floor(*sides[1])
-    return Region(low, high, region.low_value, region.high_value, 0, 0, 0, 0, *floors, *region[4:])
+    limits = _radius_limits(region)
+    return Region(low, high, region.low_value, region.high_value, 0, 0, 0, 0, *floors, *limits, *region[4:])
 
 
 def with_radii(region: PackedRegion, device: torch.device, low: Tensor | None, high: Tensor | None) -> Region:
@@ -78,9 +83,17 @@ def _table(kind: int, delta: float, device: torch.device) -> Tensor:
 
 def _log_floor(kind: int, delta: float) -> tuple[float, float]:
     """Return `log_floor` of a side, of use to the lower bounds that have one."""
-    names = {packed.TV: "tv", packed.CHI2: "chi2", packed.HELLINGER: "hellinger"}
-    name = names.get(kind & ~packed.MIRRORED)
-    return (0.0, 0.0) if name is None else log_floor_of_number(name, *delta.as_integer_ratio(), torch.float32)
+    name = _NAMES.get(kind & ~packed.MIRRORED)
+    if name is None or name == "kl":
+        return 0.0, 0.0
+    return log_floor_of_number(name, *delta.as_integer_ratio(), torch.float32)
+
+
+def _radius_limits(region: PackedRegion) -> tuple[float, float]:
+    """Return the smallest radius of the region's divergence, and what a radius must be below."""
+    kinds = {kind & ~(packed.MIRRORED | packed.PER_TOKEN) for kind in (region.low_kind, region.high_kind)}
+    limits = [get_divergence(_NAMES[kind]).limits for kind in kinds if kind in _NAMES]
+    return (limits[0].smallest, min(limits[0][1:])) if limits else (0.0, math.inf)
 
 
 def one_search(region: PackedRegion, high: Tensor | None) -> int:
@@ -151,6 +164,19 @@ def _value(logp, value, row_stride, column_stride, row, column, inside, KIND: tl
         return tl.load(at, mask=inside, other=MASKED_RADIUS).to(tl.float32)
     else:  # what follows a return is compiled all the same
         return tl.zeros_like(logp) + value
+
+
+@triton.jit
+def are_radii(logp, region, row, column, inside, LOW: tl.constexpr, HIGH: tl.constexpr):
+    """Return whether the radii that are tensors are within their limits, as `checks.check_radius`."""
+    low = _value(logp, region.low_value, region.low_row, region.low_column, row, column, inside, LOW)
+    high = _value(logp, region.high_value, region.high_row, region.high_column, row, column, inside, HIGH)
+    found = logp == logp
+    if LOW - LOW // MIRRORED * MIRRORED >= PER_TOKEN:
+        found = found & (low >= region.least_radius) & (low < region.radius_below)
+    if HIGH - HIGH // MIRRORED * MIRRORED >= PER_TOKEN:
+        found = found & (high >= region.least_radius) & (high < region.radius_below)
+    return found
 
 
 @triton.jit

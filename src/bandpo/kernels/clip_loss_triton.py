@@ -19,7 +19,7 @@ from bandpo.kernels import averaging
 from bandpo.kernels import blocks as layout
 from bandpo.kernels.averaging import reduce_blocks
 from bandpo.kernels.blocks import BucketSums, Inputs, Numbers, Outputs, Sums
-from bandpo.kernels.bounds import BOTH, bounds, on_device, one_search, with_radii
+from bandpo.kernels.bounds import BOTH, are_radii, bounds, on_device, one_search, with_radii
 from bandpo.kernels.devices import current, kept
 from bandpo.kernels.special import is_finite, least, most, phi
 from bandpo.kernels.terms import importance_weight, reference_kl, rollout_kl
@@ -111,6 +111,7 @@ def _clip_loss(
     is_free = ~((tl.abs(d) >= GUARD) | stopped)
     gradient = tl.where(is_free, -advantage * ratio, 0.0)
     is_right = _is_log_prob(logp, slacks.logp) & _is_log_prob(raw_old, slacks.old) & is_finite(advantage)
+    is_right = is_right & are_radii(old, region, row, column, counts, LOW, HIGH)
     if ROLLOUT != UNREAD:
         rollout = tl.load(rollout_ptr + at, mask=counts, other=-1.0).to(tl.float32)
         is_right = is_right & _is_log_prob(rollout, slacks.rollout)

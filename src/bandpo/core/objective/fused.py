@@ -16,7 +16,9 @@ from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.regions.two_sides import Band
 
 Radii = tuple[Tensor | None, Tensor | None]
+NO_RADII: Radii = (None, None)
 _PLAIN = frozenset({bool, int, float, str, type(None)})
+_STAND_IN = 0.05  # within the limits of every divergence
 
 
 def packed_region(method: Method, options: Mapping[str, Any]) -> PackedRegion | None:
@@ -70,6 +72,47 @@ def _remembered(
     return _packed(rule, given)
 
 
+def packed_with_radii(method: Method, options: Mapping[str, Any]) -> tuple[PackedRegion | None, Radii]:
+    """Return the numbers of a band some of whose radii are tensors, and these; None where there are no such numbers.
+
+    Values and shapes of the tensors are not looked at.
+
+    >>> method, delta = bandpo.get_method("band-kl"), torch.tensor([[0.05]])
+    >>> region, radii = packed_with_radii(method, method.resolve({"delta": delta, "eps_high": 0.2}))
+    >>> region.low_kind, region.high_kind, radii
+    (9, 0, (tensor([[0.0500]]), None))
+    """
+    tensors = tuple([name for name, value in options.items() if isinstance(value, Tensor)])
+    given = tuple([(name, value) for name, value in options.items() if name not in tensors])
+    types = tuple([type(value) for _, value in given])
+    is_interval = isinstance(method, IntervalMethod) and not method.inputs
+    found = None
+    if tensors and is_interval and _PLAIN.issuperset(types):
+        found = _remembered_sides(method.rule, given, types, tensors)
+    if found is None:
+        return None, NO_RADII
+    numbers, (low, high) = found
+    return numbers, (_radius(options, low), _radius(options, high))
+
+
+def _radius(options: Mapping[str, Any], name: str | None) -> Tensor | None:
+    return None if name is None else options[name].detach()
+
+
+@functools.lru_cache
+def _remembered_sides(
+    rule: Callable[..., Any], given: tuple[tuple[str, Any], ...], types: tuple[type, ...], tensors: tuple[str, ...]
+) -> tuple[PackedRegion, tuple[str | None, str | None]] | None:
+    """Return the numbers of a band some of whose options are tensors, and which of these each side has; or None."""
+    try:
+        region = rule(**dict(given), **dict.fromkeys(tensors, torch.tensor(_STAND_IN)))
+        region.check(torch.full((1, 1), -1.0), False)
+    except (TypeError, ValueError):
+        return None  # the long way says it of the user's own values
+    numbers = region.packed() if isinstance(region, Band) else None
+    return None if numbers is None else (numbers, region.radius_options())
+
+
 def kernel_region(
     kernel: str, method: Method, options: Mapping[str, Any], batch: Batch, *, bounds: bool, check: bool
 ) -> tuple[PackedRegion, Radii] | None:
@@ -89,7 +132,7 @@ def kernel_region(
     beside = (batch.logp_anchor, batch.advantages, batch.mask, batch.logp_rollout, batch.logp_ref)
     if serves(kernel, logp) and bounds and all(can_meet(one, logp) for one in beside):
         region = packed_region(method, options)
-        found = _with_radii(method, options, logp, check) if region is None else (region, (None, None))
+        found = _with_radii(method, options, logp, check) if region is None else (region, NO_RADII)
     if found is None and kernel == "triton":
         raise ValueError(
             f"kernel='triton' with method={method.name!r} and {logp.dtype}: expected a fixed clip, atr-grpo, dcpo or a "

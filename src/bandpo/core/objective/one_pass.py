@@ -17,11 +17,11 @@ from torch import Tensor
 
 from bandpo.core.checks import is_fake
 from bandpo.core.methods.method import Method
-from bandpo.core.objective.fused import packed_region
+from bandpo.core.objective.fused import NO_RADII, Radii, packed_region, packed_with_radii
 from bandpo.core.objective.metrics import Metrics
 from bandpo.core.objective.packed_average import PackedAverage, packed_average
 from bandpo.core.objective.packed_terms import NO_TERMS, PackedTerms
-from bandpo.core.regions.dispatch import NO_OTHERS, Others, as_metrics, clip_loss, serves
+from bandpo.core.regions.dispatch import NO_OTHERS, Others, as_metrics, can_meet, clip_loss, serves
 from bandpo.core.regions.packed import PackedRegion
 
 FLOATING = frozenset({torch.float32, torch.bfloat16, torch.float16})
@@ -30,11 +30,12 @@ _remembered_average = functools.lru_cache(typed=True)(packed_average)
 
 
 class Setting(NamedTuple):
-    """What a kernel is told of a method, of the average and of the terms besides."""
+    """What a kernel is told of a method, of the average and of the terms besides; then the radii that are tensors."""
 
     region: PackedRegion
     average: PackedAverage
     terms: PackedTerms = NO_TERMS
+    radii: Radii = NO_RADII
 
 
 def kernel_setting(
@@ -58,8 +59,15 @@ def kernel_setting(
         return None
     if not (isinstance(logp, Tensor) and logp.dtype in FLOATING and serves(kernel, logp)):
         return None
-    region = None if method.inputs else packed_region(method, method.resolve(options))
-    return None if region is None else Setting(region, _remembered_average(aggregation, max_tokens, denominator))
+    if method.inputs:
+        return None
+    resolved = method.resolve(options)
+    region, radii = packed_region(method, resolved), NO_RADII
+    if region is None:
+        region, radii = packed_with_radii(method, resolved)
+    if region is None or not (radii is NO_RADII or all(one is None or _is_radius(one, logp) for one in radii)):
+        return None
+    return Setting(region, _remembered_average(aggregation, max_tokens, denominator), radii=radii)
 
 
 def in_one_pass(
@@ -75,8 +83,11 @@ def in_one_pass(
     """
     if not _is_plain(*tensors, check) or not _are_log_probs(others, setting.terms, tensors[0]):
         return None
-    loss, per_token, parts, summary = clip_loss(*tensors, *setting, others, metrics=metrics)
-    has_dual_clip = math.isfinite(setting.region.log_dual_clip)
+    region, average, terms, radii = setting
+    if radii is not NO_RADII:
+        others = Others(*others[:2], *radii)
+    loss, per_token, parts, summary = clip_loss(*tensors, region, average, terms, others, metrics=metrics)
+    has_dual_clip = math.isfinite(region.log_dual_clip)
     counts, sums = as_metrics(parts, has_dual_clip, others) if metrics else ({}, None)
     if check and not is_fake(loss) and _is_wrong(summary, sums):
         return None
@@ -98,7 +109,8 @@ def counted_in_one_pass(
     if setting is None or not _is_plain(*given, check=False):
         return None
     has_dual_clip = math.isfinite(setting.region.log_dual_clip)
-    metrics, _ = as_metrics(clip_loss(*given, *setting)[2], has_dual_clip)
+    others = NO_OTHERS if setting.radii is NO_RADII else Others(None, None, *setting.radii)
+    metrics, _ = as_metrics(clip_loss(*given, *setting[:3], others)[2], has_dual_clip)
     # The kernel counts what its own loss holds at a ratio of e^±20, too: another need not hold it.
     stopped = [metrics[name][0] for name in ("clip_high", "clip_low", "dual_clip") if name in metrics]
     return metrics | {"clip": (sum(stopped[1:], stopped[0]), metrics["clip"][1])}
@@ -120,6 +132,14 @@ def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, 
         and not (check and logp_old.dtype is not torch.float32)
         and not (logp_old.requires_grad or advantages.requires_grad)
     )
+
+
+def _is_radius(radius: Tensor, logp: Tensor) -> bool:
+    """Return whether the kernel can read this as a radius of every token."""
+    if not (radius.is_floating_point() and can_meet(radius, logp)):
+        return False
+    sizes = logp.shape[logp.dim() - radius.dim() :]
+    return all(one in (1, size) for one, size in zip(radius.shape, sizes, strict=True))
 
 
 def _are_log_probs(others: Others, terms: PackedTerms, logp: Tensor) -> bool:

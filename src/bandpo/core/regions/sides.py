@@ -151,6 +151,15 @@ def tensor_radius(side: Side) -> Tensor | None:
     return side.delta.detach() if isinstance(side, Within) and isinstance(side.delta, Tensor) else None
 
 
+def radius_option(side: Side) -> str | None:
+    """Return what the user called the side's radius where that is a tensor.
+
+    >>> radius_option(Within(torch.tensor(0.05), "delta_low")), radius_option(Within(0.05)), radius_option(Open())
+    ('delta_low', None, None)
+    """
+    return side.option if isinstance(side, Within) and isinstance(side.delta, Tensor) else None
+
+
 def measure(divergence: Divergence | None) -> Divergence:
     """Return what a radius measures; a region with radii always has it."""
     assert divergence is not None, "a side with a radius needs a divergence"

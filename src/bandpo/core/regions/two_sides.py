@@ -15,7 +15,17 @@ from bandpo.core.divergences.registry import get_divergence
 from bandpo.core.regions.interval import Interval
 from bandpo.core.regions.packed import PackedRegion
 from bandpo.core.regions.region import Region
-from bandpo.core.regions.sides import Fixed, Mirrored, Open, Side, Within, measure, radius_for, tensor_radius
+from bandpo.core.regions.sides import (
+    Fixed,
+    Mirrored,
+    Open,
+    Side,
+    Within,
+    measure,
+    radius_for,
+    radius_option,
+    tensor_radius,
+)
 from bandpo.core.tokens import Tokens
 
 SIDES = {"band": Within, "mirror": Mirrored, "none": Open}
@@ -91,6 +101,10 @@ class Band(Region):
     def radii(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the radii of both sides that are tensors; one that they share stands for the lower side alone."""
         return tensor_radius(self.low), None if self.high is self.low else tensor_radius(self.high)
+
+    def radius_options(self) -> tuple[str | None, str | None]:
+        """Return the names of the options that `radii` are."""
+        return radius_option(self.low), None if self.high is self.low else radius_option(self.high)
 
     def leaves_open(self) -> bool:
         """Return whether there is a divergence: a fixed clip has both of its bounds whatever is asked."""
