@@ -227,7 +227,7 @@ numbers["terms"] = PackedTerms("i32", "fp32", "fp32", "fp32")
 
 def region(low, high):
     values = ["*fp32" if kind & packed.PER_TOKEN else "fp32" for kind in (low, high)]
-    return Region("*fp32", "*fp32", *values, *["i32"] * 4, *["fp32"] * 8)
+    return Region("*fp32", "*fp32", *values, *["i32"] * 4, *["fp32"] * (len(Region._fields) - 8))
 
 
 def built(function, types, constants):

@@ -13,7 +13,7 @@ from tinker import types as tinker
 from tinker.lib.public_interfaces.training_client import TrainingClient
 from tinker_batch import cookbook_batch, fields
 
-from bandpo.engines.tinker import adapter
+from bandpo.engines import tinker as engine
 
 pytestmark = pytest.mark.exercises("real function")
 
@@ -43,7 +43,7 @@ def weights(result, x):
 def test_the_weights_tinker_sends_are_minus_the_gradient(method):
     x = batch("noise")
     data, forward = data_of(x)
-    result = TrainingClient._compute_custom_loss(data, adapter.band_loss(method), forward)
+    result = TrainingClient._compute_custom_loss(data, engine.band_loss(method), forward)
     expected = per_token(method, x, "rollout").sum()
     assert result.loss_sum == pytest.approx(expected.item(), rel=1e-5)
     assert_close(weights(result, x), -gradient(expected, x.new))
@@ -72,7 +72,7 @@ def test_the_cookbooks_training_step_uses_it(monkeypatch):
     for name in ("train_step", "do_train_step_streaming_and_get_sampling_client"):
         monkeypatch.setattr(train, name, getattr(train, name))  # put back after the test
     for block in (blocks("tinker", "python")[1], "tinker.use_in_cookbook(tinker.band_loss(band_delta=0.05))"):
-        exec(block, {"tinker": adapter})  # a second time replaces the first
+        exec(block, {"tinker": engine})  # a second time replaces the first
     x = cookbook_batch()
     client = Client(x)
     step = train.train_step(
@@ -87,4 +87,4 @@ def test_a_cookbook_without_these_steps_is_refused(monkeypatch):
     train = pytest.importorskip("tinker_cookbook.rl.train", reason="tinker-cookbook is not installed")
     monkeypatch.delattr(train, "train_step")
     with pytest.raises(RuntimeError, match="no train_step with a training_client"):
-        adapter.use_in_cookbook(adapter.band_loss())
+        engine.use_in_cookbook(engine.band_loss())
