@@ -74,6 +74,7 @@ def in_place_of_gpus(folder):
     # Ray would count the devices that it hides; none of them is used.
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     ray.init(
+        address="local",
         num_cpus=3,
         num_gpus=1,
         include_dashboard=False,
