@@ -163,17 +163,18 @@ def seen(model, steps, folder, batches):
 
 def main(model, method, steps, out):
     folder, steps, batches = Path(out).parent, int(steps), []
-    os.environ |= {"VERL_USE_EXTERNAL_MODULES": "trinity_rft_cpu", "RAY_ADDRESS": ""}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])
+    # Every process that imports verl imports our module, by name.
+    paths = [str(Path(__file__).parent), os.environ["PYTHONPATH"]]
+    os.environ |= {"VERL_USE_EXTERNAL_MODULES": "trinity_rft_cpu", "PYTHONPATH": os.pathsep.join(paths)}
     # Ray would count the devices that it hides; none of them is used.
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    sys.path.insert(0, str(Path(__file__).parent))
     import ray
     from trinity.cli.launcher import app
 
     tiny.write_tokenizer(model)
     (folder / "config.yaml").write_text(yaml.safe_dump(configuration(model, method, steps, folder)))
     ray.init(address="local", num_cpus=6, num_gpus=1, include_dashboard=False, namespace="bandpo/tiny")
+    # Trinity-RFT connects to a Ray that runs, this one where there are others.
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     torch.manual_seed(0)
     threading.Thread(target=explore, args=(model, steps, folder, batches), daemon=True).start()
