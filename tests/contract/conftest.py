@@ -3,6 +3,9 @@
 import pytest
 from environments import LEVELS
 
+# Not searched for doctests: what an engine's processes import, and nobody without that engine.
+collect_ignore = ["nemo_rl/nemo_rl_actors.py", "trinity_rft/trinity_rft_cpu.py"]
+
 
 def pytest_configure(config):
     config.addinivalue_line(

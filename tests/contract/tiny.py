@@ -29,13 +29,14 @@ def write_model(folder, family="Qwen2", tied=True):
     getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
 
 
-def write_tokenizer(folder):
+def write_tokenizer(folder, template=None):
     """Words w0, w1, ... for the ids of the model, its padding and its end among them."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w1").save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w1", chat_template=template)
+    tokenizer.save_pretrained(folder)
 
 
 def answers(model, prompts, length):
