@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -174,6 +175,14 @@ def merged(earlier: list[dict[str, Any]], rows: list[dict[str, Any]], known: set
     return sorted([*kept, *rows], key=lambda one: (one["engine"], one["environment"]))
 
 
+def record(found: dict[str, Any], engine: str) -> None:
+    """Write one row into engines.json, read anew: another run may have written in between, this one be interrupted."""
+    earlier = json.loads(RESULTS.read_text())["rows"] if RESULTS.is_file() else []
+    known = {one.name if one.file else "main" for one in environments(engine)}
+    result = {"machine": f"{platform.system()} {platform.machine()}", "rows": merged(earlier, [found], known)}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the contract tests of engines, each in its own environment.")
     parser.add_argument(
@@ -189,19 +198,12 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     has_failed = False
-    for wanted in tables:
-        engine = wanted[0].engine
-        rows = []
-        for one in wanted:
-            print(one.name, flush=True)
-            rows.append(row(one, options.fresh))
-            print(json.dumps(rows[-1], indent=2), flush=True)
-        has_failed |= any(one["failed"] or not one["passed"] for one in rows)
-        # After every engine: another run may have written in between, and a later engine may be interrupted.
-        earlier = json.loads(RESULTS.read_text())["rows"] if RESULTS.is_file() else []
-        known = {one.name if one.file else "main" for one in environments(engine)}
-        result = {"machine": f"{platform.system()} {platform.machine()}", "rows": merged(earlier, rows, known)}
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    for wanted in itertools.chain.from_iterable(tables):
+        print(wanted.name, flush=True)
+        found = row(wanted, options.fresh)
+        print(json.dumps(found, indent=2), flush=True)
+        record(found, wanted.engine)
+        has_failed |= bool(found["failed"] or not found["passed"])
     subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py")], check=True)
     return int(has_failed)
 
