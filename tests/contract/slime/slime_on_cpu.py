@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cuda_as_cpu
+import custom_watch
 import torch
 import unused
 
@@ -37,11 +38,19 @@ class Redirected(cuda_as_cpu.Redirected):
 
 def begin():
     """What a process of Ray begins with."""
-    import slime_watch
-
     prepare()
     Redirected().__enter__()
-    slime_watch.install(Path(os.environ["WATCHED"]))
+    from slime.observability import logging_utils
+
+    import bandpo.engines.slime
+
+    custom_watch.install(bandpo.engines.slime, logging_utils, log_probs)
+
+
+def log_probs(logits, **options):
+    from slime.backends.megatron_utils.loss import get_log_probs_and_entropy
+
+    return get_log_probs_and_entropy(logits, **options)[1]["log_probs"]
 
 
 def prepare():
