@@ -15,6 +15,8 @@ from independent import assert_close, gradient, per_token
 from sample_losses import Samples, flags
 from snippets import blocks
 
+from bandpo.engines.common import first_calls
+
 
 class CustomLossTests:
     """Attributes: the engine's name, the path of our loss, its doctor's check, and flags that are its own."""
@@ -64,6 +66,17 @@ class CustomLossTests:
         old = torch.nn.utils.rnn.pad_sequence(rounded, batch_first=True)
         samples.padded = samples.padded._replace(old=old)
         assert_close(samples.run(self.arguments())[0], samples.expected("band-kl"), 1e-5)
+
+    def test_masks_of_whole_responses_fit_the_tokens_of_a_context_parallel_rank(self, engine, monkeypatch):
+        monkeypatch.setattr(first_calls, "_of_engine", {})
+        monkeypatch.setattr(engine, "policy_loss_function", lambda args, *_: (args.eps_clip.sum(), {}))
+        samples = Samples()
+        masks = samples.batch["loss_masks"]
+        samples.batch["log_probs"] = [x.bfloat16() for x in samples.batch["log_probs"]]
+        samples.batch["loss_masks"] = [torch.cat([mask, mask]) for mask in masks]
+        with pytest.warns(UserWarning, match="in bf16"):
+            loss, _ = samples.run(self.arguments(), masks)
+        assert torch.isfinite(loss)
 
     def test_its_importance_weights_multiply_the_loss(self, engine):
         samples = Samples()

@@ -112,8 +112,9 @@ class Samples:
         lists = (new, self.batch["log_probs"], self.batch["rollout_log_probs"], advantages)
         self.padded = Batch(*map(pad, lists), pad(masks) > 0)
 
-    def run(self, args):
-        reduce = get_sum_of_sample_mean(RESPONSES, self.batch["loss_masks"])
+    def run(self, args, masks=None):
+        """Loss and metrics; `masks` where the batch holds others than those of its tokens."""
+        reduce = get_sum_of_sample_mean(RESPONSES, masks or self.batch["loss_masks"])
         return loss_function(args, self.batch, self.logits, reduce)
 
     def expected(self, name, anchor="old", weight=1.0, **options):

@@ -48,7 +48,7 @@ def bounded_loss(
         raise ValueError(f"the batch has no {name}: there are no log-probs to compute bounds from")
     settings = copy.copy(args)
     old = torch.cat(batch[name], dim=0)
-    first_calls(adapter.engine, objective).look_at_rounding(old, torch.cat(batch["loss_masks"], dim=0))
+    first_calls(adapter.engine, objective).look_at_rounding(old, _counted(batch, old))
     low, high = objective.epsilons(old)
     settings.eps_clip, settings.eps_clip_high = low, high
     settings.eps_clip_c = dual_clip(objective, "--eps-clip-c", args.eps_clip_c)
@@ -58,6 +58,12 @@ def bounded_loss(
     metrics["band/bound_low"] = sum_of_sample_mean(1 - low)
     metrics["band/log_bound_high"] = sum_of_sample_mean(torch.log1p(high).nan_to_num(posinf=0.0))
     return total, metrics
+
+
+def _counted(batch: Any, old: Tensor) -> Tensor:
+    """Return which tokens count; under context parallelism all, because there masks are those of whole responses."""
+    mask = torch.cat(batch["loss_masks"], dim=0)
+    return mask if mask.shape == old.shape else torch.ones_like(old)
 
 
 def _reads(function: Any, name: str) -> bool:
