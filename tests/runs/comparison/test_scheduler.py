@@ -222,9 +222,10 @@ def mtimes(out):
 
 
 @pytest.mark.slow
-def test_a_comparison_killed_in_between_continues(tiny, tmp_path, bandpo_command):
+def test_a_comparison_killed_in_between_continues(tiny_with, tmp_path, bandpo_command):
     """Two methods, two seeds, real processes; killed, continued, ended by SIGTERM, and a seed added later."""
-    options = ["compare", "--methods", "grpo,band-kl:delta=0.02", "--out", "out", "--jobs", "1", *tiny]
+    compared = ["compare", "--methods", "grpo,band-kl:delta=0.02", "--out", "out", "--jobs", "1"]
+    options = [*compared, *tiny_with()]
     command = [sys.executable, "-m", "bandpo", *options, "--seeds", "2"]
     out = tmp_path / "out"
     for stop in (os.killpg, None):
@@ -248,7 +249,7 @@ def test_a_comparison_killed_in_between_continues(tiny, tmp_path, bandpo_command
     config = yaml.safe_load((out / "band-kl,delta=0.02" / "seed-1" / "config.yaml").read_text())
     assert config["method_kwargs"] == {"delta": 0.02} and config["seed"] == 1
 
-    other = bandpo_command([*options, "--seeds", "2", "--learning_rate", "1e-4"], tmp_path)
+    other = bandpo_command([*compared, *tiny_with(learning_rate=1e-4), "--seeds", "2"], tmp_path)
     assert other.returncode == 2 and "learning_rate=0.001, now 0.0001" in other.stderr
 
     complete = {path.parent: mtimes(path.parent) for path in out.rglob("result.json")}
