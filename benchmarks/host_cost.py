@@ -1,10 +1,11 @@
 """What a CUDA loss costs the host, without a GPU: launches, transfers and Python calls of an eager `policy_loss`.
 
-    python benchmarks/host_cost.py [--label TEXT]
+    python -m benchmarks.host_cost [--label TEXT]
 
 Forward and backward pass take the kernels' path on CPU tensors, with stubs in the place of the compiled Triton kernels:
 all that is left is our host code and torch's. Times are ratios to the stock PPO clip in the same process, whose tensors
-are as small; what Triton's own launcher takes is in neither. Writes benchmarks/results/host_cost.json, by label.
+are as small; what Triton's own launcher takes is in neither. Writes benchmarks/results/host_cost.json, by label, and
+the table of docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ import bandpo
 from bandpo.kernels import averaging, clip_loss_triton
 from bandpo.kernels.blocks import Outputs
 from bandpo.speed.peers import make_batch, stock_clip
+from benchmarks.marks import put
 
-RESULTS = Path(__file__).parent / "results" / "host_cost.json"
+ROOT = Path(__file__).parents[1]
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "host_cost.json", ROOT / "docs" / "gpu.md"
+START = "<!-- table: python -m benchmarks.host_cost -->\n"
 SOURCE = str(Path(bandpo.__file__).parent)
 SETTINGS: dict[str, dict[str, Any]] = {
     "loss": {"metrics": False, "check": False},
@@ -39,6 +43,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "loss with metrics, checked": {},
 }
 TOKENS, TURNS, RUNS = 8, 30, 50
+MEASURED = {
+    **SETTINGS,
+    "loss, checked, a radius for each token": {"metrics": False, "delta": torch.full((1, TOKENS), 0.05)},
+}
 # Among the kernel's arguments, behind the six inputs that come first.
 PARTS, SUMMARY = (6 + Outputs._fields.index(name) for name in ("parts", "summary"))
 
@@ -124,6 +132,30 @@ def stock(tokens: int = TOKENS, device: str = "cpu") -> Callable[[], None]:
     return run
 
 
+class _Nothing(torch.autograd.Function):
+    """What any loss with a gradient of its own has to do."""
+
+    @staticmethod
+    def forward(ctx: Any, logp: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(torch.empty_like(logp))
+        return logp.new_empty(())
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> torch.Tensor:
+        return ctx.saved_tensors[0]
+
+
+def nothing() -> Callable[[], None]:
+    """Return a forward and backward pass in which nothing is computed."""
+    logp, one = make_batch(TOKENS, "cpu").logp, torch.ones(())
+
+    def run() -> None:
+        torch.autograd.backward(_Nothing.apply(logp), one)
+        logp.grad = None
+
+    return run
+
+
 def cost(run: Callable[[], None], stub: Stub) -> Cost:
     """Count what one run costs; it has run before, so that nothing is looked up for the first time."""
     run()
@@ -161,7 +193,9 @@ def measure() -> dict[str, Any]:
     """Return counts and times of every setting."""
     torch.set_num_threads(1)
     with stubbed() as stub:
-        runs = {name: work(options) for name, options in SETTINGS.items()}
+        runs = {name: work(options) for name, options in MEASURED.items()} | {
+            "an autograd function of nothing": nothing()
+        }
         counts = {name: cost(run, stub) for name, run in runs.items()}
         times = seconds({"stock": stock(), **runs})
     run = stock()
@@ -173,7 +207,7 @@ def measure() -> dict[str, Any]:
             "microseconds": round(times[name] * 1e6, 1),
             "of stock": round(times[name] / times["stock"], 2),
         }
-        for name in SETTINGS
+        for name in runs
     }
     return {
         "date": datetime.date.today().isoformat(),
@@ -183,6 +217,15 @@ def measure() -> dict[str, Any]:
     }
 
 
+def table(found: dict[str, Any]) -> str:
+    """Return the rows as Markdown."""
+    lines = ["| | launches | transfers | Python calls of ours | times the stock clip's |", "|---|---|---|---|---|"]
+    lines.append(f"| stock PPO clip | {found['stock']['launches']} | 0 | 0 | 1 |")
+    for name, row in found["settings"].items():
+        lines.append(f"| {name} | {row['launches']} | {row['transfers']} | {row['calls']} | {row['of stock']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what a CUDA loss costs the host, with stubs for kernels.")
     parser.add_argument("--label", default="now", help="under which name the numbers are kept")
@@ -190,6 +233,7 @@ def main() -> None:
     found = measure()
     kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     RESULTS.write_text(json.dumps({**kept, label: found}, indent=2) + "\n")
+    put(PAGE, START, table(found))
     for name, row in found["settings"].items():
         print(f"{name}: {', '.join(f'{value} {what}' for what, value in row.items())}")
 
