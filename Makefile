@@ -33,7 +33,7 @@ test-slow: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --threads 2
+	$(BIN)/pyright
 
 docs: setup
 	$(BIN)/python docs/generate.py
