@@ -232,6 +232,7 @@ def main() -> None:
     label = parser.parse_args().label
     found = measure()
     kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    kept.pop(label, None)  # the newest stands last, and on the page
     RESULTS.write_text(json.dumps({**kept, label: found}, indent=2) + "\n")
     put(PAGE, START, table(found))
     for name, row in found["settings"].items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from snippets import blocks
-from tiny import answers
+from tiny import answers, log_probs
 
 GOOD, GROUP, GROUPS, LENGTH, UPDATES, DELTA = 4, 8, 4, 8, 4, 0.002
 FLAGS = f"""
@@ -37,8 +37,7 @@ def groups(policy, seed, sample):
     """Answers of a model of transformers', as a rollout function returns them: groups of the engine's samples."""
     torch.manual_seed(seed)
     ids = answers(policy, torch.arange(2, 2 + GROUPS).repeat_interleave(GROUP)[:, None], LENGTH)
-    with torch.no_grad():
-        log_p = torch.log_softmax(policy(ids).logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
+    log_p = log_probs(policy, ids)
     reward = (ids[:, 1:] < GOOD).float().mean(1)
     samples = [
         sample(

@@ -1,5 +1,6 @@
 """A random model of a few thousand parameters, and scripts that train it with an engine in a process of their own."""
 
+import functools
 import json
 import os
 import subprocess
@@ -56,6 +57,14 @@ def answers(model, prompts, length):
         )
 
 
+def log_probs(model, ids):
+    """Of every token of the rows but their first, (rows, length), by a model of transformers'."""
+    import torch
+
+    with torch.no_grad():
+        return torch.log_softmax(model(ids).logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
+
+
 def group_advantages(reward, groups):
     """GRPO's advantages of rows whose groups lie one after another, (rows, 1)."""
     of_group = reward.view(groups, -1)
@@ -79,3 +88,8 @@ def trained(script, folder, method="band-kl", steps=12, model=None, **environmen
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "out").read_text())
+
+
+def trained_by_method(script, factory, steps, **options):
+    """A function of a method: what `trained` returns of it, which runs once; `factory` is pytest's of folders."""
+    return functools.cache(lambda method: trained(script, factory.mktemp(method), method, steps, **options))

@@ -1,5 +1,7 @@
 """What a loss on a CUDA device costs the host, held on a machine without one: launches, transfers, Python calls."""
 
+import json
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 import bandpo
 from bandpo.engines.common.objective import objective
 from bandpo.speed.peers import make_batch
-from benchmarks.host_cost import SETTINGS, TOKENS, cost, stubbed, work
+from benchmarks.host_cost import PAGE, RESULTS, SETTINGS, START, TOKENS, cost, stubbed, table, work
 
 # Launches and transfers of forward and backward pass together. With metrics there is one transfer more, of all their
 # sums at once, which is no operator of torch.
@@ -84,3 +86,11 @@ def test_what_the_kernel_does_not_serve_takes_the_long_way():
     with stubbed() as stub:
         found = cost(work({"metrics": False, "check": False}, "band-le-cam"), stub)
     assert stub.launches == 0 and found.launches > 20
+
+
+def test_the_table_is_what_was_measured_last():
+    *_, newest = json.loads(RESULTS.read_text(encoding="utf-8")).values()
+    assert START + table(newest) in PAGE.read_text(encoding="utf-8")
+    for setting, most in MOST.items():
+        row = newest["settings"][setting]
+        assert (row["launches"], row["transfers"]) == most

@@ -131,14 +131,21 @@ def check_radius(name: str, delta: float | Tensor, shape: torch.Size, limits: Ra
         )
 
 
+def broadcasts_to(shape: torch.Size, wanted: torch.Size) -> bool:
+    """Return whether a tensor of this shape can be expanded to the wanted one.
+
+    >>> from bandpo.core.checks import broadcasts_to
+    >>> broadcasts_to(torch.Size([3, 1]), torch.Size([3, 5])), broadcasts_to(torch.Size([3]), torch.Size([3, 5]))
+    (True, False)
+    """
+    fewer = len(wanted) - len(shape)
+    return fewer >= 0 and all(one in (1, size) for one, size in zip(shape, wanted[fewer:], strict=True))
+
+
 def _check_radius_tensor(name: str, delta: Tensor, shape: torch.Size) -> None:
     if not delta.is_floating_point():
         raise TypeError(f"{name}: expected a floating-point tensor, got dtype {delta.dtype}")
-    try:
-        fits = torch.broadcast_shapes(delta.shape, shape) == shape
-    except RuntimeError:
-        fits = False
-    if not fits:
+    if not broadcasts_to(delta.shape, shape):
         raise ValueError(f"{name} has shape {tuple(delta.shape)}: expected one that broadcasts to {tuple(shape)}")
 
 

@@ -127,9 +127,7 @@ class Generation:
 
         prompts = data["input_ids"]
         ids = tiny.answers(self.model, prompts, LENGTH)
-        with torch.no_grad():
-            log_p = torch.log_softmax(self.model(ids).logits[:, :-1], -1).gather(-1, ids[:, 1:, None])[..., 0]
-        log_p = torch.cat([torch.zeros(len(ids), 1), log_p], 1)
+        log_p = torch.cat([torch.zeros(len(ids), 1), tiny.log_probs(self.model, ids)], 1)
         log_p[:, : prompts.shape[1]] = 0
         lengths = torch.full((len(ids),), LENGTH)
         return BatchedDataDict(

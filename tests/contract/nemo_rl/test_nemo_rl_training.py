@@ -1,6 +1,5 @@
 """NeMo-RL's own `examples/run_grpo.py`, by our launcher, on a CPU: what is asserted stands in its own log."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -23,14 +22,9 @@ def trained(tmp_path_factory):
     checkout("nemo-rl")
     for name in ("hydra", "prettytable", "ray", "tensorboard", "tensordict"):
         pytest.importorskip(name, reason="NeMo-RL's environment: make test-engines ENGINES=nemo_rl")
-
-    @functools.cache
-    def trained(method):
-        script, folder = Path(__file__).with_name("nemo_rl_run.py"), tmp_path_factory.mktemp(method)
-        # transformers reads our words with a Llama as they are, with a Qwen2 as bytes.
-        return tiny.trained(script, folder, method, STEPS, model={"family": "Llama"})
-
-    return trained
+    # transformers reads our words with a Llama as they are, with a Qwen2 as bytes.
+    script = Path(__file__).with_name("nemo_rl_run.py")
+    return tiny.trained_by_method(script, tmp_path_factory, STEPS, model={"family": "Llama"})
 
 
 @each_method

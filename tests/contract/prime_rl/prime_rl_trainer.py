@@ -19,7 +19,7 @@ from pathlib import Path
 import cuda_as_cpu
 import torch
 import unused
-from tiny import answers, group_advantages
+from tiny import answers, group_advantages, log_probs
 
 GOOD, GROUP, GROUPS, LENGTH, AHEAD = 4, 8, 4, 8, 4
 UNUSED = (
@@ -104,19 +104,18 @@ def generated(weights):
 
     policy = LlamaForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, attn_implementation="sdpa")
     ids = answers(policy, torch.arange(2, 2 + GROUPS).repeat_interleave(GROUP)[:, None], LENGTH)
-    with torch.no_grad():
-        log_p = torch.log_softmax(policy(ids).logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
+    log_p = log_probs(policy, ids)
     reward = (ids[:, 1:] < GOOD).float().mean(1)
     samples = [
         TrainingSample(
             token_ids=tokens,
             mask=[False] + [True] * LENGTH,
-            logprobs=[0.0, *log_probs],
+            logprobs=[0.0, *logprobs],
             temperatures=[1.0] * (1 + LENGTH),
             env_name="tiny",
             advantages=advantage * (1 + LENGTH),
         )
-        for tokens, log_probs, advantage in zip(
+        for tokens, logprobs, advantage in zip(
             ids.tolist(), log_p.tolist(), group_advantages(reward, GROUPS).tolist(), strict=True
         )
     ]

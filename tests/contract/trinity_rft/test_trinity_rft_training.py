@@ -1,6 +1,5 @@
 """Trinity-RFT's own `trinity run`, in its mode `train`, on a CPU: the reward must rise, the loss be the formula's."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -25,13 +24,8 @@ each_method = pytest.mark.parametrize("method", OPTIONS)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A function that trains with a method, once, and returns what the process wrote."""
-
-    @functools.cache
-    def trained(method):
-        script, folder = Path(__file__).with_name("trinity_rft_run.py"), tmp_path_factory.mktemp(method)
-        return tiny.trained(script, folder, method, STEPS, model={"family": "Llama"})
-
-    return trained
+    script = Path(__file__).with_name("trinity_rft_run.py")
+    return tiny.trained_by_method(script, tmp_path_factory, STEPS, model={"family": "Llama"})
 
 
 @each_method

@@ -94,18 +94,12 @@ def weights(model, folder, step):
     return AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32).eval()
 
 
-@torch.no_grad()
-def log_probs(policy, ids):
-    """Of the response's tokens."""
-    return torch.log_softmax(policy(ids).logits[:, :-1].float(), -1).gather(-1, ids[:, 1:, None])[..., 0]
-
-
 def generated(policy):
     """Responses, their log-probs, advantages and mean reward."""
     ids = tiny.answers(policy, PROMPTS, LENGTH)
     reward = (ids[:, 1:] < GOOD).float().mean(1)
     advantages = tiny.group_advantages(reward, GROUPS).expand(-1, LENGTH)
-    return {"ids": ids, "old": log_probs(policy, ids), "advantages": advantages, "reward": reward}
+    return {"ids": ids, "old": tiny.log_probs(policy, ids), "advantages": advantages, "reward": reward}
 
 
 def experiences(batch, step):
@@ -157,7 +151,7 @@ def seen(model, steps, folder, batches):
     """What the loss must have been handed at each step, from the weights before it."""
     for step in range(steps):
         batch = batches[step // AHEAD]
-        new = log_probs(weights(model, folder, step), batch["ids"])
+        new = tiny.log_probs(weights(model, folder, step), batch["ids"])
         yield {"new": new.tolist(), "old": batch["old"].tolist(), "advantages": batch["advantages"].tolist()}
 
 

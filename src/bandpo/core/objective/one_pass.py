@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bandpo.core.checks import is_fake
+from bandpo.core.checks import broadcasts_to, is_fake
 from bandpo.core.methods.method import Method
 from bandpo.core.objective.fused import NO_RADII, Radii, packed_region, packed_with_radii
 from bandpo.core.objective.metrics import Metrics
@@ -136,10 +136,7 @@ def _is_plain(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: Tensor, 
 
 def _is_radius(radius: Tensor, logp: Tensor) -> bool:
     """Return whether the kernel can read this as a radius of every token."""
-    if not (radius.is_floating_point() and can_meet(radius, logp)):
-        return False
-    sizes = logp.shape[logp.dim() - radius.dim() :]
-    return all(one in (1, size) for one, size in zip(radius.shape, sizes, strict=True))
+    return radius.is_floating_point() and can_meet(radius, logp) and broadcasts_to(radius.shape, logp.shape)
 
 
 def _are_log_probs(others: Others, terms: PackedTerms, logp: Tensor) -> bool:
